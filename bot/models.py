@@ -1,0 +1,279 @@
+"""The nouns. Frozen, slotted, keyword-only; the standard library and nothing else.
+
+Times are integers, milliseconds since the epoch (`Instant`); money is integer micro-dollars (`Money`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Literal
+
+Instant = int
+"""Milliseconds since the epoch, UTC."""
+
+Size = Literal["auto", "square", "landscape", "portrait"]
+Quality = Literal["auto", "low", "medium", "high"]
+Background = Literal["auto", "transparent", "opaque"]
+OutputFormat = Literal["png", "jpeg", "webp"]
+Fidelity = Literal["low", "high"]
+Window = Literal["day", "week", "month"]
+
+MAXIMUM_SOURCES = 4
+MAXIMUM_PROMPT = 4000
+"""Characters. Discord's longest text input holds 4000."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Money:
+    """An amount in micro-dollars: `Money(134_000)` is $0.134."""
+
+    micros: int = 0
+
+    def __add__(self, other: Money) -> Money:
+        return Money(self.micros + other.micros)
+
+    def __mul__(self, count: int) -> Money:
+        return Money(self.micros * count)
+
+    def __str__(self) -> str:
+        """Dollars with at least two decimals, and a third where it matters: $0.13, $0.034."""
+        thousandths = -(-self.micros // 1000)
+        dollars = f"${thousandths / 1000:,.3f}"
+        return dollars.removesuffix("0")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """A picture that somebody points at: something to edit, a reference, or a mask.
+
+    `size` is in bytes, `width` and `height` in pixels where Discord knows them. With a message behind it
+    (`channel_id`, `message_id`, `attachment_id`) it can be fetched again when its link has run out.
+    """
+
+    url: str
+    filename: str
+    content_type: str | None = None
+    size: int = 0
+    width: int | None = None
+    height: int | None = None
+    channel_id: int | None = None
+    message_id: int | None = None
+    attachment_id: int | None = None
+
+    @property
+    def refetchable(self) -> bool:
+        """Whether a message holds it, so that a fresh link can always be had."""
+        return self.message_id is not None and self.channel_id is not None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageRequest:
+    """What a member asks for, in words that belong to no service."""
+
+    prompt: str
+    model: str
+    size: Size = "auto"
+    quality: Quality = "medium"
+    background: Background = "auto"
+    output_format: OutputFormat = "png"
+    count: int = 1
+    fidelity: Fidelity | None = None
+    sources: tuple[Source, ...] = ()
+    mask: Source | None = None
+    spoiler: bool = False
+
+    @property
+    def kind(self) -> Literal["imagine", "edit"]:
+        """An edit is a request that points at pictures."""
+        return "edit" if self.sources else "imagine"
+
+    @property
+    def pictures(self) -> tuple[Source, ...]:
+        """Every picture it points at, the mask last; their order numbers the job's spool."""
+        return self.sources if self.mask is None else (*self.sources, self.mask)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Requester:
+    """Who asks, and where."""
+
+    user_id: int
+    guild_id: int
+    channel_id: int
+    role_ids: tuple[int, ...] = ()
+    locale: str = "en-US"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplyAddress:
+    """Where an answer goes; enough for a process without a gateway.
+
+    `token` answers the interaction until `expires_at` on Discord's clock; a job born from a message has
+    none. `file_limit` is in bytes, 0 where Discord did not say.
+    """
+
+    application_id: int
+    channel_id: int
+    token: str | None = field(default=None, repr=False)
+    expires_at: Instant = 0
+    card_id: int | None = None
+    file_limit: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ticket:
+    """What a provider needs to finish a job after a restart; opaque to everybody else."""
+
+    provider: str
+    data: dict[str, Any]
+
+
+class JobState(StrEnum):
+    """Where a job stands. The last three are ends."""
+
+    WAITING = "waiting"
+    RUNNING = "running"
+    DELIVERING = "delivering"
+    DONE = "done"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def ended(self) -> bool:
+        """Nothing happens to it any more."""
+        return self in (JobState.DONE, JobState.FAILED, JobState.CANCELLED)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Charge:
+    """An amount in both units that quotas know."""
+
+    images: int = 0
+    money: Money = Money()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """One request on its way. `id` is the Discord interaction's, or the message's for a reply edit."""
+
+    id: int
+    requester: Requester
+    request: ImageRequest
+    reply: ReplyAddress
+    state: JobState
+    reserved: Charge
+    charged: Charge
+    provider: str | None
+    ticket: Ticket | None
+    submitted_at: Instant | None
+    resubmits: int
+    """Submits sent once more after an answer was lost."""
+    cancel_requested: bool
+    attempts: int
+    """The fence: the number of the claim that owns the job."""
+    due_at: Instant
+    leased_until: Instant | None
+    expires_at: Instant
+    delivering_at: Instant | None
+    worker: str | None
+    parent_id: int | None
+    result_message_id: int | None
+    error: str | None
+    created_at: Instant
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """How much a subject may spend in a window. `set_by` is 0 for the operator's default."""
+
+    subject: Literal["member", "role", "everyone", "guild", "operator"]
+    subject_id: int
+    unit: Literal["images", "micros"]
+    window: Window
+    limit: int
+    set_by: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Allowance:
+    """What a member may still spend, in images, and the rule that is the narrowest."""
+
+    limit: int
+    spent: int
+    reserved: int
+    granted: int
+    resets_at: Instant
+    why: Rule
+
+    @property
+    def left(self) -> int:
+        """Images left in the window and in grants."""
+        return max(0, self.limit - self.spent - self.reserved) + self.granted
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Commission:
+    """A job that was accepted. `created` is false where Discord delivered the request twice."""
+
+    job: Job
+    created: bool
+    ahead: int
+    allowance: Allowance
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Picture:
+    """A checked picture: `content` is its bytes, `width` and `height` are pixels."""
+
+    content: bytes = field(repr=False)
+    content_type: str
+    filename: str
+    width: int
+    height: int
+    url: str | None = field(default=None, repr=False)
+    """Where the service serves it publicly, for a picture that no channel takes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Input:
+    """A picture on its way to a service. `url` is a public link that is still good, where there is one."""
+
+    picture: Picture
+    url: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fetched:
+    """What reading a source gave: its bytes, and a link to it that a service may use for a while."""
+
+    content: bytes = field(repr=False)
+    url: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """News of a running job. `position` counts those ahead of it at the service."""
+
+    fraction: float | None = None
+    position: int | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finished:
+    """The pictures of a job. `cost` is the service's own word; None where it says nothing."""
+
+    pictures: tuple[Picture, ...]
+    cost: Money | None = None
+    note: str = ""
+    """What the member should know, for instance that the service sent fewer than it was asked for."""
+
+
+class CancelAnswer(StrEnum):
+    """What a service says to a cancel."""
+
+    REMOVED = "removed"
+    TOO_LATE = "too late"
+    ASKED = "asked"
+    """It may still finish: keep following."""

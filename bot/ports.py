@@ -1,0 +1,130 @@
+"""The three plugs: which service paints, how Discord is reached, where things are written."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
+from typing import Any, Protocol, TypeVar
+
+from bot.models import (
+    CancelAnswer,
+    Fetched,
+    Finished,
+    ImageRequest,
+    Input,
+    Job,
+    Progress,
+    Source,
+    Ticket,
+)
+
+Row = Mapping[str, Any]
+Statement = tuple[str, Sequence[Any]]
+Result = TypeVar("Result")
+Unit = Generator[Statement, list[Row], Result]
+"""One unit of work: yields `(sql, parameters)`, is sent the rows, returns its result. Never waits."""
+
+
+class Provider(Protocol):
+    """A service that paints. Raises only `ProviderError`s."""
+
+    @property
+    def name(self) -> str:
+        """As in the catalogue."""
+        ...
+
+    async def submit(
+        self, job_id: int, request: ImageRequest, inputs: Sequence[Input], mask: Input | None
+    ) -> Ticket:
+        """Hand the work over, once, and return all that is needed to finish it after a restart.
+
+        Raises:
+            SubmitUnknown: the answer was lost after the request had left.
+            ProviderBusy: it was certainly not accepted.
+        """
+        ...
+
+    def follow(self, ticket: Ticket, request: ImageRequest) -> AsyncGenerator[Progress | Finished, None]:
+        """News until the pictures are there; the last item is `Finished`. May be started again at any time.
+
+        A `Progress` with a fraction of 1 comes before the pictures are fetched, so that whoever listens can
+        go on only once there is room for them.
+        """
+        ...
+
+    async def cancel(self, ticket: Ticket) -> CancelAnswer:
+        """Ask the service to drop the work."""
+        ...
+
+
+class Delivery(Protocol):
+    """Discord, both ways. Raises `BadSource` from `read`, `DeliveryError`s from the rest."""
+
+    async def read(self, source: Source, limit: int) -> Fetched:
+        """The bytes behind a source, at most `limit` of them, from an allowed host.
+
+        Raises:
+            BadSource: it is gone, too big, or lives where Easel does not go.
+        """
+        ...
+
+    def is_fresh(self, url: str) -> bool:
+        """Whether a service may still fetch this link for a good while."""
+        ...
+
+    async def show_progress(self, job: Job, progress: Progress) -> None:
+        """Bring the card up to date, as far as Discord lets us; never raises."""
+        ...
+
+    async def find_result(self, job: Job) -> int | None:
+        """The message that already holds the job's pictures, if one was posted since `delivering_at`."""
+        ...
+
+    async def post_result(self, job: Job, finished: Finished) -> int:
+        """Post the pictures once and return the message's id.
+
+        Raises:
+            DiscordBusy: the answer is not known; look with `find_result` before posting again.
+            NowhereToPost: the channel is gone or closed to us.
+        """
+        ...
+
+    async def remove_card(self, job: Job) -> None:
+        """Take the progress card away; never raises."""
+        ...
+
+    async def apologise(self, job: Job, sentence: str) -> None:
+        """Say privately where Discord still has a private way, else by a reply, why there is no picture."""
+        ...
+
+
+class Database(Protocol):
+    """Where jobs and money are written."""
+
+    @property
+    def skip_locked(self) -> str:
+        """What a claim appends to its inner select: nothing, or the engine's way to skip locked rows."""
+        ...
+
+    async def write(self, unit: Unit[Result]) -> Result:
+        """Run a unit in a transaction of its own and return only once it is committed.
+
+        Raises:
+            StorageError: the database is away; whatever the unit raised otherwise.
+        """
+        ...
+
+    async def read(self, unit: Unit[Result]) -> Result:
+        """Run a unit that only reads, over one snapshot."""
+        ...
+
+    def wake(self) -> None:
+        """Tell whoever waits for work that there is some."""
+        ...
+
+    async def wait_for_work(self, seconds: float) -> None:
+        """Return when there may be work, at the latest after `seconds`."""
+        ...
+
+    async def aclose(self) -> None:
+        """Drain what is under way and close every connection."""
+        ...
