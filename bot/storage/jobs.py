@@ -1,0 +1,316 @@
+"""The life of a job, as units. Every write after the claim is fenced by the number that the claim returned."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from bot.errors import NotFound
+from bot.models import (
+    Allowance,
+    Charge,
+    Commission,
+    ImageRequest,
+    Instant,
+    Job,
+    JobState,
+    ReplyAddress,
+    Requester,
+    Rule,
+    Ticket,
+)
+from bot.ports import Unit
+from bot.storage import quotas
+from bot.storage.rows import blanked, encode, encode_ticket, job_from
+
+PATIENCE = 60 * 60 * 1000
+"""Milliseconds after which nobody waits for a picture any more."""
+UPLOAD_WAIT = 30_000
+"""Milliseconds that a job waits for its uploads to be kept before a worker reads them itself."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewJob:
+    """What a commission writes. `cost` is the most that it can be charged."""
+
+    id: int
+    requester: Requester
+    request: ImageRequest
+    reply: ReplyAddress
+    cost: Charge
+    parent_id: int | None = None
+    waits_for_uploads: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ending:
+    """How a job ends, and what it really cost."""
+
+    state: JobState
+    charged: Charge = Charge()
+    result_message_id: int | None = None
+    error: str | None = None
+
+
+def commission(new: NewJob, default: Rule, now: Instant) -> Unit[Commission]:
+    """Write the job down and reserve its cost, or return the one that is there already.
+
+    Raises:
+        QuotaExceeded: no room; nothing is written.
+    """
+    requester = new.requester
+    due_at = now + UPLOAD_WAIT if new.waits_for_uploads else now
+    rows = yield (
+        "INSERT INTO jobs (id, state, guild_id, channel_id, member_id, kind, model, requester, request, reply, "
+        "reserved_images, reserved_micros, due_at, expires_at, parent_id, created_at, updated_at) "
+        "VALUES ($1, 'waiting', $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $15) "
+        "ON CONFLICT (id) DO NOTHING RETURNING id",
+        (
+            new.id,
+            requester.guild_id,
+            requester.channel_id,
+            requester.user_id,
+            new.request.kind,
+            new.request.model,
+            encode(requester),
+            encode(new.request),
+            encode(new.reply),
+            new.cost.images,
+            new.cost.money.micros,
+            due_at,
+            now + PATIENCE,
+            new.parent_id,
+            now,
+        ),
+    )
+    if rows:
+        allowance: Allowance = yield from quotas.reserve(new.id, requester, new.cost, default, now)
+    else:
+        allowance = yield from quotas.allowance(requester, default, now)
+    job = yield from get(new.id)
+    ahead = yield (
+        "SELECT CAST(COUNT(*) AS BIGINT) AS ahead FROM jobs WHERE state = 'waiting' AND id <> $1 AND due_at <= $2",
+        (new.id, due_at),
+    )
+    return Commission(job=job, created=bool(rows), ahead=ahead[0]["ahead"], allowance=allowance)
+
+
+def get(job_id: int) -> Unit[Job]:
+    """One job.
+
+    Raises:
+        NotFound: there is none of that id.
+    """
+    rows = yield "SELECT * FROM jobs WHERE id = $1", (job_id,)
+    if not rows:
+        raise NotFound("Easel does not know this request any more.")
+    return job_from(rows[0])
+
+
+def by_result(message_id: int) -> Unit[Job | None]:
+    """The job whose pictures a message holds."""
+    rows = yield "SELECT * FROM jobs WHERE result_message_id = $1", (message_id,)
+    return job_from(rows[0]) if rows else None
+
+
+def of_member(guild_id: int, member_id: int, most: int) -> Unit[list[Job]]:
+    """A member's jobs: those that run first, the newest of each first."""
+    rows = yield (
+        "SELECT * FROM jobs WHERE guild_id = $1 AND member_id = $2 ORDER BY "
+        "CASE WHEN state IN ('waiting', 'running', 'delivering') THEN 0 ELSE 1 END, id DESC LIMIT $3",
+        (guild_id, member_id, most),
+    )
+    return [job_from(row) for row in rows]
+
+
+def claim(worker: str, most: int, lease: int, now: Instant, skip_locked: str) -> Unit[list[Job]]:
+    """Take up to `most` jobs that are due, or whose worker has not been heard of, for `lease` milliseconds."""
+    rows = yield (
+        # Materialized: as a plain subquery PostgreSQL may run it again for each row and take more than `most`.
+        # skip_locked is the engine's own constant.
+        "WITH due AS MATERIALIZED (SELECT id FROM jobs WHERE (state = 'waiting' AND due_at <= $3) "  # noqa: S608
+        "OR (state IN ('running', 'delivering') AND leased_until <= $3) "
+        f"ORDER BY due_at, id LIMIT $4 {skip_locked}) "
+        "UPDATE jobs SET state = CASE WHEN state = 'waiting' THEN 'running' ELSE state END, "
+        "attempts = attempts + 1, worker = $1, leased_until = $2, updated_at = $3 "
+        "WHERE id IN (SELECT id FROM due) RETURNING *",
+        (worker, now + lease, now, most),
+    )
+    return sorted((job_from(row) for row in rows), key=lambda job: (job.due_at, job.id))
+
+
+def next_due() -> Unit[Instant | None]:
+    """When the next job becomes due or loses its lease."""
+    rows = yield (
+        "SELECT CASE WHEN due IS NULL OR leased < due THEN COALESCE(leased, due) ELSE due END AS at FROM ("
+        "SELECT (SELECT MIN(due_at) FROM jobs WHERE state = 'waiting') AS due, "
+        "(SELECT MIN(leased_until) FROM jobs WHERE state IN ('running', 'delivering')) AS leased) AS next",
+        (),
+    )
+    at: Instant | None = rows[0]["at"]
+    return at
+
+
+def renew(job: Job, lease: int, now: Instant) -> Unit[Job | None]:
+    """Hold on to a job; returns it as it stands now (somebody may have asked to cancel), None when it is lost."""
+    rows = yield (
+        "UPDATE jobs SET leased_until = $3, updated_at = $4 WHERE id = $1 AND attempts = $2 "
+        "AND state IN ('running', 'delivering') RETURNING *",
+        (job.id, job.attempts, now + lease, now),
+    )
+    return job_from(rows[0]) if rows else None
+
+
+def begin_submit(job: Job, provider: str, now: Instant, *, again: bool) -> Unit[bool]:
+    """Note that a submit is about to leave; `again` counts one that follows a lost answer."""
+    rows = yield (
+        "UPDATE jobs SET provider = $3, submitted_at = $4, resubmits = resubmits + $5, updated_at = $4 "
+        "WHERE id = $1 AND attempts = $2 AND state = 'running' AND ticket IS NULL RETURNING id",
+        (job.id, job.attempts, provider, now, int(again)),
+    )
+    return bool(rows)
+
+
+def save_ticket(job: Job, ticket: Ticket, now: Instant) -> Unit[bool]:
+    """Keep what the provider gave for the job, before anybody waits on it."""
+    rows = yield (
+        "UPDATE jobs SET ticket = $3, updated_at = $4 WHERE id = $1 AND attempts = $2 AND state = 'running' "
+        "RETURNING id",
+        (job.id, job.attempts, encode_ticket(ticket), now),
+    )
+    return bool(rows)
+
+
+def postpone(job: Job, due_at: Instant, now: Instant, *, not_submitted: bool) -> Unit[bool]:
+    """Try again later. A ticket is kept; `not_submitted` forgets a submit that certainly was not accepted."""
+    rows = yield (
+        "UPDATE jobs SET state = CASE WHEN state = 'running' THEN 'waiting' ELSE state END, due_at = $3, "
+        "leased_until = $3, submitted_at = CASE WHEN $5 = 1 THEN NULL ELSE submitted_at END, updated_at = $4 "
+        "WHERE id = $1 AND attempts = $2 AND state IN ('running', 'delivering') RETURNING id",
+        (job.id, job.attempts, due_at, now, int(not_submitted)),
+    )
+    return bool(rows)
+
+
+def begin_delivery(job: Job, cost: Charge, now: Instant) -> Unit[bool]:
+    """The pictures are there and about to be posted; what they will be charged at is kept for a restart."""
+    rows = yield (
+        "UPDATE jobs SET state = 'delivering', delivering_at = COALESCE(delivering_at, $3), "
+        "charged_images = $4, charged_micros = $5, updated_at = $3 "
+        "WHERE id = $1 AND attempts = $2 AND state IN ('running', 'delivering') RETURNING id",
+        (job.id, job.attempts, now, cost.images, cost.money.micros),
+    )
+    return bool(rows)
+
+
+def end(job: Job, ending: Ending, now: Instant) -> Unit[bool]:
+    """End a claimed job and settle its money, in one; False when it belongs to somebody else by now."""
+    return (yield from _end(job, ending, now, "attempts = $2 AND state IN ('running', 'delivering')"))
+
+
+def cancel(job_id: int, now: Instant) -> Unit[Job]:
+    """Cancel a waiting job at once; ask the worker of a running one. Returns the job as it stands after.
+
+    Raises:
+        NotFound: there is no such job.
+    """
+    job = yield from get(job_id)
+    if job.state is JobState.WAITING and job.ticket is None:
+        ended = yield from _end(
+            job,
+            Ending(state=JobState.CANCELLED),
+            now,
+            "attempts = $2 AND state = 'waiting' AND ticket IS NULL",
+        )
+        if ended:
+            return replace(job, state=JobState.CANCELLED, reserved=Charge())
+    yield (
+        "UPDATE jobs SET cancel_requested = 1, due_at = CASE WHEN due_at > $2 THEN $2 ELSE due_at END, "
+        "updated_at = $2 WHERE id = $1 AND state IN ('waiting', 'running')",
+        (job_id, now),
+    )
+    return (yield from get(job_id))
+
+
+def _end(job: Job, ending: Ending, now: Instant, condition: str) -> Unit[bool]:
+    request, reply = blanked(job)
+    rows = yield (
+        # The condition is one of two literals of this module.
+        "UPDATE jobs SET state = $3, reserved_images = 0, reserved_micros = 0, charged_images = $4, "  # noqa: S608
+        "charged_micros = $5, result_message_id = $6, error = $7, request = $8, reply = $9, ticket = NULL, "
+        f"leased_until = NULL, updated_at = $10 WHERE id = $1 AND {condition} RETURNING id",
+        (
+            job.id,
+            job.attempts,
+            ending.state.value,
+            ending.charged.images,
+            ending.charged.money.micros,
+            ending.result_message_id,
+            ending.error,
+            request,
+            reply,
+            now,
+        ),
+    )
+    if not rows:
+        return False
+    requester = job.requester
+    yield from quotas.settle(
+        job.id, requester.guild_id, requester.user_id, job.reserved, ending.charged, job.created_at, now
+    )
+    yield "DELETE FROM spool WHERE job_id = $1", (job.id,)
+    return True
+
+
+def remember_card(job_id: int, card_id: int) -> Unit[Job]:
+    """Keep the id of the message that shows the job's progress; returns the job as it stands by now.
+
+    A job that has ended keeps nothing: between the reading and the writing its token may have been blanked.
+    """
+    job = yield from get(job_id)
+    job = replace(job, reply=replace(job.reply, card_id=card_id))
+    yield (
+        "UPDATE jobs SET reply = $2 WHERE id = $1 AND state IN ('waiting', 'running', 'delivering')",
+        (job_id, encode(job.reply)),
+    )
+    return job
+
+
+def to_cancel(worker: str) -> Unit[list[int]]:
+    """The worker's jobs that somebody asked to cancel."""
+    rows = yield (
+        "SELECT id FROM jobs WHERE worker = $1 AND cancel_requested = 1 AND state = 'running'",
+        (worker,),
+    )
+    return [row["id"] for row in rows]
+
+
+def note_possible_double_cost(job: Job, now: Instant) -> Unit[None]:
+    """A submit was sent once more after a lost answer: the operator may have paid twice, the member pays once."""
+    reason = f"a lost answer: {job.reserved.money} may have been paid twice"
+    values = (now, job.requester.guild_id, None, job.id, None, "adjust", 0, 0, 0, reason)
+    yield quotas.LEDGER, values
+
+
+def keep_uploads(job_id: int, contents: Mapping[int, bytes], now: Instant) -> Unit[None]:
+    """Spool bytes that cannot be fetched again, by their place in the request, and let the job begin.
+
+    The job's row comes first: it is locked by that, so that the job cannot end and leave bytes behind.
+    """
+    rows = yield (
+        "UPDATE jobs SET due_at = CASE WHEN state = 'waiting' AND attempts = 0 THEN $2 ELSE due_at END "
+        "WHERE id = $1 AND state IN ('waiting', 'running') RETURNING id",
+        (job_id, now),
+    )
+    for number, content in contents.items() if rows else ():
+        yield (
+            "INSERT INTO spool (job_id, number, content) VALUES ($1, $2, $3) "
+            "ON CONFLICT (job_id, number) DO NOTHING",
+            (job_id, number, content),
+        )
+
+
+def uploads(job_id: int) -> Unit[dict[int, bytes]]:
+    """The spooled bytes of a job, by their place in the request."""
+    rows = yield "SELECT number, content FROM spool WHERE job_id = $1", (job_id,)
+    return {row["number"]: bytes(row["content"]) for row in rows}

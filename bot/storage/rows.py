@@ -1,0 +1,101 @@
+"""Nouns to rows and back. Dictionaries end here."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, replace
+from typing import Any
+
+from bot.models import (
+    Charge,
+    ImageRequest,
+    Job,
+    JobState,
+    Money,
+    ReplyAddress,
+    Requester,
+    Rule,
+    Source,
+    Ticket,
+)
+from bot.ports import Row
+
+
+def encode(noun: ImageRequest | Requester | ReplyAddress) -> str:
+    """A noun as JSON text, in ASCII: half a surrogate pair and a NUL are no text to a database."""
+    return json.dumps(asdict(noun), separators=(",", ":"))
+
+
+def encode_ticket(ticket: Ticket) -> str:
+    """A ticket as JSON text."""
+    return json.dumps(asdict(ticket), separators=(",", ":"))
+
+
+def request_from(text: str) -> ImageRequest:
+    """The request that `encode` wrote."""
+    fields: dict[str, Any] = json.loads(text)
+    fields["sources"] = tuple(Source(**source) for source in fields["sources"])
+    fields["mask"] = Source(**fields["mask"]) if fields["mask"] else None
+    return ImageRequest(**fields)
+
+
+def requester_from(text: str) -> Requester:
+    """The requester that `encode` wrote."""
+    fields: dict[str, Any] = json.loads(text)
+    fields["role_ids"] = tuple(fields["role_ids"])
+    return Requester(**fields)
+
+
+def job_from(row: Row) -> Job:
+    """A row of `jobs`."""
+    return Job(
+        id=row["id"],
+        requester=requester_from(row["requester"]),
+        request=request_from(row["request"]),
+        reply=ReplyAddress(**json.loads(row["reply"])),
+        state=JobState(row["state"]),
+        reserved=Charge(images=row["reserved_images"], money=Money(row["reserved_micros"])),
+        charged=Charge(images=row["charged_images"], money=Money(row["charged_micros"])),
+        provider=row["provider"],
+        ticket=Ticket(**json.loads(row["ticket"])) if row["ticket"] else None,
+        submitted_at=row["submitted_at"],
+        resubmits=row["resubmits"],
+        cancel_requested=bool(row["cancel_requested"]),
+        attempts=row["attempts"],
+        due_at=row["due_at"],
+        leased_until=row["leased_until"],
+        expires_at=row["expires_at"],
+        delivering_at=row["delivering_at"],
+        worker=row["worker"],
+        parent_id=row["parent_id"],
+        result_message_id=row["result_message_id"],
+        error=row["error"],
+        created_at=row["created_at"],
+    )
+
+
+def rule_from(row: Row) -> Rule:
+    """A row of `rules`."""
+    return Rule(
+        subject=row["subject_kind"],
+        subject_id=row["subject_id"],
+        unit=row["unit"],
+        window=row["window_kind"],
+        limit=row["most"],
+        set_by=row["set_by"],
+    )
+
+
+def blanked(job: Job) -> tuple[str, str]:
+    """The request and the reply address of a job that has ended: no token, no signed links."""
+    request = job.request
+    request = replace(
+        request,
+        sources=tuple(_unsigned(source) for source in request.sources),
+        mask=_unsigned(request.mask) if request.mask else None,
+    )
+    return encode(request), encode(replace(job.reply, token=None))
+
+
+def _unsigned(source: Source) -> Source:
+    return replace(source, url=source.url.partition("?")[0])
