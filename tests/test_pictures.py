@@ -1,0 +1,258 @@
+"""What Easel takes for a picture, what it makes of a mask, and how it makes a picture fit."""
+
+from __future__ import annotations
+
+import random
+import struct
+import time
+import zlib
+from collections.abc import Iterator
+from io import BytesIO
+
+import pytest
+from PIL import Image
+
+from bot.errors import BadSource
+from bot.models import Picture
+from bot.pictures import Pictures
+
+
+@pytest.fixture(scope="module")
+def pictures() -> Iterator[Pictures]:
+    made = Pictures()
+    yield made
+    made.close()
+
+
+def encoded(image: Image.Image, kind: str, **options: object) -> bytes:
+    buffer = BytesIO()
+    image.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def noise(size: tuple[int, int], mode: str = "RGB") -> Image.Image:
+    """A picture that compresses badly, the same every time."""
+    channels = len(Image.new(mode, (1, 1)).getbands())
+    return Image.frombytes(mode, size, random.Random(7).randbytes(size[0] * size[1] * channels))
+
+
+def chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def png_that_claims(width: int, height: int) -> bytes:
+    """A tiny PNG whose header promises many pixels."""
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    pixels = zlib.compress(bytes(1000))
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
+
+
+def webp_that_claims(width: int, height: int) -> bytes:
+    sizes = (width - 1).to_bytes(3, "little") + (height - 1).to_bytes(3, "little")
+    body = b"WEBPVP8X" + (10).to_bytes(4, "little") + bytes(4) + sizes
+    return b"RIFF" + len(body).to_bytes(4, "little") + body
+
+
+@pytest.mark.parametrize(("kind", "suffix"), [("PNG", ".png"), ("JPEG", ".jpg"), ("WEBP", ".webp")])
+async def test_a_picture_is_described_by_what_it_is_and_keeps_its_bytes(
+    pictures: Pictures, kind: str, suffix: str
+) -> None:
+    content = encoded(noise((30, 20)), kind)
+    picture = await pictures.inspect(content, filename="mine.bmp")
+    assert picture.content is content
+    assert (picture.width, picture.height) == (30, 20)
+    assert picture.content_type == f"image/{kind.lower()}"
+    assert picture.filename == f"mine{suffix}"
+
+
+async def test_a_right_ending_is_kept(pictures: Pictures) -> None:
+    content = encoded(noise((4, 4)), "JPEG")
+    assert (await pictures.inspect(content, filename="a/b\\holiday.JPEG")).filename == "holiday.JPEG"
+
+
+async def test_the_first_frame_of_a_gif_becomes_a_png(pictures: Pictures) -> None:
+    frames = [Image.new("RGB", (12, 8), colour) for colour in ("red", "blue")]
+    content = encoded(frames[0], "GIF", save_all=True, append_images=frames[1:])
+    picture = await pictures.inspect(content, filename="dance.gif")
+    assert (picture.content_type, picture.filename) == ("image/png", "dance.png")
+    assert picture.content is not content
+    with Image.open(BytesIO(picture.content)) as image:
+        assert image.convert("RGB").getpixel((3, 3)) == (255, 0, 0)
+
+
+async def test_a_phone_picture_with_a_second_picture_inside_is_a_jpeg(pictures: Pictures) -> None:
+    content = encoded(noise((16, 16)), "MPO", save_all=True, append_images=[noise((16, 16))])
+    assert (await pictures.inspect(content, filename="phone.jpg")).content_type == "image/jpeg"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"just some notes\n" * 20,
+        b"<html>not found</html>",
+        b"\x89PNG\r\n\x1a\n",
+        b"RIFF\x10\0\0\0WEBPVP8 ",
+        b"<svg xmlns='http://www.w3.org/2000/svg'/>",
+        encoded(Image.new("RGB", (4, 4)), "BMP"),
+        encoded(Image.new("RGB", (4, 4)), "TIFF"),
+    ],
+)
+async def test_anything_else_is_refused_with_what_would_work(pictures: Pictures, content: bytes) -> None:
+    with pytest.raises(BadSource) as refusal:
+        await pictures.inspect(content, filename="notes.png")
+    assert refusal.value.sentence == "notes.png is not a picture Easel can read. Send a PNG, JPEG or WebP."
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "GIF"])
+@pytest.mark.parametrize("part", [0.3, 0.9])
+async def test_a_picture_that_was_cut_short_is_refused(pictures: Pictures, kind: str, part: float) -> None:
+    content = encoded(noise((200, 200)), kind)
+    with pytest.raises(BadSource, match="is not a picture Easel can read"):
+        await pictures.inspect(content[: int(len(content) * part)], filename="cut")
+
+
+async def test_a_png_with_a_changed_byte_is_refused(pictures: Pictures) -> None:
+    content = bytearray(encoded(noise((200, 200)), "PNG"))
+    content[len(content) // 2] ^= 0xFF
+    with pytest.raises(BadSource):
+        await pictures.inspect(bytes(content), filename="odd.png")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        png_that_claims(10_000, 6_000),
+        png_that_claims(30_000, 30_000),
+        png_that_claims(2_000_000_000, 2_000_000_000),
+        webp_that_claims(10_000, 6_000),
+        webp_that_claims(16_383, 16_383),
+    ],
+)
+async def test_too_many_pixels_are_refused_from_the_header_alone(pictures: Pictures, content: bytes) -> None:
+    before = time.perf_counter()
+    with pytest.raises(BadSource, match=r"more than Easel takes \(50 megapixels\)\. Send a smaller picture\."):
+        await pictures.inspect(content, filename="wall.png")
+    assert time.perf_counter() - before < 1
+
+
+async def test_a_real_picture_of_sixty_megapixels_is_refused_with_its_size(pictures: Pictures) -> None:
+    content = encoded(Image.new("1", (10_000, 6_000)), "PNG")
+    with pytest.raises(BadSource, match="10000 × 6000"):
+        await pictures.inspect(content, filename="wall.png")
+
+
+async def test_a_jpeg_bomb_is_refused(pictures: Pictures) -> None:
+    content = bytearray(encoded(Image.new("L", (8, 8)), "JPEG"))
+    start = content.index(b"\xff\xc0")
+    content[start + 5 : start + 9] = struct.pack(">HH", 65_000, 65_000)
+    with pytest.raises(BadSource, match="more than Easel takes"):
+        await pictures.inspect(bytes(content), filename="bomb.jpg")
+
+
+async def test_a_name_is_shown_without_tricks(pictures: Pictures) -> None:
+    with pytest.raises(BadSource) as refusal:
+        await pictures.inspect(b"", filename="a\u202e\n" + "b" * 500)
+    assert len(refusal.value.sentence) < 160
+    assert "\n" not in refusal.value.sentence
+    assert "\u202e" not in refusal.value.sentence
+
+
+async def drawn(pictures: Pictures, image: Image.Image, kind: str = "PNG") -> Picture:
+    return await pictures.inspect(encoded(image, kind), filename="mask")
+
+
+def half(mode: str, left: object, right: object) -> Image.Image:
+    image = Image.new(mode, (20, 10), left)  # type: ignore[arg-type]
+    image.paste(right, (10, 0, 20, 10))  # type: ignore[arg-type]
+    return image
+
+
+async def test_a_transparent_mask_is_taken_as_it_is(pictures: Pictures) -> None:
+    picture = await drawn(pictures, Image.new("RGB", (20, 10)))
+    mask = await drawn(pictures, half("RGBA", (0, 0, 0, 255), (0, 0, 0, 0)))
+    assert await pictures.check_mask(mask, picture) is mask
+
+
+@pytest.mark.parametrize(
+    ("image", "kind"),
+    [
+        (half("RGB", "black", "white"), "PNG"),
+        (half("L", 0, 255), "PNG"),
+        (half("1", 0, 1), "PNG"),
+        (half("RGB", "black", "white"), "JPEG"),
+        (half("RGBA", (0, 0, 0, 255), (255, 255, 255, 255)), "PNG"),
+        (half("RGBA", (9, 9, 9, 255), (9, 9, 9, 0)), "WEBP"),
+        (half("RGBA", (9, 9, 9, 255), (9, 9, 9, 40)), "PNG"),
+    ],
+)
+async def test_white_on_black_and_every_kind_of_transparency_become_a_clear_png(
+    pictures: Pictures, image: Image.Image, kind: str
+) -> None:
+    picture = await drawn(pictures, Image.new("RGB", (20, 10)))
+    mask = await pictures.check_mask(await drawn(pictures, image, kind), picture)
+    assert (mask.content_type, mask.width, mask.height) == ("image/png", 20, 10)
+    with Image.open(BytesIO(mask.content)) as made:
+        alpha = made.getchannel("A")
+        assert (alpha.getpixel((2, 5)), alpha.getpixel((17, 5))) == (255, 0)
+
+
+async def test_a_mask_of_another_size_is_refused_with_both_sizes(pictures: Pictures) -> None:
+    picture = await drawn(pictures, Image.new("RGB", (30, 10)))
+    mask = await drawn(pictures, half("L", 0, 255))
+    with pytest.raises(BadSource, match=r"The mask is 20 × 10 pixels and the picture 30 × 10\. Send a mask"):
+        await pictures.check_mask(mask, picture)
+
+
+@pytest.mark.parametrize("image", [Image.new("L", (20, 10), 0), Image.new("RGBA", (20, 10), (0, 0, 0, 255))])
+async def test_a_mask_that_marks_nothing_is_refused(pictures: Pictures, image: Image.Image) -> None:
+    picture = await drawn(pictures, Image.new("RGB", (20, 10)))
+    with pytest.raises(BadSource, match="The mask marks nothing"):
+        await pictures.check_mask(await drawn(pictures, image), picture)
+
+
+async def test_a_picture_that_fits_is_left_alone(pictures: Pictures) -> None:
+    picture = await drawn(pictures, noise((20, 20)))
+    assert await pictures.fit(picture, 10_000) is picture
+
+
+async def test_a_picture_that_is_too_big_becomes_a_jpeg_of_the_same_size(pictures: Pictures) -> None:
+    picture = await drawn(pictures, noise((300, 200)))
+    smaller = await pictures.fit(picture, 80_000)
+    assert smaller is not None
+    assert len(smaller.content) <= 80_000
+    assert (smaller.content_type, smaller.filename) == ("image/jpeg", "mask.jpg")
+    assert (smaller.width, smaller.height) == (300, 200)
+
+
+async def test_transparency_survives_being_made_smaller(pictures: Pictures) -> None:
+    picture = await drawn(pictures, noise((300, 200), "RGBA"))
+    smaller = await pictures.fit(picture, 20_000)
+    assert smaller is not None
+    assert len(smaller.content) <= 20_000
+    assert smaller.content_type == "image/webp"
+    with Image.open(BytesIO(smaller.content)) as image:
+        assert image.has_transparency_data
+        assert image.size == (smaller.width, smaller.height)
+
+
+async def test_a_picture_shrinks_where_quality_alone_does_not_do(pictures: Pictures) -> None:
+    smaller = await pictures.fit(await drawn(pictures, noise((600, 400))), 8_000)
+    assert smaller is not None
+    assert len(smaller.content) <= 8_000
+    assert smaller.width < 600
+    assert abs(smaller.width / smaller.height - 1.5) < 0.05
+
+
+async def test_a_turned_photo_stays_upright(pictures: Pictures) -> None:
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    picture = await drawn(pictures, noise((300, 200)))
+    photo = await pictures.inspect(encoded(noise((300, 200)), "JPEG", quality=95, exif=turned), filename="p.jpg")
+    smaller = await pictures.fit(photo, len(photo.content) - 1)
+    assert smaller is not None
+    assert (smaller.width, smaller.height) == (picture.height, picture.width)
+
+
+async def test_the_impossible_is_said_and_not_tried_for_ever(pictures: Pictures) -> None:
+    assert await pictures.fit(await drawn(pictures, noise((200, 200))), 100) is None
