@@ -1,0 +1,1 @@
+"""The services that paint, one module each."""
