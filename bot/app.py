@@ -1,0 +1,184 @@
+"""The composition root: opens everything in order and closes it in reverse. Nothing here runs by itself."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager, closing
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import httpx
+
+from bot.catalog import Catalog
+from bot.client import Easel, Rooms, invite_link, log_in, redirect, stay_connected
+from bot.clock import Clock
+from bot.delivery import DiscordDelivery
+from bot.errand import Patience, Workshop
+from bot.errors import SetupError, StorageError
+from bot.hosts import AllowedHosts
+from bot.models import Rule
+from bot.pictures import Pictures
+from bot.providers.fal import Fal, Pace
+from bot.settings import Settings
+from bot.storage.sqlite import Sqlite, open_sqlite
+from bot.studio import House, Studio
+from bot.treasury import Treasury
+from bot.worker import Worker
+
+log = logging.getLogger(__name__)
+
+PREPARED_AT_ONCE = 4
+"""Jobs whose source pictures are in memory at the same time."""
+SPARE_CONNECTIONS = 32
+"""Connections to services beside the one that each job may hold."""
+CLOSE_PATIENCE = 10.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class App:
+    """All that was opened. `client` and `worker` are not started yet."""
+
+    settings: Settings
+    database: Sqlite
+    catalog: Catalog
+    client: Easel
+    worker: Worker
+    studio: Studio
+    treasury: Treasury
+
+
+@asynccontextmanager
+async def open_app(
+    settings: Settings,
+    *,
+    clock: Clock | None = None,
+    patience: Patience | None = None,
+    pace: Pace | None = None,
+) -> AsyncIterator[App]:
+    """Open the database, the HTTP clients and everything that is built on them.
+
+    Raises:
+        SetupError: something cannot work as it is set.
+    """
+    clock = clock or Clock()
+    catalog = Catalog.load()
+    if catalog.canonical(settings.default_model) not in {model.name for model in catalog.models}:
+        raise SetupError("DEFAULT_MODEL is not valid: no such model in the catalogue.")
+    redirect(settings.discord_api_url, settings.discord_gateway_url)
+    async with AsyncExitStack() as stack:
+        database = await open_sqlite(settings.database_path, clock.now())
+        stack.push_async_callback(database.aclose)
+        http = await stack.enter_async_context(_http_client(settings))
+        pictures = stack.enter_context(closing(Pictures()))
+        fal = Fal(
+            client=http,
+            key=settings.fal_key,
+            queue_url=settings.fal_queue_url,
+            rest_url=settings.fal_rest_url,
+            media_hosts=AllowedHosts.parse(settings.fal_media_hosts),
+            catalog=catalog,
+            pictures=pictures,
+            clock=clock,
+            pace=pace,
+        )
+        client = Easel(database=database)
+        stack.push_async_callback(client.close)
+        delivery = await stack.enter_async_context(
+            DiscordDelivery(
+                client=client,
+                hosts=AllowedHosts.parse(settings.discord_media_hosts),
+                pictures=pictures,
+                catalog=catalog,
+                clock=clock,
+            )
+        )
+        house = House(
+            default_model=catalog.canonical(settings.default_model), default_rule=_default_rule(settings)
+        )
+        studio = Studio(database=database, delivery=delivery, catalog=catalog, clock=clock, house=house)
+        treasury = Treasury(database=database, clock=clock, default_rule=house.default_rule)
+        client.rooms = Rooms(studio=studio, treasury=treasury, catalog=catalog)
+        workshop = Workshop(
+            database=database,
+            delivery=delivery,
+            providers={fal.name: fal},
+            catalog=catalog,
+            pictures=pictures,
+            clock=clock,
+            patience=patience or Patience(lease=settings.lease_seconds),
+            preparing=asyncio.Semaphore(PREPARED_AT_ONCE),
+            delivering=asyncio.Semaphore(settings.uploads_at_once),
+        )
+        worker = Worker(
+            name=f"{socket.gethostname()}-{os.getpid()}",
+            workshop=workshop,
+            jobs_at_once=settings.jobs_at_once,
+            grace=settings.shutdown_seconds,
+        )
+        yield App(
+            settings=settings,
+            database=database,
+            catalog=catalog,
+            client=client,
+            worker=worker,
+            studio=studio,
+            treasury=treasury,
+        )
+
+
+def _http_client(settings: Settings) -> httpx.AsyncClient:
+    """No retries, no redirects, and no proxy: a download checks the address that answered."""
+    connections = httpx.Limits(
+        max_connections=settings.jobs_at_once + SPARE_CONNECTIONS, max_keepalive_connections=SPARE_CONNECTIONS
+    )
+    return httpx.AsyncClient(limits=connections, follow_redirects=False, trust_env=False)
+
+
+def _default_rule(settings: Settings) -> Rule:
+    number, window = settings.quota
+    return Rule(subject="everyone", subject_id=0, unit="images", window=window, limit=number)
+
+
+async def run(settings: Settings) -> None:
+    """Gateway and worker in one process, until SIGTERM or Ctrl-C.
+
+    Raises:
+        SetupError: something cannot work as it is set.
+        StorageError: the database went away.
+    """
+    async with open_app(settings) as app:
+        for notice in app.catalog.notices(datetime.now(UTC).date()):
+            log.warning(notice)
+        await log_in(app.client, settings.discord_token)
+        log.info("add Easel to a server: %s", invite_link(app.client.application_id or 0))
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop.set)
+        try:
+            async with asyncio.TaskGroup() as group:
+                worker = group.create_task(app.worker.run(), name="worker")
+                group.create_task(_hold_gateway(app, stop, worker), name="gateway")
+        except* (StorageError, SetupError) as group_error:
+            raise group_error.exceptions[0] from None
+
+
+async def _hold_gateway(app: App, stop: asyncio.Event, worker: asyncio.Task[None]) -> None:
+    """Stay at the gateway until there is a reason to stop; the worker finishes before it is left."""
+    gateway = asyncio.create_task(stay_connected(app.client), name="connection")
+    stopped = asyncio.create_task(stop.wait())
+    try:
+        await asyncio.wait({stopped, gateway}, return_when=asyncio.FIRST_COMPLETED)
+        log.info("stopping")
+        app.worker.stop()
+        await asyncio.wait({worker})
+    finally:
+        stopped.cancel()
+        await app.client.close()
+        await asyncio.gather(gateway, return_exceptions=True)
+    await gateway

@@ -1,0 +1,109 @@
+"""`/imagine`: words in, pictures out."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+
+import discord
+from discord import app_commands
+from discord.ext import commands
+
+from bot import screens
+from bot.client import DISCORD_TROUBLE, Easel, Interaction, failure_kind, reply_address, requester
+from bot.models import ImageRequest
+from cogs.options import DESCRIPTIONS, Background, Count, Format, Prompt, Quality, Size
+
+log = logging.getLogger(__name__)
+
+
+class Imagine(commands.Cog):
+    """Painting from a prompt alone."""
+
+    def __init__(self, client: Easel) -> None:
+        self._client = client
+
+    @app_commands.command()
+    @app_commands.guild_only()
+    @app_commands.describe(**DESCRIPTIONS)
+    async def imagine(
+        self,
+        interaction: Interaction,
+        prompt: Prompt,
+        model: str | None = None,
+        size: Size = "auto",
+        quality: Quality = "medium",
+        count: Count = 1,
+        background: Background = "auto",
+        format: Format = "png",  # noqa: A002 - the option's name in Discord
+        spoiler: bool = False,
+    ) -> None:
+        """Paint a picture from your words."""
+        request = ImageRequest(
+            prompt=prompt,
+            model=model or self._client.rooms.studio.default_model,
+            size=size,
+            quality=quality,
+            background=background,
+            output_format=format,
+            count=count,
+            spoiler=spoiler,
+        )
+        await commission(interaction, request)
+
+    @imagine.autocomplete("model")
+    async def models(self, _: Interaction, current: str) -> list[app_commands.Choice[str]]:
+        """The models that can be asked for."""
+        return model_choices(self._client, current)
+
+
+def model_choices(client: Easel, current: str) -> list[app_commands.Choice[str]]:
+    """Models whose label or name holds what was typed so far; Discord shows 25 at most."""
+    typed = current.lower()
+    return [
+        app_commands.Choice(name=model.label, value=model.name)
+        for model in client.rooms.catalog.models
+        if typed in model.label.lower() or typed in model.name
+    ][:25]
+
+
+async def commission(
+    interaction: Interaction, request: ImageRequest, parent_id: int | None = None, note: str = ""
+) -> None:
+    """Hand a request to the studio and give the first answer: the card, before anything slow."""
+    rooms = interaction.client.rooms
+    request = replace(request, model=rooms.catalog.canonical(request.model))
+    commission = await rooms.studio.commission(
+        interaction.id, requester(interaction), request, reply_address(interaction), parent_id
+    )
+    if not commission.created:
+        return
+    label = rooms.catalog.model(request.model).label
+    card = screens.card(commission, rooms.studio.price(request), label, note)
+    try:
+        card_id = await _show_card(interaction, card)
+        if card_id is not None:
+            await rooms.studio.remember_card(commission.job.id, card_id)
+    finally:
+        await rooms.studio.keep_uploads(commission.job)
+
+
+async def _show_card(interaction: Interaction, card: screens.Screen) -> int | None:
+    """The first answer; the card's id. The job is written down and goes on, also where no card can be shown."""
+    try:
+        answer = await interaction.response.send_message(
+            card.content, view=card.view or discord.utils.MISSING, allowed_mentions=screens.NOBODY
+        )
+    except DISCORD_TROUBLE as error:
+        log.info("job %d: its card was not taken by Discord: %s", interaction.id, failure_kind(error))
+    else:
+        return answer.message_id
+    try:  # it may have been shown all the same
+        return (await interaction.original_response()).id
+    except (*DISCORD_TROUBLE, discord.ClientException):
+        return None
+
+
+async def setup(client: Easel) -> None:
+    """Called by discord.py."""
+    await client.add_cog(Imagine(client))

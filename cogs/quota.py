@@ -1,0 +1,31 @@
+"""`/quota`: what is left, and until when."""
+
+from __future__ import annotations
+
+from discord import app_commands
+from discord.ext import commands
+
+from bot import screens
+from bot.client import Easel, Interaction, requester
+
+
+class Quota(commands.Cog):
+    """A member's allowance."""
+
+    def __init__(self, client: Easel) -> None:
+        self._client = client
+
+    @app_commands.command()
+    @app_commands.guild_only()
+    async def quota(self, interaction: Interaction) -> None:
+        """See what you have left and when it starts anew."""
+        allowance = await self._client.rooms.studio.allowance(requester(interaction))
+        screen = screens.allowance(allowance)
+        await interaction.response.send_message(
+            embeds=screen.embeds, ephemeral=True, allowed_mentions=screens.NOBODY
+        )
+
+
+async def setup(client: Easel) -> None:
+    """Called by discord.py."""
+    await client.add_cog(Quota(client))
