@@ -54,7 +54,9 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("migrate", help="bring the database up to date")
     demo = commands.add_parser("demo", help="the bot in a simulated Discord, in your browser")
     demo.add_argument("--once", action="store_true", help="play the scene and end")
-    demo.add_argument("--port", type=int, default=8765, help="where the browser page is served")
+    demo.add_argument(
+        "--port", type=int, default=8765, help="where the browser page is served; 0 is any free port"
+    )
     demo.add_argument("--output", type=Path, default=Path("demo-output"), help="where pictures go")
     return parser
 

@@ -19,6 +19,7 @@ from bot.client import (
     Interaction,
     answer_error,
     answer_reply_error,
+    answering,
     check_may_post,
     failure_kind,
     requester_of,
@@ -118,7 +119,7 @@ class EditForm(discord.ui.Modal):
             sources=(self._pictures[number - 1], *uploads),
             mask=source_of(self._mask.values[0]) if self._mask.values else None,
         )
-        await commission(interaction, request, self._parent_id)
+        await answering(interaction, lambda: commission(interaction, request, self._parent_id))
 
     async def on_timeout(self) -> None:
         """Nobody sent it in."""
