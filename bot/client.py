@@ -31,7 +31,15 @@ from bot.treasury import Treasury
 
 log = logging.getLogger(__name__)
 
-COGS = ("cogs.imagine", "cogs.edit", "cogs.jobs", "cogs.quota", "cogs.moderation")
+COGS = (
+    "cogs.imagine",
+    "cogs.edit",
+    "cogs.forms",
+    "cogs.replies",
+    "cogs.jobs",
+    "cogs.quota",
+    "cogs.moderation",
+)
 
 PERMISSIONS = discord.Permissions(
     view_channel=True,

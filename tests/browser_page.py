@@ -19,7 +19,7 @@ FLAGS = (
     "--disable-component-update",
     "--disable-sync",
 )
-PATIENCE = 20.0
+PATIENCE = 30.0
 LOST = 2.0
 """Seconds after which a click that changed nothing is made once more."""
 
