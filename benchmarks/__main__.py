@@ -59,7 +59,8 @@ async def _run(chosen: argparse.Namespace, output: Path) -> None:
 def _head(chosen: argparse.Namespace) -> str:
     return (
         f"{chosen.bursts} × {chosen.burst} /imagine at once, then {chosen.rate:g} a second for "
-        f"{chosen.seconds:g} s, pictures of {chosen.picture_bytes / 1e6:g} MB, {os.cpu_count()} processors for the bot and its stand-ins"
+        f"{chosen.seconds:g} s, pictures of {chosen.picture_bytes / 1e6:g} MB, "
+        f"{os.cpu_count()} processors for the bot and its stand-ins"
     )
 
 

@@ -12,8 +12,6 @@ from contextlib import AsyncExitStack, asynccontextmanager, closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-import httpx
-
 from bot.catalog import Catalog
 from bot.client import Easel, Rooms, invite_link, log_in, redirect, stay_connected
 from bot.clock import Clock
@@ -24,6 +22,7 @@ from bot.hosts import AllowedHosts
 from bot.models import Rule
 from bot.pictures import Pictures
 from bot.providers.fal import Fal, Pace
+from bot.providers.http import open_session
 from bot.settings import Settings
 from bot.storage.sqlite import Sqlite, open_sqlite
 from bot.studio import House, Studio
@@ -73,7 +72,7 @@ async def open_app(
     async with AsyncExitStack() as stack:
         database = await open_sqlite(settings.database_path, clock.now())
         stack.push_async_callback(database.aclose)
-        http = await stack.enter_async_context(_http_client(settings))
+        http = await stack.enter_async_context(open_session(settings.jobs_at_once + SPARE_CONNECTIONS))
         pictures = stack.enter_context(closing(Pictures()))
         fal = Fal(
             client=http,
@@ -129,14 +128,6 @@ async def open_app(
             studio=studio,
             treasury=treasury,
         )
-
-
-def _http_client(settings: Settings) -> httpx.AsyncClient:
-    """No retries, no redirects, and no proxy: a download checks the address that answered."""
-    connections = httpx.Limits(
-        max_connections=settings.jobs_at_once + SPARE_CONNECTIONS, max_keepalive_connections=SPARE_CONNECTIONS
-    )
-    return httpx.AsyncClient(limits=connections, follow_redirects=False, trust_env=False)
 
 
 def _default_rule(settings: Settings) -> Rule:

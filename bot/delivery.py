@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import io
 import logging
-import time
 from collections.abc import Awaitable, Iterator, Sequence
 from contextlib import contextmanager
 from types import TracebackType
@@ -35,8 +34,6 @@ DEFAULT_FILE_LIMIT = 10 * 1024 * 1024
 REQUEST_LIMIT = 24 * 1024 * 1024
 """Bytes in all the files of one message, below the 25 MiB that Discord's docs state for a request."""
 READ_TIMEOUT = aiohttp.ClientTimeout(total=30, connect=10)
-CARD_EVERY = 3.0
-"""Seconds between two edits of a card, at least."""
 CARD_PATIENCE = 10.0
 FRESH_FOR = 10 * 60
 """Seconds that a signed link must still be good for, to be handed to a service."""
@@ -58,7 +55,6 @@ class DiscordDelivery:
         self._pictures = pictures
         self._catalog = catalog
         self._clock = clock
-        self._shown: dict[int, tuple[float, str]] = {}
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
@@ -130,15 +126,11 @@ class DiscordDelivery:
     # The card
 
     async def show_progress(self, job: Job, progress: Progress) -> None:
-        """Edit the card, at most every few seconds and only where something changed."""
+        """Edit the card, where there is one."""
         card = job.reply.card_id
         if card is None:
             return
         screen = screens.card_in_progress(job, progress, self._label(job))
-        at, content = self._shown.get(job.id, (0.0, ""))
-        if content == screen.content or time.monotonic() - at < CARD_EVERY:
-            return
-        self._shown[job.id] = (time.monotonic(), screen.content)
         message = self._channel(job).get_partial_message(card)
         try:
             async with asyncio.timeout(CARD_PATIENCE):
@@ -148,7 +140,6 @@ class DiscordDelivery:
 
     async def remove_card(self, job: Job) -> None:
         """Delete the card."""
-        self._shown.pop(job.id, None)
         card = job.reply.card_id
         if card is None:
             return

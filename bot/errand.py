@@ -49,6 +49,10 @@ class LeaseLost(Exception):
     """The job was claimed by somebody else."""
 
 
+class _Leaving(Exception):
+    """The process stops, and the job is at a point from which the next claim goes on."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Patience:
     """How long things may take, in seconds. Tests bring shorter ones."""
@@ -57,6 +61,8 @@ class Patience:
     submit: float = 180
     """How long a job may go without being accepted by any service."""
     post: float = 60
+    card: float = 3
+    """Between two edits of a progress card, at least."""
     first_retry: float = 2
     longest_retry: float = 60
 
@@ -83,10 +89,16 @@ class Errand:
         self.job = job
         self._shop = workshop
         self._cancel_asked = asyncio.Event()
+        self._news: Progress | None = None
+        self._leaving = False
         self.interruptible = True
         """Whether a shutdown may simply drop the errand here: a later claim goes on from the same place."""
         if job.cancel_requested:
             self._cancel_asked.set()
+
+    def leave(self) -> None:
+        """The process stops: give the job back at the next point where that is possible."""
+        self._leaving = True
 
     def ask_cancel(self) -> None:
         """The member pressed Cancel."""
@@ -103,6 +115,8 @@ class Errand:
             log.info("job %d: taken over by another worker", self.job.id)
         except* StorageError as group_error:
             raise group_error.exceptions[0] from None
+        except* _Leaving:
+            await self.release()
         except* Exception:
             # A bug while it ended: its money is settled, or the next claim goes on. The others keep painting.
             log.exception("job %d: left where it stands", self.job.id)
@@ -132,7 +146,7 @@ class Errand:
         """The one place that turns what happened to a job into its end."""
         try:
             await self._steps()
-        except (LeaseLost, StorageError):
+        except (LeaseLost, StorageError, _Leaving):
             raise
         except ProviderBusy as error:
             await self._later(error, error.retry_after)
@@ -192,6 +206,8 @@ class Errand:
             ticket = await provider.submit(job.id, job.request, inputs, mask)
         await self._fenced(jobs.save_ticket(job, ticket, shop.clock.now()))
         self.job = replace(job, ticket=ticket)
+        if self._leaving:
+            raise _Leaving
         self.interruptible = True
         return ticket
 
@@ -224,18 +240,34 @@ class Errand:
     # Following
 
     async def _follow(self, ticket: Ticket) -> None:
-        """Wait for the pictures while listening for a cancel, then deliver."""
+        """Wait for the pictures while listening for a cancel and telling the news, then deliver."""
         follower = asyncio.create_task(self._until_delivered(ticket))
         watcher = asyncio.create_task(self._cancel_at_service(ticket))
+        herald = asyncio.create_task(self._tell_news())
         try:
             await asyncio.wait({follower, watcher}, return_when=asyncio.FIRST_COMPLETED)
             if watcher.done() and not follower.done() and watcher.result() is CancelAnswer.REMOVED:
                 raise Withdrawn
             await follower
         finally:
-            for task in (follower, watcher):
+            for task in (follower, watcher, herald):
                 task.cancel()
-            await asyncio.gather(follower, watcher, return_exceptions=True)
+            await asyncio.gather(follower, watcher, herald, return_exceptions=True)
+
+    async def _tell_news(self) -> None:
+        """Bring the card up to date every few seconds, with the latest that is known by then."""
+        told = None
+        while True:
+            await asyncio.sleep(self._shop.patience.card)
+            if self._news is not None and self._news != told and self.job.state is JobState.RUNNING:
+                told = self._news
+                await self._show(told)
+
+    async def _show(self, progress: Progress) -> None:
+        if self.job.reply.card_id is None:
+            # The job may have been claimed before its card was there.
+            self._take_news(await self._shop.database.read(jobs.get(self.job.id)))
+        await self._shop.delivery.show_progress(self.job, progress)
 
     async def _cancel_at_service(self, ticket: Ticket) -> CancelAnswer:
         await self._cancel_asked.wait()
@@ -266,7 +298,7 @@ class Errand:
                 return item
             if item.fraction == 1.0:
                 return None
-            await self._shop.delivery.show_progress(self.job, item)
+            self._news = item
         raise BadAnswer(detail="the service's news ended without pictures")
 
     async def _fetch(self, news: News) -> Finished:
@@ -334,7 +366,7 @@ class Errand:
         log.info("job %d: again in %.1f s: %s", self.job.id, wait, error)
         kept = await shop.database.write(jobs.postpone(self.job, due, now, not_submitted=not accepted))
         if kept and not isinstance(error, DeliveryError):
-            await shop.delivery.show_progress(self.job, Progress(note=f"{error.sentence} Trying again soon."))
+            await self._show(Progress(note=f"{error.sentence} Trying again soon."))
 
     async def _fail(self, error: EaselError) -> None:
         charged = Charge()

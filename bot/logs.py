@@ -39,6 +39,5 @@ def configure(level: str, secrets: Sequence[str]) -> None:
     handler = logging.StreamHandler()
     handler.setFormatter(Redacting(secrets))
     logging.basicConfig(level=level, handlers=[handler], force=True)
-    # httpx writes every request's URL, aiosqlite every statement.
-    for name in ("httpx", "httpcore", "aiosqlite"):
-        logging.getLogger(name).setLevel(max(logging.WARNING, logging.getLevelName(level)))
+    # aiosqlite writes every statement.
+    logging.getLogger("aiosqlite").setLevel(max(logging.WARNING, logging.getLevelName(level)))

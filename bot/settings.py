@@ -47,7 +47,7 @@ Websocket = Annotated[str, AfterValidator(_websocket)]
 
 
 def _secret(secret: SecretStr) -> SecretStr:
-    # What goes into a header must be one; httpx and aiohttp would say so with a traceback.
+    # What goes into a header must be one; aiohttp would say so with a traceback.
     if not re.fullmatch(r"[!-~]+", secret.get_secret_value()):
         raise ValueError("it holds a space or a character that none has")
     return secret
@@ -84,7 +84,7 @@ class Settings(BaseSettings):
     default_quota: Quota = Field(
         "10/day", description="What every member may paint while a server has no rule of its own."
     )
-    jobs_at_once: int = Field(64, ge=1, le=1000, description="Pictures that are waited for at the same time.")
+    jobs_at_once: int = Field(256, ge=1, le=1000, description="Pictures that are waited for at the same time.")
     uploads_at_once: int = Field(4, ge=1, le=32, description="Results that are sent to Discord at the same time.")
     lease_seconds: float = Field(
         60,

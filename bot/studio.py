@@ -96,6 +96,8 @@ class Studio:
 
         A picture that cannot be read is left to the worker, which meets the same and says so.
         """
+        if all(source.refetchable for source in job.request.pictures):
+            return
         contents: dict[int, bytes] = {}
         async with self._reading:
             for number, source in enumerate(job.request.pictures):

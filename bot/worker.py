@@ -87,6 +87,8 @@ class Worker:
         for task, _ in dropped:
             task.cancel()
         busy = [task for task, errand in self._errands.items() if not errand.interruptible]
+        for task in busy:
+            self._errands[task].leave()
         if busy:
             log.info("waiting up to %.0f s for %d deliveries", self._grace, len(busy))
             _, late = await asyncio.wait(busy, timeout=self._grace)

@@ -15,7 +15,7 @@ from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-import httpx
+import aiohttp
 from pydantic import SecretStr, ValidationError
 
 from bot.catalog import Catalog
@@ -110,7 +110,7 @@ class Fal:
 
     def __init__(
         self,
-        client: httpx.AsyncClient,
+        client: aiohttp.ClientSession,
         *,
         key: SecretStr,
         queue_url: str,

@@ -1,6 +1,6 @@
 """What every service over HTTP needs: bounded exchanges, bounded downloads, and what a status stands for.
 
-httpx's exceptions end here. Error details hold a status or a reason, never a link and never a key.
+aiohttp's exceptions end here. Error details hold a status or a reason, never a link and never a key.
 """
 
 from __future__ import annotations
@@ -8,15 +8,19 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
+import io
 import json
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
+from ssl import SSLContext
 from typing import Any
 from urllib.parse import unquote_to_bytes, urlsplit
 
-import httpx
+import aiohttp
+import yarl
+from aiohttp.connector import Connection
 
 from bot.errors import (
     BadAnswer,
@@ -35,11 +39,8 @@ MAXIMUM_REDIRECTS = 3
 LONGEST_RETRY_AFTER = 3600.0
 
 _NEVER_SENT = (
-    httpx.ConnectError,
-    httpx.ConnectTimeout,
-    httpx.PoolTimeout,
-    httpx.UnsupportedProtocol,
-    httpx.InvalidURL,
+    aiohttp.ClientConnectorError,
+    aiohttp.ConnectionTimeoutError,
 )
 _GZIP_OR_ZLIB = 47
 
@@ -104,8 +105,31 @@ def _until(value: str, now: Instant) -> float:
     return parsedate_to_datetime(value).timestamp() - now / 1000
 
 
+class Heard(aiohttp.ClientResponse):
+    """An answer that remembers the address it came from."""
+
+    peer: str | None = None
+
+    async def start(self, connection: Connection) -> aiohttp.ClientResponse:
+        """Called by aiohttp once the request is sent."""
+        if connection.transport is not None:
+            self.peer = connection.transport.get_extra_info("peername")[0]
+        return await super().start(connection)
+
+
+def open_session(connections: int, ssl: SSLContext | bool = True) -> aiohttp.ClientSession:
+    """What `exchange` needs: no cookies, no proxy, nothing unpacked before it is counted."""
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=connections, ssl=ssl),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        response_class=Heard,
+        auto_decompress=False,
+        trust_env=False,
+    )
+
+
 async def exchange(
-    client: httpx.AsyncClient,
+    client: aiohttp.ClientSession,
     method: str,
     url: str,
     *,
@@ -123,34 +147,41 @@ async def exchange(
         NotSent: no connection.
         AnswerLost: time-out, reset, cut body.
         TooBig: the body is longer than `limit`.
-        BadAnswer: it came from a private address.
+        BadAnswer: it came from a private address, or the link is none.
     """
-    timeout = httpx.Timeout(limits.silence, connect=limits.connect, pool=limits.connect)
+    timeout = aiohttp.ClientTimeout(total=None, connect=limits.connect, sock_read=limits.silence)
     sent = {"Accept-Encoding": "identity", **(headers or {})}
     try:
         async with (
             asyncio.timeout(limits.total),
-            client.stream(
-                method, url, headers=sent, content=content, timeout=timeout, follow_redirects=False
+            client.request(
+                method,
+                yarl.URL(url),
+                headers=sent,
+                data=None if content is None else io.BytesIO(content),
+                timeout=timeout,
+                allow_redirects=False,
             ) as response,
         ):
             if hosts is not None:
                 _refuse_private(response, hosts)
             body = await _body(response, limit)
-            return Answer(status=response.status_code, headers=response.headers, content=body)
+            return Answer(status=response.status, headers=response.headers, content=body)
+    except aiohttp.InvalidURL:
+        raise BadAnswer(detail="bad link") from None
     except _NEVER_SENT as error:
         raise NotSent(detail=type(error).__name__) from None
-    except (httpx.HTTPError, httpx.StreamError, TimeoutError, zlib.error) as error:
+    except (aiohttp.ClientError, OSError, TimeoutError, zlib.error) as error:
         raise AnswerLost(detail=type(error).__name__) from None
 
 
-async def _body(response: httpx.Response, limit: int) -> bytes:
+async def _body(response: aiohttp.ClientResponse, limit: int) -> bytes:
     """Read at most `limit` bytes, whatever Content-Length or a compressed body promises."""
     announced = response.headers.get("content-length", "")
     if announced.isdigit() and int(announced) > limit:
         raise TooBig(detail="too big")
     parts, size = [], 0
-    async for part in response.aiter_raw():
+    async for part in response.content.iter_any():
         size += len(part)
         if size > limit:
             raise TooBig(detail="too big")
@@ -164,25 +195,24 @@ async def _body(response: httpx.Response, limit: int) -> bytes:
     return content
 
 
-def _refuse_private(response: httpx.Response, hosts: AllowedHosts) -> None:
+def _refuse_private(response: aiohttp.ClientResponse, hosts: AllowedHosts) -> None:
     """A name on the list may still lead into a private net: look at the address that answered."""
-    stream = response.extensions.get("network_stream")
-    address = stream.get_extra_info("server_addr") if stream is not None else None
-    if address is not None and is_private(address[0]) and not hosts.lists_address(address[0]):
+    address = response.peer if isinstance(response, Heard) else None
+    if address is None or (is_private(address) and not hosts.lists_address(address)):
         raise BadAnswer(detail="private address")
 
 
 def same_origin(url: str, *places: str) -> bool:
-    """Whether a URL has the scheme, host and port of one of `places`, as httpx would read it."""
+    """Whether a URL has the scheme, host and port of one of `places`, as aiohttp would read it."""
     return _origin(url) in {_origin(place) for place in places} - {None}
 
 
 def _origin(url: str) -> tuple[str, str, int | None] | None:
     try:
-        parsed = httpx.URL(url)
-    except (httpx.InvalidURL, TypeError):
+        parsed = yarl.URL(url)
+    except (ValueError, TypeError):
         return None
-    if parsed.userinfo or parsed.scheme not in ("http", "https") or not parsed.host:
+    if parsed.user is not None or parsed.scheme not in ("http", "https") or not parsed.host:
         return None
     return parsed.scheme, parsed.host.lower(), parsed.port
 
@@ -210,7 +240,7 @@ class Downloads:
 
     def __init__(
         self,
-        client: httpx.AsyncClient,
+        client: aiohttp.ClientSession,
         hosts: AllowedHosts,
         *,
         limit: int = 33_554_432,
@@ -244,7 +274,7 @@ class Downloads:
         raise BadAnswer(detail="too many redirects")
 
     async def _get(self, url: str) -> Answer:
-        # Two parsers read the host, ours and httpx's: a link on which they differ is not followed.
+        # Two parsers read the host, ours and aiohttp's: a link on which they differ is not followed.
         origin = _origin(url)
         if origin is None or not self._hosts.allows(url) or urlsplit(url).hostname != origin[1]:
             raise BadAnswer(detail="foreign host")
@@ -259,8 +289,8 @@ def _missing(answer: Answer) -> ProviderError:
 
 def _joined(url: str, target: str) -> str:
     try:
-        return str(httpx.URL(url).join(target))
-    except httpx.InvalidURL:
+        return str(yarl.URL(url).join(yarl.URL(target)))
+    except ValueError:
         raise BadAnswer(detail="bad redirect") from None
 
 
