@@ -7,7 +7,7 @@ import logging
 import os
 import signal
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager, closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -35,7 +35,6 @@ PREPARED_AT_ONCE = 4
 """Jobs whose source pictures are in memory at the same time."""
 SPARE_CONNECTIONS = 32
 """Connections to services beside the one that each job may hold."""
-CLOSE_PATIENCE = 10.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,21 +141,37 @@ async def run(settings: Settings) -> None:
         SetupError: something cannot work as it is set.
         StorageError: the database went away.
     """
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
     async with open_app(settings) as app:
         for notice in app.catalog.notices(datetime.now(UTC).date()):
             log.warning(notice)
-        await log_in(app.client, settings.discord_token)
+        if not await _before(stop, log_in(app.client, settings.discord_token)):
+            return
         log.info("add Easel to a server: %s", invite_link(app.client.application_id or 0))
-        stop = asyncio.Event()
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, stop.set)
         try:
             async with asyncio.TaskGroup() as group:
                 worker = group.create_task(app.worker.run(), name="worker")
                 group.create_task(_hold_gateway(app, stop, worker), name="gateway")
         except* (StorageError, SetupError) as group_error:
             raise group_error.exceptions[0] from None
+
+
+async def _before(stop: asyncio.Event, work: Coroutine[object, object, None]) -> bool:
+    """Do the work unless there is a reason to stop first; whether it was done."""
+    task = asyncio.create_task(work)
+    stopped = asyncio.create_task(stop.wait())
+    try:
+        await asyncio.wait({task, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        if task.done():
+            await task
+        return task.done()
+    finally:
+        stopped.cancel()
+        task.cancel()
+        await asyncio.gather(task, stopped, return_exceptions=True)
 
 
 async def _hold_gateway(app: App, stop: asyncio.Event, worker: asyncio.Task[None]) -> None:
@@ -171,5 +186,8 @@ async def _hold_gateway(app: App, stop: asyncio.Event, worker: asyncio.Task[None
     finally:
         stopped.cancel()
         await app.client.close()
+        # It may be asleep, minutes long, between two attempts to reconnect.
+        gateway.cancel()
         await asyncio.gather(gateway, return_exceptions=True)
-    await gateway
+    if not gateway.cancelled():
+        await gateway

@@ -6,6 +6,7 @@ for messages, which have no private way.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 import logging
@@ -55,6 +56,7 @@ UNKNOWN_INTERACTION = 10062
 BAD_TOKEN = 4004
 """The gateway's close code."""
 TOKEN_REFUSED = "DISCORD_TOKEN is refused by Discord. Copy it anew from the developer portal."  # noqa: S105
+GATEWAY_PAUSE = 5.0
 DISCORD_TROUBLE = (discord.HTTPException, aiohttp.ClientError, OSError, TimeoutError)
 """What discord.py raises when Discord, or the way to it, does not do what it should."""
 
@@ -103,13 +105,26 @@ async def stay_connected(client: Easel) -> None:
         SetupError: Discord will not have this bot any more.
     """
     try:
-        await client.connect()
+        await _connect(client)
     except discord.ConnectionClosed as error:
         if error.code == BAD_TOKEN:
             raise SetupError(TOKEN_REFUSED) from None
         raise SetupError(f"Discord closed the gateway for good (code {error.code}).") from None
     except discord.PrivilegedIntentsRequired:
         raise SetupError("Discord does not give this bot the intents it asks for.") from None
+
+
+async def _connect(client: Easel) -> None:
+    """discord.py reconnects by itself, except where it has never reached the gateway at all."""
+    while True:
+        try:
+            return await client.connect()
+        except AttributeError:
+            # discord.py 2.7.1 then looks for the sequence of a connection that there has not been.
+            if getattr(client, "ws", None) is not None:
+                raise
+            log.warning("Discord's gateway does not answer; trying again in %.0f s", GATEWAY_PAUSE)
+            await asyncio.sleep(GATEWAY_PAUSE)
 
 
 class Tree(app_commands.CommandTree["Easel"]):
@@ -193,7 +208,8 @@ def requester_of(member: discord.Member, channel_id: int, locale: str = "en-US")
         user_id=member.id,
         guild_id=member.guild.id,
         channel_id=channel_id,
-        role_ids=tuple(role.id for role in member.roles),
+        # As Discord sent them: `member.roles` leaves out what is not cached yet, just after a start.
+        role_ids=tuple(member._roles),  # noqa: SLF001 - discord.py is pinned to 2.7.1
         locale=locale,
     )
 
@@ -224,6 +240,7 @@ def check_may_post(held: discord.Permissions, channel: object) -> None:
             ("View Channel", held.view_channel),
             ("Send Messages in Threads" if in_thread else "Send Messages", may_send),
             ("Attach Files", held.attach_files),
+            ("Read Message History", held.read_message_history),
         )
         if not granted
     ]
@@ -233,6 +250,8 @@ def check_may_post(held: discord.Permissions, channel: object) -> None:
 
 async def answer_error(interaction: Interaction, error: BaseException) -> None:
     """Tell the asker, and only the asker, what went wrong. Never raises."""
+    if interaction.client.is_closed():
+        return
     sentence = _sentence(error, interaction.id)
     if sentence is None:
         return

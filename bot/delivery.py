@@ -11,8 +11,10 @@ import io
 import logging
 from collections.abc import Awaitable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
+from datetime import timedelta
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 from urllib.parse import parse_qs, urlsplit
 
 import aiohttp
@@ -21,7 +23,7 @@ import discord
 from bot import screens
 from bot.catalog import Catalog
 from bot.clock import Clock
-from bot.errors import BadSource, DiscordBusy, NowhereToPost
+from bot.errors import BadAnswer, BadSource, DiscordBusy, NowhereToPost
 from bot.guard import GuardedResolver
 from bot.hosts import AllowedHosts
 from bot.models import Fetched, Finished, Job, Picture, Progress, Source
@@ -40,7 +42,10 @@ FRESH_FOR = 10 * 60
 LOOK_BACK = 2_000
 """Messages that are looked through for a result, at most."""
 
+CLOCK_DRIFT = timedelta(minutes=5)
+
 TOO_LARGE = 40005
+NO_HISTORY = 160002
 AUTOMOD = 200000
 
 
@@ -156,10 +161,9 @@ class DiscordDelivery:
     async def find_result(self, job: Job) -> int | None:
         """Look through the bot's own messages since the posting began for the job's files."""
         prefix = f"easel-{job.id}-"
-        since = discord.Object(job.id)
         me = self._client.user
         try:
-            async for message in self._channel(job).history(limit=LOOK_BACK, after=since, oldest_first=False):
+            async for message in self._channel(job).history(limit=LOOK_BACK, after=_since(job), oldest_first=True):
                 if me is not None and message.author.id != me.id:
                     continue
                 if any(name.removeprefix("SPOILER_").startswith(prefix) for name in _names(message)):
@@ -172,11 +176,15 @@ class DiscordDelivery:
             raise DiscordBusy(f"Discord did not show the channel ({type(error).__name__}).") from None
         return None
 
+    async def prepare(self, job: Job, finished: Finished) -> Finished:
+        """Make every picture fit what the channel takes."""
+        limit = job.reply.file_limit or DEFAULT_FILE_LIMIT
+        return await self._fitted(finished, min(limit, max(REQUEST_LIMIT, limit) // len(finished.pictures)))
+
     async def post_result(self, job: Job, finished: Finished) -> int:
         """Post the pictures as an ordinary message; the nonce makes a repeat within minutes harmless."""
-        limit = self._room_for_each(job, len(finished.pictures))
         try:
-            return await self._post_fitted(job, finished, limit)
+            return await self._post(job, finished)
         except discord.HTTPException as error:
             if error.code != TOO_LARGE and error.status != 413:
                 raise _translated(error) from None
@@ -185,38 +193,53 @@ class DiscordDelivery:
         # The channel takes less than it was thought to: half of what was just refused, once.
         largest = max(len(picture.content) for picture in finished.pictures)
         try:
-            return await self._post_fitted(job, finished, min(limit, largest) // 2)
+            return await self._post(job, await self._fitted(finished, largest // 2))
         except discord.HTTPException as error:
             raise _translated(error) from None
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             raise DiscordBusy(type(error).__name__) from None
 
-    def _room_for_each(self, job: Job, count: int) -> int:
-        limit = job.reply.file_limit or DEFAULT_FILE_LIMIT
-        return min(limit, max(REQUEST_LIMIT, limit) // count)
-
-    async def _post_fitted(self, job: Job, finished: Finished, limit: int) -> int:
+    async def _fitted(self, finished: Finished, limit: int) -> Finished:
+        """Re-encode what has more than `limit` bytes; what stays too large is linked."""
         fitting: list[Picture] = []
-        links: list[str] = []
+        links = list(finished.links)
         for picture in finished.pictures:
             smaller = await self._pictures.fit(picture, limit)
             if smaller is not None:
-                fitting.append(smaller)
+                fitting.append(replace(smaller, url=picture.url))
             elif picture.url is not None:
                 links.append(picture.url)
-        screen = screens.result(job, finished, self._label(job), links)
-        channel = self._channel(job)
-        with _attached(job, fitting) as files:
-            message = await channel.send(
+        if not fitting and not links:
+            raise BadAnswer(detail="a picture that no channel takes and nothing shows")
+        return replace(finished, pictures=tuple(fitting), links=tuple(links))
+
+    async def _post(self, job: Job, finished: Finished) -> int:
+        screen = screens.result(job, finished, self._label(job))
+        with _attached(job, finished.pictures) as files:
+            return await self._send(
+                job,
                 content=screen.content,
                 embeds=screen.embeds,
                 view=screen.view or discord.utils.MISSING,
                 files=files,
                 nonce=str(job.id),
-                reference=self._reference(job),  # type: ignore[arg-type]  # None is its default
-                allowed_mentions=self._asker_only(job),
             )
-        return message.id
+
+    async def _send(self, job: Job, **message: Any) -> int:
+        """Send to the job's channel, pinging the asker alone; as an answer where that is possible."""
+        channel, reference = self._channel(job), self._reference(job)
+        if reference is not None:
+            try:
+                sent = await channel.send(reference=reference, allowed_mentions=self._asker_only(job), **message)
+            except discord.HTTPException as error:
+                if error.code != NO_HISTORY:
+                    raise
+                for file in message.get("files", ()):
+                    file.reset(seek=True)
+            else:
+                return sent.id
+        sent = await channel.send(allowed_mentions=self._asker_only(job), **message)
+        return sent.id
 
     async def apologise(self, job: Job, sentence: str) -> None:
         """Privately while the interaction's token lasts, else in the channel."""
@@ -242,11 +265,7 @@ class DiscordDelivery:
         await webhook.send(sentence, ephemeral=True, allowed_mentions=screens.NOBODY)
 
     async def _reply(self, job: Job, sentence: str) -> None:
-        await self._channel(job).send(
-            f"<@{job.requester.user_id}> {sentence}",
-            reference=self._reference(job),  # type: ignore[arg-type]  # None is its default
-            allowed_mentions=self._asker_only(job),
-        )
+        await self._send(job, content=f"<@{job.requester.user_id}> {sentence}")
 
     @staticmethod
     def _asker_only(job: Job) -> discord.AllowedMentions:
@@ -266,6 +285,13 @@ class DiscordDelivery:
 
     def _label(self, job: Job) -> str:
         return self._catalog.model(job.request.model).label
+
+
+def _since(job: Job) -> discord.Object:
+    """A moment on Discord's own clock, some minutes before the posting began by ours."""
+    offset = timedelta(milliseconds=(job.delivering_at or job.created_at) - job.created_at)
+    began = discord.utils.snowflake_time(job.id) + max(offset - CLOCK_DRIFT, timedelta())
+    return discord.Object(discord.utils.time_snowflake(began))
 
 
 @contextmanager

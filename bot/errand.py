@@ -91,6 +91,7 @@ class Errand:
         self._cancel_asked = asyncio.Event()
         self._news: Progress | None = None
         self._leaving = False
+        self._ending = False
         self.interruptible = True
         """Whether a shutdown may simply drop the errand here: a later claim goes on from the same place."""
         if job.cancel_requested:
@@ -133,6 +134,8 @@ class Errand:
             renewed = await self._shop.database.write(
                 jobs.renew(self.job, int(lease * 1000), self._shop.clock.now())
             )
+            if renewed is None and self._ending:
+                return  # the job has ended; what is left to tidy up needs no lease
             if renewed is None:
                 raise LeaseLost
             self._take_news(renewed)
@@ -246,7 +249,9 @@ class Errand:
         herald = asyncio.create_task(self._tell_news())
         try:
             await asyncio.wait({follower, watcher}, return_when=asyncio.FIRST_COMPLETED)
-            if watcher.done() and not follower.done() and watcher.result() is CancelAnswer.REMOVED:
+            dropped = watcher.done() and watcher.result() is CancelAnswer.REMOVED
+            # A service that says so although it finished has lost: the picture is on its way.
+            if dropped and not follower.done() and self.job.state is not JobState.DELIVERING:
                 raise Withdrawn
             await follower
         finally:
@@ -312,7 +317,8 @@ class Errand:
     async def _deliver(self, finished: Finished) -> jobs.Ending:
         """Post the pictures; returns how the job is to end."""
         shop, request = self._shop, self.job.request
-        images = len(finished.pictures)
+        finished = await shop.delivery.prepare(self.job, finished)
+        images = len(finished.pictures) + len(finished.links)
         money = finished.cost if finished.cost is not None else shop.catalog.cost(request, images)
         charge = Charge(images=min(images, request.count), money=money)
         self.interruptible = False
@@ -377,9 +383,13 @@ class Errand:
         await self._end(ending, sentence=f"{error.sentence} Nothing was charged.")
 
     async def _unexpected(self, error: Exception) -> None:
-        if self.job.state is JobState.DELIVERING and self.job.attempts < BUG_ATTEMPTS:
-            await self._later(DiscordBusy(type(error).__name__), None, submitted=True)
-            return
+        if self.job.state is JobState.DELIVERING:
+            # It may stand in the channel all the same.
+            if await self._settle_if_posted():
+                return
+            if self.job.attempts < BUG_ATTEMPTS:
+                await self._later(DiscordBusy(type(error).__name__), None, submitted=True)
+                return
         code = f"{self.job.id % 1_000_000:06d}"
         sentence = f"Something went wrong on our side (code {code}). Nothing was charged."
         await self._end(jobs.Ending(state=JobState.FAILED, error=type(error).__name__), sentence=sentence)
@@ -388,6 +398,7 @@ class Errand:
         """End the job and settle its money, then tidy up in Discord."""
         shop = self._shop
         self.interruptible = False
+        self._ending = True
         current = await shop.database.read(jobs.get(self.job.id))
         self._take_news(current)
         await self._fenced(jobs.end(self.job, ending, shop.clock.now()))

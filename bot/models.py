@@ -268,6 +268,8 @@ class Finished:
     cost: Money | None = None
     note: str = ""
     """What the member should know, for instance that the service sent fewer than it was asked for."""
+    links: tuple[str, ...] = ()
+    """Where the service serves pictures that no channel takes."""
 
 
 class CancelAnswer(StrEnum):

@@ -56,7 +56,8 @@ _BROKEN = (
 """All that Pillow raises for files that are not what they claim."""
 _QUALITIES = (92, 85, 75, 60)
 _SMALLEST_SIDE = 64
-_WEBP_SIDE = 16_383
+_LARGEST_SIDE = 4_096
+"""Pixels on the longer side, of a picture that must be made smaller anyway."""
 _KEEP, _CHANGE = 255, 0
 _MIDDLE = 128
 
@@ -260,8 +261,7 @@ def _fit(picture: Picture, limit: int) -> Picture | None:
 
 def _candidates(image: Image.Image, kind: str, filename: str, limit: int) -> Iterator[Picture]:
     """Ever smaller ones: four qualities at full size, then one quality at sizes that come near the limit."""
-    if max(image.size) > _WEBP_SIDE:
-        image.thumbnail((_WEBP_SIDE, _WEBP_SIDE))
+    image.thumbnail((_LARGEST_SIDE, _LARGEST_SIDE))
     last = None
     for quality in _QUALITIES:
         last = _saved(image, kind, filename, {"quality": quality})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta, tzinfo
@@ -95,7 +96,8 @@ def check(request: ImageRequest) -> None:
         BadPrompt: empty or too long.
         BadSource: too many pictures, too many bytes or pixels, no picture at all, a mask of another size.
     """
-    if not request.prompt.strip():
+    # Control, format and white-space characters alone say nothing.
+    if all(unicodedata.category(character)[0] in "CZ" for character in request.prompt):
         raise BadPrompt("Your prompt is empty. Tell Easel what to paint.")
     if len(request.prompt) > MAXIMUM_PROMPT:
         raise BadPrompt(

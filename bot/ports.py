@@ -79,6 +79,14 @@ class Delivery(Protocol):
         """The message that already holds the job's pictures, if one was posted since `delivering_at`."""
         ...
 
+    async def prepare(self, job: Job, finished: Finished) -> Finished:
+        """Make the pictures fit the channel; those that cannot become links.
+
+        Raises:
+            BadAnswer: nothing is left that could be shown.
+        """
+        ...
+
     async def post_result(self, job: Job, finished: Finished) -> int:
         """Post the pictures once and return the message's id.
 

@@ -137,7 +137,7 @@ def _fitted(lines: Sequence[str]) -> str:
     return shortened("\n".join(lines), CONTENT)
 
 
-def result(job: Job, finished: Finished, label: str, links: Sequence[str] = ()) -> Screen:
+def result(job: Job, finished: Finished, label: str) -> Screen:
     """The message that holds the pictures."""
     lines = [f"<@{job.requester.user_id}>"]
     embeds = []
@@ -148,7 +148,9 @@ def result(job: Job, finished: Finished, label: str, links: Sequence[str] = ()) 
         embeds.append(discord.Embed(description=_whole_prompt(job.request.prompt), colour=BRAND))
     if finished.note:
         lines.append(finished.note)
-    lines += [f"[Picture {number}]({link}): too large for this channel" for number, link in enumerate(links, 1)]
+    lines += [
+        f"[Picture {number}]({link}): too large for this channel" for number, link in enumerate(finished.links, 1)
+    ]
     advice = "reply to change it" if len(finished.pictures) == 1 else "reply with #2 … to change the second"
     lines.append(f"-# {options(job.request, label)} · {job.charged.money} · {advice}")
     buttons = _view(edit_button(job.id), delete_button(job.id))

@@ -27,7 +27,8 @@ def _quota(text: str) -> str:
 
 
 def _database(text: str) -> str:
-    if not text.startswith("sqlite:///") or text == "sqlite:///":
+    path = text.removeprefix("sqlite:///").strip()
+    if not text.startswith("sqlite:///") or not path or path.startswith(":"):
         raise ValueError("write it as sqlite:///data/easel.db")
     return text
 
@@ -63,7 +64,11 @@ class Settings(BaseSettings):
     """What an operator can set, in the environment or in a file named `.env`."""
 
     model_config = SettingsConfigDict(
-        env_file=".env", extra="ignore", env_ignore_empty=True, hide_input_in_errors=True
+        env_file=".env",
+        extra="ignore",
+        env_ignore_empty=True,
+        hide_input_in_errors=True,
+        str_strip_whitespace=True,
     )
 
     discord_token: Secret = Field(description="The bot's token, from Discord's developer portal.")

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from bot import policy
 from bot.catalog import Catalog
 from bot.clock import Clock
-from bot.errors import BadSource, NotAllowed, NotFound
+from bot.errors import BadSource, NotAllowed, NotFound, StorageError
 from bot.models import (
     Allowance,
     Charge,
@@ -91,7 +91,19 @@ class Studio:
         self._database.wake()
         return commission
 
-    async def keep_uploads(self, job: Job) -> None:
+    async def look_after(self, job: Job, card_id: int | None) -> None:
+        """What follows the first answer: keep the card's id, and what cannot be fetched again.
+
+        The job is written down and goes on without either, so nobody is told of trouble here.
+        """
+        try:
+            if card_id is not None:
+                await self._remember_card(job.id, card_id)
+            await self._keep_uploads(job)
+        except StorageError as error:
+            log.error("job %d: %s", job.id, error.sentence)
+
+    async def _keep_uploads(self, job: Job) -> None:
         """Read what belongs to no message while its link is good, and let the job begin.
 
         A picture that cannot be read is left to the worker, which meets the same and says so.
@@ -111,7 +123,7 @@ class Studio:
             await self._database.write(jobs.keep_uploads(job.id, contents, self._clock.now()))
         self._database.wake()
 
-    async def remember_card(self, job_id: int, card_id: int) -> None:
+    async def _remember_card(self, job_id: int, card_id: int) -> None:
         """Keep the id of the progress card; takes it away again where the job was quicker than the card."""
         job = await self._database.write(jobs.remember_card(job_id, card_id))
         if job.state.ended:
@@ -133,7 +145,7 @@ class Studio:
         """The job whose pictures a message holds."""
         return await self._database.read(jobs.by_result(message_id))
 
-    async def cancel(self, job_id: int, user_id: int, *, moderator: bool) -> Job:
+    async def cancel(self, job_id: int, user_id: int, guild_id: int | None, *, moderator: bool) -> Job:
         """Cancel a job; returns it as it stands: cancelled, or asked to be, or too late.
 
         Raises:
@@ -141,6 +153,8 @@ class Studio:
             NotFound: there is no such job.
         """
         job = await self.job(job_id)
+        if guild_id != job.requester.guild_id:
+            raise NotFound("Easel does not know this request.")
         if job.requester.user_id != user_id and not moderator:
             raise NotAllowed("Only the one who asked for this picture, or a moderator, can cancel it.")
         job = await self._database.write(jobs.cancel(job_id, self._clock.now()))

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 from bot.clock import Clock
-from bot.models import Allowance, Requester, Rule
+from bot.errors import Refused
+from bot.models import Allowance, Requester, Rule, Window
 from bot.ports import Database
 from bot.storage import quotas, rules
+
+MOST_IMAGES = 100_000
+MOST_GRANTED = 10_000
 
 
 class Treasury:
@@ -17,7 +23,13 @@ class Treasury:
         self._default_rule = default_rule
 
     async def limit(self, guild_id: int, rule: Rule) -> Rule | None:
-        """Give a subject a limit in place of the one it had; returns the former."""
+        """Give a subject a limit in place of the one it had; returns the former.
+
+        Raises:
+            Refused: the number is out of range, or the window is none.
+        """
+        if not 0 <= rule.limit <= MOST_IMAGES or rule.window not in get_args(Window):
+            raise Refused(f"Give a number from 0 to {MOST_IMAGES:,}, and day, week or month.")
         former = await self._database.write(rules.set_limit(guild_id, rule, self._clock.now()))
         return former[0] if former else self._fallback(rule)
 
@@ -37,7 +49,14 @@ class Treasury:
         return [self._default_rule, *found]
 
     async def grant(self, member: Requester, images: int, actor_id: int, reason: str) -> tuple[int, Allowance]:
-        """Give images beside the allowance, or take granted ones back; returns the change and what is left."""
+        """Give images beside the allowance, or take granted ones back; returns the change and what is left.
+
+        Raises:
+            Refused: the number is 0 or out of range.
+        """
+        if images == 0 or abs(images) > MOST_GRANTED:
+            raise Refused(f"Give a number from 1 to {MOST_GRANTED:,}, or a negative one to take images back.")
+        reason = reason.encode("utf-8", "replace").decode("utf-8")
         now = self._clock.now()
         change = await self._database.write(
             rules.grant(member.guild_id, member.user_id, images, actor_id, reason, now)

@@ -63,7 +63,8 @@ class Worker:
             return []
         shop = self._shop
         lease = int(shop.patience.lease * 1000)
-        unit = jobs.claim(self._name, free, lease, shop.clock.now(), shop.database.skip_locked)
+        held = [errand.job.id for errand in self._errands.values()]
+        unit = jobs.claim(self._name, free, lease, shop.clock.now(), shop.database.skip_locked, held)
         return await shop.database.write(unit)
 
     async def _pause(self) -> float:

@@ -20,6 +20,7 @@ from cogs.sources import pictures_in, source_of
 
 FORM_SECONDS = 60 * 60.0
 """How long a form may stay open; discord.py keeps each in memory until it is sent in."""
+OPEN_FORMS = 10_000
 
 
 class EditForm(discord.ui.Modal):
@@ -106,7 +107,7 @@ async def open_form(interaction: Interaction, pictures: Sequence[Source], parent
     if not isinstance(cog, Forms):
         raise TypeError(type(cog).__name__)
     form = EditForm(pictures, parent_id, cog.forget)
-    cog.opened[form.custom_id] = 0
+    cog.remember(form.custom_id)
     await interaction.response.send_modal(form)
 
 
@@ -119,6 +120,12 @@ class Forms(commands.Cog):
         """Forms that were opened, and the interaction that sent each in; 0 while it is open."""
         self._menu = app_commands.ContextMenu(name="Edit image", callback=edit_image)
         self._menu.guild_only = True
+
+    def remember(self, custom_id: str) -> None:
+        """It is open now; the oldest ones are forgotten."""
+        self.opened[custom_id] = 0
+        while len(self.opened) > OPEN_FORMS:
+            del self.opened[next(iter(self.opened))]
 
     def forget(self, custom_id: str) -> None:
         """It was open for too long; discord.py no longer knows it either."""

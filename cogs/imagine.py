@@ -80,12 +80,8 @@ async def commission(
         return
     label = rooms.catalog.model(request.model).label
     card = screens.card(commission, rooms.studio.price(request), label, note)
-    try:
-        card_id = await _show_card(interaction, card)
-        if card_id is not None:
-            await rooms.studio.remember_card(commission.job.id, card_id)
-    finally:
-        await rooms.studio.keep_uploads(commission.job)
+    card_id = await _show_card(interaction, card)
+    await rooms.studio.look_after(commission.job, card_id)
 
 
 async def _show_card(interaction: Interaction, card: screens.Screen) -> int | None:

@@ -49,7 +49,9 @@ class CancelButton(JobButton, template=r"easel:cancel:(?P<job>\d{1,20})"):
     async def press(self, interaction: Interaction) -> None:
         """Say what came of it, to whoever pressed."""
         moderator = interaction.permissions.manage_messages
-        job = await interaction.client.rooms.studio.cancel(self.job_id, interaction.user.id, moderator=moderator)
+        job = await interaction.client.rooms.studio.cancel(
+            self.job_id, interaction.user.id, interaction.guild_id, moderator=moderator
+        )
         if job.state is JobState.CANCELLED:
             sentence = "Cancelled. Nothing was charged."
         elif job.state.ended:

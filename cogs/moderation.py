@@ -12,9 +12,10 @@ from bot import screens
 from bot.client import Easel, Interaction, requester, requester_of
 from bot.errors import NotAllowed, Refused
 from bot.models import Requester, Rule
+from bot.treasury import MOST_GRANTED, MOST_IMAGES
 
-Images = app_commands.Range[int, 0, 100_000]
-Granted = app_commands.Range[int, -10_000, 10_000]
+Images = app_commands.Range[int, 0, MOST_IMAGES]
+Granted = app_commands.Range[int, -MOST_GRANTED, MOST_GRANTED]
 
 
 def check_moderator(interaction: Interaction) -> Requester:
@@ -126,8 +127,6 @@ class Moderation(commands.GroupCog, group_name="moderate", group_description="Wh
     ) -> None:
         """Give a member pictures beside their allowance."""
         moderator = check_moderator(interaction)
-        if images == 0:
-            raise Refused("Give a number other than 0.")
         receiver = requester_of(member, moderator.channel_id)
         change, left = await self._client.rooms.treasury.grant(receiver, images, moderator.user_id, reason)
         await _answer(interaction, screens.granted(member.id, change, left))

@@ -79,12 +79,8 @@ class Replies(commands.Cog):
         rooms, job = self._client.rooms, accepted.job
         label = rooms.catalog.model(job.request.model).label
         card = screens.card(accepted, rooms.studio.price(job.request), label, note)
-        try:
-            card_id = await _reply_card(message, card)
-            if card_id is not None:
-                await rooms.studio.remember_card(job.id, card_id)
-        finally:
-            await rooms.studio.keep_uploads(job)
+        card_id = await _reply_card(message, card)
+        await rooms.studio.look_after(job, card_id)
 
     def _reply_address(self, message: discord.Message) -> ReplyAddress:
         """Where the pictures go.

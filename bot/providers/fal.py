@@ -12,7 +12,7 @@ import json
 import random
 import re
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import aiohttp
@@ -378,7 +378,8 @@ class Fal:
         while True:
             try:
                 content = await self._downloads.read(link)
-                return await self._pictures.inspect(content, filename=f"picture-{number}")
+                picture = await self._pictures.inspect(content, filename=f"picture-{number}")
+                return replace(picture, url=None if link.startswith("data:") else link)
             except BadSource:
                 return BadAnswer(detail="not a picture")
             except ProviderBusy as busy:

@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from bot.errors import (
     ModelRetired,
@@ -89,6 +89,14 @@ class Result(_Wire):
     """What a finished model says."""
 
     images: tuple[Image, ...]
+
+    @field_validator("images", mode="before")
+    @classmethod
+    def _usable(cls, images: object) -> object:
+        """One that leads nowhere does not spoil the others."""
+        if not isinstance(images, list):
+            return images
+        return [image for image in images if isinstance(image, dict) and isinstance(image.get("url"), str)]
 
 
 class Upload(_Wire):

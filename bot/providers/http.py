@@ -167,7 +167,8 @@ async def exchange(
                 _refuse_private(response, hosts)
             body = await _body(response, limit)
             return Answer(status=response.status, headers=response.headers, content=body)
-    except aiohttp.InvalidURL:
+    except ValueError:
+        # aiohttp.InvalidURL, and what yarl says of a host that cannot be one.
         raise BadAnswer(detail="bad link") from None
     except _NEVER_SENT as error:
         raise NotSent(detail=type(error).__name__) from None

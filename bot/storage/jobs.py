@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
 from bot.errors import NotFound
@@ -123,18 +123,25 @@ def of_member(guild_id: int, member_id: int, most: int) -> Unit[list[Job]]:
     return [job_from(row) for row in rows]
 
 
-def claim(worker: str, most: int, lease: int, now: Instant, skip_locked: str) -> Unit[list[Job]]:
-    """Take up to `most` jobs that are due, or whose worker has not been heard of, for `lease` milliseconds."""
+def claim(
+    worker: str, most: int, lease: int, now: Instant, skip_locked: str, held: Collection[int] = ()
+) -> Unit[list[Job]]:
+    """Take up to `most` jobs that are due, or whose worker has not been heard of, for `lease` milliseconds.
+
+    `held` are those that the worker still carries: a clock that jumps ahead ends no lease of its own.
+    """
+    not_held = ", ".join(f"${number}" for number in range(5, 5 + len(held)))
+    others = f"AND id NOT IN ({not_held}) " if held else ""
     rows = yield (
         # Materialized: as a plain subquery PostgreSQL may run it again for each row and take more than `most`.
         # skip_locked is the engine's own constant.
-        "WITH due AS MATERIALIZED (SELECT id FROM jobs WHERE (state = 'waiting' AND due_at <= $3) "  # noqa: S608
-        "OR (state IN ('running', 'delivering') AND leased_until <= $3) "
-        f"ORDER BY due_at, id LIMIT $4 {skip_locked}) "
+        "WITH due AS MATERIALIZED (SELECT id FROM jobs WHERE ((state = 'waiting' AND due_at <= $3) "  # noqa: S608
+        "OR (state IN ('running', 'delivering') AND leased_until <= $3)) "
+        f"{others}ORDER BY due_at, id LIMIT $4 {skip_locked}) "
         "UPDATE jobs SET state = CASE WHEN state = 'waiting' THEN 'running' ELSE state END, "
         "attempts = attempts + 1, worker = $1, leased_until = $2, updated_at = $3 "
         "WHERE id IN (SELECT id FROM due) RETURNING *",
-        (worker, now + lease, now, most),
+        (worker, now + lease, now, most, *held),
     )
     return sorted((job_from(row) for row in rows), key=lambda job: (job.due_at, job.id))
 
