@@ -74,7 +74,7 @@ def test_an_empty_variable_means_its_default(monkeypatch: pytest.MonkeyPatch) ->
 
 WRONG = [
     ("discord_token", f"{TOKEN} {TOKEN}"),
-    ("fal_key", f"{KEY}\n"),
+    ("fal_key", f"{KEY}\nand more"),
     ("fal_key", f"{KEY}…"),
     ("discord_api_url", "discord"),
     ("discord_gateway_url", "https://gateway.discord.gg"),

@@ -211,11 +211,12 @@ def same_origin(url: str, *places: str) -> bool:
 def _origin(url: str) -> tuple[str, str, int | None] | None:
     try:
         parsed = yarl.URL(url)
+        host = parsed.host  # decoded only here, and not every name can be
     except (ValueError, TypeError):
         return None
-    if parsed.user is not None or parsed.scheme not in ("http", "https") or not parsed.host:
+    if parsed.user is not None or parsed.scheme not in ("http", "https") or not host:
         return None
-    return parsed.scheme, parsed.host.lower(), parsed.port
+    return parsed.scheme, host.lower(), parsed.port
 
 
 def for_status(answer: Answer, now: Instant) -> ProviderError:
