@@ -43,7 +43,7 @@ format: setup  ## tidy the code
 bench: setup  ## speed and memory, as ratios against the barest bot
 	$(BIN)/python -m benchmarks
 
-COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --upgrade
+COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --upgrade
 pins: setup  ## pin the newest allowed versions, with hashes for every platform
 	$(COMPILE) -o requirements/base.txt pyproject.toml
 	$(COMPILE) --extra dev -c requirements/base.txt -o requirements/dev.txt pyproject.toml

@@ -12,6 +12,8 @@ from contextlib import AsyncExitStack, asynccontextmanager, closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from aiohttp import ClientSession
+
 from bot.catalog import Catalog
 from bot.client import Easel, Rooms, invite_link, log_in, redirect, stay_connected
 from bot.clock import Clock
@@ -64,36 +66,18 @@ async def open_app(
         SetupError: something cannot work as it is set.
     """
     clock = clock or Clock()
-    catalog = Catalog.load()
-    if catalog.canonical(settings.default_model) not in {model.name for model in catalog.models}:
-        raise SetupError("DEFAULT_MODEL is not valid: no such model in the catalogue.")
+    catalog = _catalog(settings)
     redirect(settings.discord_api_url, settings.discord_gateway_url)
     async with AsyncExitStack() as stack:
         database = await open_sqlite(settings.database_path, clock.now())
         stack.push_async_callback(database.aclose)
         http = await stack.enter_async_context(open_session(settings.jobs_at_once + SPARE_CONNECTIONS))
         pictures = stack.enter_context(closing(Pictures()))
-        fal = Fal(
-            client=http,
-            key=settings.fal_key,
-            queue_url=settings.fal_queue_url,
-            rest_url=settings.fal_rest_url,
-            media_hosts=AllowedHosts.parse(settings.fal_media_hosts),
-            catalog=catalog,
-            pictures=pictures,
-            clock=clock,
-            pace=pace,
-        )
         client = Easel(database=database)
         stack.push_async_callback(client.close)
+        hosts = AllowedHosts.parse(settings.discord_media_hosts)
         delivery = await stack.enter_async_context(
-            DiscordDelivery(
-                client=client,
-                hosts=AllowedHosts.parse(settings.discord_media_hosts),
-                pictures=pictures,
-                catalog=catalog,
-                clock=clock,
-            )
+            DiscordDelivery(client=client, hosts=hosts, pictures=pictures, catalog=catalog, clock=clock)
         )
         house = House(
             default_model=catalog.canonical(settings.default_model), default_rule=_default_rule(settings)
@@ -101,6 +85,7 @@ async def open_app(
         studio = Studio(database=database, delivery=delivery, catalog=catalog, clock=clock, house=house)
         treasury = Treasury(database=database, clock=clock, default_rule=house.default_rule)
         client.rooms = Rooms(studio=studio, treasury=treasury, catalog=catalog)
+        fal = _fal(settings, http, catalog, pictures, clock, pace)
         workshop = Workshop(
             database=database,
             delivery=delivery,
@@ -112,21 +97,52 @@ async def open_app(
             preparing=asyncio.Semaphore(PREPARED_AT_ONCE),
             delivering=asyncio.Semaphore(settings.uploads_at_once),
         )
-        worker = Worker(
-            name=f"{socket.gethostname()}-{os.getpid()}",
-            workshop=workshop,
-            jobs_at_once=settings.jobs_at_once,
-            grace=settings.shutdown_seconds,
-        )
         yield App(
             settings=settings,
             database=database,
             catalog=catalog,
             client=client,
-            worker=worker,
+            worker=_worker(settings, workshop),
             studio=studio,
             treasury=treasury,
         )
+
+
+def _catalog(settings: Settings) -> Catalog:
+    catalog = Catalog.load()
+    if catalog.canonical(settings.default_model) not in {model.name for model in catalog.models}:
+        raise SetupError("DEFAULT_MODEL is not valid: no such model in the catalogue.")
+    return catalog
+
+
+def _fal(
+    settings: Settings,
+    http: ClientSession,
+    catalog: Catalog,
+    pictures: Pictures,
+    clock: Clock,
+    pace: Pace | None,
+) -> Fal:
+    return Fal(
+        client=http,
+        key=settings.fal_key,
+        queue_url=settings.fal_queue_url,
+        rest_url=settings.fal_rest_url,
+        media_hosts=AllowedHosts.parse(settings.fal_media_hosts),
+        catalog=catalog,
+        pictures=pictures,
+        clock=clock,
+        pace=pace,
+    )
+
+
+def _worker(settings: Settings, workshop: Workshop) -> Worker:
+    return Worker(
+        name=f"{socket.gethostname()}-{os.getpid()}",
+        workshop=workshop,
+        jobs_at_once=settings.jobs_at_once,
+        grace=settings.shutdown_seconds,
+    )
 
 
 def _default_rule(settings: Settings) -> Rule:

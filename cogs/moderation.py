@@ -11,7 +11,7 @@ from discord.ext import commands
 from bot import screens
 from bot.client import Easel, Interaction, requester, requester_of
 from bot.errors import NotAllowed, Refused
-from bot.models import Requester, Rule
+from bot.models import Requester, Rule, Window
 from bot.treasury import MOST_GRANTED, MOST_IMAGES
 
 Images = app_commands.Range[int, 0, MOST_IMAGES]
@@ -29,21 +29,29 @@ def check_moderator(interaction: Interaction) -> Requester:
     return requester(interaction)
 
 
-def subject(
-    member: discord.Member | None, role: discord.Role | None
-) -> tuple[Literal["member", "role", "everyone"], int]:
-    """Whom a limit is for.
+def limit_of(
+    moderator: Requester,
+    member: discord.Member | None,
+    role: discord.Role | None,
+    images: int = 0,
+    per: Window = "day",
+) -> Rule:
+    """The limit that a moderator means.
 
     Raises:
-        Refused: both were given.
+        Refused: both a member and a role were given.
     """
     if member is not None and role is not None:
         raise Refused("Give a member or a role, not both.")
+    kind: Literal["member", "role", "everyone"] = "everyone"
+    subject_id = 0
     if member is not None:
-        return "member", member.id
-    if role is not None and not role.is_default():
-        return "role", role.id
-    return "everyone", 0
+        kind, subject_id = "member", member.id
+    elif role is not None and not role.is_default():
+        kind, subject_id = "role", role.id
+    return Rule(
+        subject=kind, subject_id=subject_id, unit="images", window=per, limit=images, set_by=moderator.user_id
+    )
 
 
 @app_commands.guild_only()
@@ -65,21 +73,13 @@ class Moderation(commands.GroupCog, group_name="moderate", group_description="Wh
         self,
         interaction: Interaction,
         images: Images,
-        per: Literal["day", "week", "month"],
+        per: Window,
         member: discord.Member | None = None,
         role: discord.Role | None = None,
     ) -> None:
         """Set how many pictures may be painted."""
         moderator = check_moderator(interaction)
-        kind, subject_id = subject(member, role)
-        rule = Rule(
-            subject=kind,
-            subject_id=subject_id,
-            unit="images",
-            window=per,
-            limit=images,
-            set_by=moderator.user_id,
-        )
+        rule = limit_of(moderator, member, role, images, per)
         former = await self._client.rooms.treasury.limit(moderator.guild_id, rule)
         await _answer(interaction, screens.limit_set(rule, former))
 
@@ -93,15 +93,7 @@ class Moderation(commands.GroupCog, group_name="moderate", group_description="Wh
     ) -> None:
         """Remove a limit, so that the next wider one holds again."""
         moderator = check_moderator(interaction)
-        kind, subject_id = subject(member, role)
-        rule = Rule(
-            subject=kind,
-            subject_id=subject_id,
-            unit="images",
-            window="day",
-            limit=0,
-            set_by=moderator.user_id,
-        )
+        rule = limit_of(moderator, member, role)
         former = await self._client.rooms.treasury.clear(moderator.guild_id, rule)
         await _answer(interaction, screens.limit_cleared(former))
 
