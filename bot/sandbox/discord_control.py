@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
@@ -42,11 +43,11 @@ def _plain(value: Any) -> Any:
     return value
 
 
-class Verbs:
+class Verbs(ABC):
     """One method for each thing to ask. Ids are integers; waits are in seconds and end in TimeoutError."""
 
-    async def _call(self, verb: str, **arguments: Any) -> Any:
-        raise NotImplementedError
+    @abstractmethod
+    async def _call(self, verb: str, **arguments: Any) -> Any: ...
 
     # People and places
 
