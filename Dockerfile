@@ -19,4 +19,5 @@ USER easel
 WORKDIR /home/easel
 VOLUME /home/easel/data
 STOPSIGNAL SIGTERM
-CMD ["/opt/easel/bin/easel", "run"]
+ENTRYPOINT ["/opt/easel/bin/easel"]
+CMD ["run"]

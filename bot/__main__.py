@@ -69,10 +69,10 @@ async def _migrate(found: settings.Settings) -> None:
 
 async def _doctor(found: settings.Settings) -> None:
     """One line for each thing that was looked at."""
-    print("settings   in order")
     for notice in Catalog.load().notices(datetime.now(UTC).date()):
         print(f"models     {notice}")
     async with app.open_app(found) as opened:
+        print("settings   in order")
         print(f"database   {found.database_path}, up to date")
         await log_in(opened.client, found.discord_token)
         print(f"Discord    logged in as {opened.client.user}")

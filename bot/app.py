@@ -111,7 +111,8 @@ async def open_app(
 def _catalog(settings: Settings) -> Catalog:
     catalog = Catalog.load()
     if catalog.canonical(settings.default_model) not in {model.name for model in catalog.models}:
-        raise SetupError("DEFAULT_MODEL is not valid: no such model in the catalogue.")
+        names = ", ".join(model.name for model in catalog.models)
+        raise SetupError(f"DEFAULT_MODEL is not valid: choose one of {names}.")
     return catalog
 
 

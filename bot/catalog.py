@@ -343,7 +343,10 @@ def _notice(model: Model, sunset_at: date, today: date, *, served: bool) -> str:
         return sentence
     if served:
         return f"{sentence} Its successor is {model.successor}: try it now."
-    return f"{sentence} Its successor is {model.successor}, which is not in the catalogue yet."
+    return (
+        f"{sentence} Its successor is {model.successor}, which this version does not have yet: "
+        "update Easel before then."
+    )
 
 
 def _either(values: Any) -> str:

@@ -53,6 +53,7 @@ PERMISSIONS = discord.Permissions(
 """Exactly what Easel needs; the invite link asks for these."""
 
 UNKNOWN_INTERACTION = 10062
+NO_HISTORY = 160002
 BAD_TOKEN = 4004
 """The gateway's close code."""
 TOKEN_REFUSED = "DISCORD_TOKEN is refused by Discord. Copy it anew from the developer portal."  # noqa: S105
@@ -165,7 +166,7 @@ class Easel(commands.Bot):
         await self._sync_commands()
 
     async def on_message(self, message: discord.Message, /) -> None:
-        """Easel has no prefix commands; the edit cog listens for replies."""
+        """Easel has no prefix commands; `cogs/replies.py` listens for replies."""
 
     async def on_ready(self) -> None:
         """Say where the bot stands."""
@@ -275,8 +276,15 @@ async def answer_reply_error(client: Easel, message: discord.Message, error: Bas
     sentence = _sentence(error, message.id)
     if sentence is None:
         return
+    seconds = client.reply_refusal_seconds
     try:
-        await message.reply(sentence, delete_after=client.reply_refusal_seconds, allowed_mentions=screens.NOBODY)
+        try:
+            await message.reply(sentence, delete_after=seconds, allowed_mentions=screens.NOBODY)
+        except discord.HTTPException as failure:
+            if failure.code != NO_HISTORY:
+                raise
+            # Where Easel may not read what was said, it may not answer it either, only speak.
+            await message.channel.send(sentence, delete_after=seconds, allowed_mentions=screens.NOBODY)
     except DISCORD_TROUBLE as failure:
         log.info("a reply was not taken by Discord: %s", failure_kind(failure))
 

@@ -158,7 +158,7 @@ class Errand:
         except DiscordBusy as error:
             await self._later(error, None, submitted=True)
         except Withdrawn:
-            await self._end(jobs.Ending(state=JobState.CANCELLED))
+            await self._end(jobs.Ending(state=JobState.CANCELLED), sentence="Cancelled. Nothing was charged.")
         except NowhereToPost as error:
             log.warning("job %d: %s", self.job.id, error.sentence)
             await self._fail(error)
@@ -371,6 +371,7 @@ class Errand:
         due = now + int(min(wait, patience.longest_retry * 5) * 1000)
         log.info("job %d: again in %.1f s: %s", self.job.id, wait, error)
         kept = await shop.database.write(jobs.postpone(self.job, due, now, not_submitted=not accepted))
+        shop.database.wake()  # so that the worker knows when it is due
         if kept and not isinstance(error, DeliveryError):
             await self._show(Progress(note=f"{error.sentence} Trying again soon."))
 
@@ -402,6 +403,17 @@ class Errand:
         current = await shop.database.read(jobs.get(self.job.id))
         self._take_news(current)
         await self._fenced(jobs.end(self.job, ending, shop.clock.now()))
+        seconds = (shop.clock.now() - self.job.created_at) / 1000
+        log.info(
+            "job %d: %s, %d of %d pictures, %s, after %.1f s%s",
+            self.job.id,
+            ending.state,
+            ending.charged.images,
+            self.job.request.count,
+            ending.charged.money,
+            seconds,
+            f" ({ending.error})" if ending.error else "",
+        )
         reserved = self.job.reserved.money
         if ending.charged.money > reserved:
             log.warning("job %d: cost %s, reserved %s", self.job.id, ending.charged.money, reserved)

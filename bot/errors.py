@@ -7,6 +7,7 @@ EaselError                     .sentence is what the member reads
 │  ├─ BadPrompt                empty or over-long
 │  ├─ BadSource                too big, not a picture, too many, gone
 │  ├─ UnsupportedRequest       this model cannot do that
+│  ├─ BadOrder                 a moderator's numbers make no sense
 │  └─ NotFound                 a job or a picture that is not there
 ├─ ProviderError
 │  ├─ ProviderBusy             429, 5xx, time-outs, cut streams      → later, or elsewhere
@@ -14,6 +15,7 @@ EaselError                     .sentence is what the member reads
 │  ├─ TicketLost               the service forgot the job            → refund
 │  ├─ PromptRejected           content policy                        → refund, no other service
 │  ├─ SourceRejected           the service cannot use the picture    → refund
+│  ├─ RequestRejected          the service does not take an option   → refund
 │  ├─ RunFailed                the service took the work and failed  → refund
 │  ├─ BadAnswer                no picture, or not what was promised  → refund
 │  ├─ ModelRetired             the service says that it is gone      → refund
@@ -26,17 +28,15 @@ EaselError                     .sentence is what the member reads
 └─ StorageError                the database is away                  → the process stops
 SetupError                     for the operator at start: one line, exit code 78, no traceback
 
-The class decides about retry, refund and words. A member is told which of four things it was: the prompt,
+The class decides about retry and refund; its sentence tells a member which of four things it was: the prompt,
 the picture, the quota or the service.
 """
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 from bot.models import Instant, Rule
-
-Blame = Literal["prompt", "picture", "quota", "service", "request"]
 
 EXIT_SETUP = 78
 """EX_CONFIG of sysexits.h."""
@@ -45,8 +45,9 @@ EXIT_SETUP = 78
 class EaselError(Exception):
     """Root of the tree. Nothing was charged when one of these reaches a member."""
 
-    blame: ClassVar[Blame] = "service"
     default: ClassVar[str] = "Something went wrong."
+    about_a_picture: ClassVar[bool] = True
+    """Whether a picture was asked for, so that its reader wants to hear what it cost: nothing."""
 
     def __init__(self, sentence: str | None = None) -> None:
         self.sentence = sentence or self.default
@@ -56,13 +57,9 @@ class EaselError(Exception):
 class Refused(EaselError):
     """Said before anything was charged."""
 
-    blame: ClassVar[Blame] = "request"
-
 
 class QuotaExceeded(Refused):
     """No room: what is left, when it starts anew, and the rule that says so."""
-
-    blame: ClassVar[Blame] = "quota"
 
     def __init__(self, *, wanted: int, left: int, resets_at: Instant, rule: Rule) -> None:
         self.wanted = wanted
@@ -79,17 +76,15 @@ class QuotaExceeded(Refused):
 class NotAllowed(Refused):
     """The person lacks a right."""
 
+    about_a_picture: ClassVar[bool] = False
+
 
 class BadPrompt(Refused):
     """Empty or over-long."""
 
-    blame: ClassVar[Blame] = "prompt"
-
 
 class BadSource(Refused):
     """The picture cannot be used."""
-
-    blame: ClassVar[Blame] = "picture"
 
 
 class UnsupportedRequest(Refused):
@@ -98,6 +93,14 @@ class UnsupportedRequest(Refused):
 
 class NotFound(Refused):
     """No such job or picture."""
+
+    about_a_picture: ClassVar[bool] = False
+
+
+class BadOrder(Refused):
+    """A moderator asked for something that makes no sense."""
+
+    about_a_picture: ClassVar[bool] = False
 
 
 class ProviderError(EaselError):
@@ -135,21 +138,18 @@ class TicketLost(ProviderError):
 class PromptRejected(ProviderError):
     """Content policy."""
 
-    blame: ClassVar[Blame] = "prompt"
     default = "The image service will not paint this prompt. Try to say it differently."
 
 
 class SourceRejected(ProviderError):
     """The service cannot use a picture that it was given."""
 
-    blame: ClassVar[Blame] = "picture"
     default = "The image service could not use your picture. Try another one."
 
 
 class RequestRejected(ProviderError):
     """The service does not accept an option."""
 
-    blame: ClassVar[Blame] = "request"
     default = "The image service does not accept this combination of options."
 
 

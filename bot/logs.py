@@ -34,10 +34,22 @@ class Redacting(logging.Formatter):
         return text
 
 
+class OneLine(logging.Filter):
+    """discord.py writes a page about every interruption of the gateway; what it was called is enough."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Every record passes."""
+        if record.exc_info and record.exc_info[0] and str(record.msg).startswith("Attempting a reconnect"):
+            record.msg = f"{record.msg} ({record.exc_info[0].__name__})"
+            record.exc_info = None
+        return True
+
+
 def configure(level: str, secrets: Sequence[str]) -> None:
     """Write to standard error, everything through the one formatter."""
     handler = logging.StreamHandler()
     handler.setFormatter(Redacting(secrets))
+    handler.addFilter(OneLine())
     logging.basicConfig(level=level, handlers=[handler], force=True)
     # aiosqlite writes every statement.
     logging.getLogger("aiosqlite").setLevel(max(logging.WARNING, logging.getLevelName(level)))

@@ -23,6 +23,8 @@ from bot.models import (
 MAXIMUM_SOURCE_BYTES = 20 * 1024 * 1024
 """What Discord lets everybody upload."""
 MAXIMUM_PIXELS = 50_000_000
+BLANK_LETTERS = "\u115f\u1160\u2800\u3164\uffa0"
+"""Letters and a sign by their category, and still nobody sees them."""
 DAYS: dict[Window, int] = {"day": 1, "week": 7, "month": 30}
 
 
@@ -96,8 +98,8 @@ def check(request: ImageRequest) -> None:
         BadPrompt: empty or too long.
         BadSource: too many pictures, too many bytes or pixels, no picture at all, a mask of another size.
     """
-    # Control, format and white-space characters alone say nothing.
-    if all(unicodedata.category(character)[0] in "CZ" for character in request.prompt):
+    # Control, format and white-space characters alone say nothing, nor do marks without a letter.
+    if all(unicodedata.category(letter)[0] in "CMZ" or letter in BLANK_LETTERS for letter in request.prompt):
         raise BadPrompt("Your prompt is empty. Tell Easel what to paint.")
     if len(request.prompt) > MAXIMUM_PROMPT:
         raise BadPrompt(

@@ -172,19 +172,25 @@ def alt_text(request: ImageRequest) -> str:
 
 
 def refusal(error: EaselError) -> str:
-    """One clear sentence, and that it cost nothing."""
+    """One clear sentence; where a picture was asked for, also that it cost nothing."""
     if isinstance(error, QuotaExceeded):
-        pictures = "picture" if error.wanted == 1 else "pictures"
-        return (
-            f"You asked for {error.wanted} {pictures} and have {error.left} left. "
-            f"The limit is {rule_text(error.rule)}; it starts anew {timestamp(error.resets_at)}. "
-            "A moderator can give you more. Nothing was charged."
-        )
-    return f"{error.sentence} Nothing was charged."
+        return f"{_no_room(error)} Nothing was charged."
+    return f"{error.sentence} Nothing was charged." if error.about_a_picture else error.sentence
+
+
+def _no_room(error: QuotaExceeded) -> str:
+    if error.rule.limit == 0:
+        return f"Painting is switched off here: {rule_text(error.rule)}. A moderator can change that."
+    pictures = "picture" if error.wanted == 1 else "pictures"
+    return (
+        f"You asked for {error.wanted} {pictures} and have {error.left} left. "
+        f"The limit is {rule_text(error.rule)}; it starts anew {timestamp(error.resets_at)}. "
+        "A moderator can give you more."
+    )
 
 
 def rule_text(rule: Rule) -> str:
-    """A rule in words: 10 images per day for everyone."""
+    """A rule in words: 10 pictures per day for everyone."""
     whom = {
         "member": f"for <@{rule.subject_id}>",
         "role": f"for <@&{rule.subject_id}>",
@@ -192,8 +198,10 @@ def rule_text(rule: Rule) -> str:
         "guild": "for the whole server",
         "operator": "for all of Easel",
     }[rule.subject]
-    amount = f"{rule.limit} images" if rule.unit == "images" else str(Money(rule.limit))
-    return f"{amount} per {rule.window} {whom}"
+    if rule.limit == 0:
+        return f"no pictures {whom}"
+    pictures = "1 picture" if rule.limit == 1 else f"{rule.limit} pictures"
+    return f"{pictures if rule.unit == 'images' else Money(rule.limit)} per {rule.window} {whom}"
 
 
 def allowance(of: Allowance) -> Screen:
@@ -264,10 +272,11 @@ def limits(rules: Sequence[Rule]) -> str:
 def granted(member_id: int, change: int, left: Allowance) -> str:
     """The answer to `/moderate grant`."""
     if change == 0:
-        return f"<@{member_id}> has no granted images that could be taken back."
-    images = "image" if abs(change) == 1 else "images"
-    verb = "was given" if change > 0 else "gave back"
-    return f"<@{member_id}> {verb} {abs(change)} {images} and now has {allowance_left(left)}."
+        return f"<@{member_id}> has no granted pictures that could be taken back."
+    pictures = "picture" if abs(change) == 1 else "pictures"
+    if change > 0:
+        return f"<@{member_id}> was given {change} {pictures} and now has {allowance_left(left)}."
+    return f"{-change} granted {pictures} taken back. <@{member_id}> now has {allowance_left(left)}."
 
 
 def limit_cleared(former: Rule | None) -> str:

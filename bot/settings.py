@@ -15,7 +15,8 @@ from bot.models import Window
 
 
 def _hosts(text: str) -> str:
-    AllowedHosts.parse(text)
+    if not AllowedHosts.parse(text).patterns:
+        raise ValueError("write at least one host, like cdn.example or *.example")
     return text
 
 
@@ -137,6 +138,8 @@ def load(**overrides: Any) -> Settings:
     """
     try:
         return Settings(**overrides)
+    except UnicodeDecodeError:
+        raise SetupError(".env is not UTF-8 text. Save it as UTF-8.") from None
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
         name = str(first["loc"][0]).upper() if first["loc"] else "settings"

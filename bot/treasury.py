@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import get_args
 
 from bot.clock import Clock
-from bot.errors import Refused
+from bot.errors import BadOrder
 from bot.models import Allowance, Requester, Rule, Window
 from bot.ports import Database
 from bot.storage import quotas, rules
@@ -26,10 +26,10 @@ class Treasury:
         """Give a subject a limit in place of the one it had; returns the former.
 
         Raises:
-            Refused: the number is out of range, or the window is none.
+            BadOrder: the number is out of range, or the window is none.
         """
         if not 0 <= rule.limit <= MOST_IMAGES or rule.window not in get_args(Window):
-            raise Refused(f"Give a number from 0 to {MOST_IMAGES:,}, and day, week or month.")
+            raise BadOrder(f"Give a number from 0 to {MOST_IMAGES:,}, and day, week or month.")
         former = await self._database.write(rules.set_limit(guild_id, rule, self._clock.now()))
         return former[0] if former else self._fallback(rule)
 
@@ -52,10 +52,10 @@ class Treasury:
         """Give images beside the allowance, or take granted ones back; returns the change and what is left.
 
         Raises:
-            Refused: the number is 0 or out of range.
+            BadOrder: the number is 0 or out of range.
         """
         if images == 0 or abs(images) > MOST_GRANTED:
-            raise Refused(f"Give a number from 1 to {MOST_GRANTED:,}, or a negative one to take images back.")
+            raise BadOrder(f"Give a number from 1 to {MOST_GRANTED:,}, or a negative one to take pictures back.")
         reason = reason.encode("utf-8", "replace").decode("utf-8")
         now = self._clock.now()
         change = await self._database.write(

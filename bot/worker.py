@@ -54,8 +54,10 @@ class Worker:
             raise group_error.exceptions[0] from None
 
     def _forget(self, task: asyncio.Task[None]) -> None:
+        was_full = len(self._errands) >= self._most
         del self._errands[task]
-        self._shop.database.wake()
+        if was_full:
+            self._shop.database.wake()
 
     async def _claim(self) -> list[Job]:
         free = self._most - len(self._errands)

@@ -24,10 +24,10 @@ class Edit(commands.Cog):
     @app_commands.describe(
         **{**DESCRIPTIONS, "prompt": "What should change."},
         image="The picture to change.",
-        image2="Another picture to take something over from.",
-        image3="One more.",
-        image4="And one more.",
-        mask="A picture of the same size, see-through where to paint.",
+        image2="A second picture to borrow from.",
+        image3="A third picture.",
+        image4="A fourth picture.",
+        mask="A picture of the same size, see-through or white where to paint.",
         fidelity="How closely to keep to the picture.",
     )
     async def edit(

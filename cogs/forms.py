@@ -56,12 +56,12 @@ class EditForm(discord.ui.Modal):
             self.add_item(discord.ui.Label(text="Which picture?", component=self._which))
         self.add_item(
             discord.ui.Label(
-                text="Mask", description="Same size; see-through where to paint.", component=self._mask
+                text="Mask", description="Same size; see-through or white where to paint.", component=self._mask
             )
         )
         self.add_item(
             discord.ui.Label(
-                text="Another picture", description="Something to take over from.", component=self._second
+                text="Another picture", description="A second picture to borrow from.", component=self._second
             )
         )
 

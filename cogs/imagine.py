@@ -67,21 +67,19 @@ def model_choices(client: Easel, current: str) -> list[app_commands.Choice[str]]
     ][:25]
 
 
-async def commission(
-    interaction: Interaction, request: ImageRequest, parent_id: int | None = None, note: str = ""
-) -> None:
+async def commission(interaction: Interaction, request: ImageRequest, parent_id: int | None = None) -> None:
     """Hand a request to the studio and give the first answer: the card, before anything slow."""
     rooms = interaction.client.rooms
     request = replace(request, model=rooms.catalog.canonical(request.model))
-    commission = await rooms.studio.commission(
+    accepted = await rooms.studio.commission(
         interaction.id, requester(interaction), request, reply_address(interaction), parent_id
     )
-    if not commission.created:
+    if not accepted.created:
         return
     label = rooms.catalog.model(request.model).label
-    card = screens.card(commission, rooms.studio.price(request), label, note)
+    card = screens.card(accepted, rooms.studio.price(request), label)
     card_id = await _show_card(interaction, card)
-    await rooms.studio.look_after(commission.job, card_id)
+    await rooms.studio.look_after(accepted.job, card_id)
 
 
 async def _show_card(interaction: Interaction, card: screens.Screen) -> int | None:

@@ -10,7 +10,7 @@ from discord.ext import commands
 
 from bot import screens
 from bot.client import Easel, Interaction, requester, requester_of
-from bot.errors import NotAllowed, Refused
+from bot.errors import BadOrder, NotAllowed
 from bot.models import Requester, Rule, Window
 from bot.treasury import MOST_GRANTED, MOST_IMAGES
 
@@ -39,10 +39,10 @@ def limit_of(
     """The limit that a moderator means.
 
     Raises:
-        Refused: both a member and a role were given.
+        BadOrder: both a member and a role were given.
     """
     if member is not None and role is not None:
-        raise Refused("Give a member or a role, not both.")
+        raise BadOrder("Give a member or a role, not both.")
     kind: Literal["member", "role", "everyone"] = "everyone"
     subject_id = 0
     if member is not None:

@@ -72,7 +72,9 @@ class Replies(commands.Cog):
             return
         note = ""
         if len(pictures) > 1:
-            note = f"Editing picture {number} of {len(pictures)}; begin with #2 to choose another."
+            note = f"Editing picture {number} of {len(pictures)}."
+            if number == 1:
+                note += " Begin with #2 to choose the second."
         await self._show_card(message, accepted, note)
 
     async def _show_card(self, message: discord.Message, accepted: Commission, note: str) -> None:

@@ -161,7 +161,7 @@ def test_an_announced_switch_off_is_told_before_and_after_but_retires_nothing(ca
     assert catalog.notices(day - timedelta(days=90)) == []
     before, after = catalog.notices(day - timedelta(days=10)), catalog.notices(day)
     assert "is announced to be switched off on 1 December 2026" in before[0]
-    assert "gpt-image-2, which is not in the catalogue yet" in before[0]
+    assert "gpt-image-2, which this version does not have yet" in before[0]
     assert "may stop at any time" in after[0]
 
 

@@ -141,7 +141,7 @@ async def test_a_reply_shows_a_card_that_says_which_picture(stage: Stage) -> Non
     await stage.theo.send(stage.channel, "make it snow", reply_to=original)
     [card] = stage.cards()
     assert "**Editing:** make it snow" in card.content
-    assert "Editing picture 1 of 2; begin with #2 to choose another." in str(
+    assert "Editing picture 1 of 2. Begin with #2 to choose the second." in str(
         [call.json for call in stage.env.http_requests if call.json]
     )
     assert labels(card) == ["Cancel"]
@@ -176,7 +176,7 @@ async def test_what_a_reply_cannot_do_is_said_and_goes_away(stage: Stage) -> Non
     original = await painted(stage, stage.nora)
     assert (await replied(stage, original, bot.mention)).startswith("Say what should change")
     await stage.mika.slash(stage.channel, "moderate limit", images=0, per="day", member=stage.theo)
-    assert "have 0 left" in await replied(stage, original, "make it snow")
+    assert "switched off here" in await replied(stage, original, "make it snow")
     refusals = [item.id for item in stage.channel.history() if "Nothing was charged" in item.content]
     assert len(refusals) == 4
     await stage.env.advance_time(31)

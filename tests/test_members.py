@@ -121,7 +121,7 @@ async def test_quota_counts_what_is_reserved_and_what_is_spent(stage: Stage) -> 
     await stage.picture()
     after = await quota(stage, stage.nora)
     assert (after.left, after.spent, after.reserved) == (8, 2, 0)
-    assert after.limit == "10 images per day for everyone"
+    assert after.limit == "10 pictures per day for everyone"
     assert after.starts_anew == f"<t:{MIDNIGHT}:f> (<t:{MIDNIGHT}:R>)"
     assert (await quota(stage, stage.theo)).left == 10
 
@@ -237,7 +237,7 @@ async def test_over_quota_is_told_privately_before_anything_is_asked_of_the_serv
     result = await stage.nora.slash(stage.channel, "imagine", prompt="a fox", count=2)
     assert private(result) == (
         "You asked for 2 pictures and have 1 left. "
-        f"The limit is 1 images per day for everyone; it starts anew <t:{MIDNIGHT}:R>. "
+        f"The limit is 1 picture per day for everyone; it starts anew <t:{MIDNIGHT}:R>. "
         "A moderator can give you more. Nothing was charged."
     )
     assert stage.fal.submits == 0

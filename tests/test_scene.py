@@ -58,8 +58,8 @@ def check_output(folder: Path) -> None:
     ]
     told = (
         "at most $0.06 · 3 of 4 left today",
-        "Only Theo sees:\n\n> You asked for 3 pictures and have 2 left. The limit is 4 images per day",
-        "Only Mika sees:\n\n> @Theo was given 5 images and now has 2 of 4 left today and 5 granted.",
+        "Only Theo sees:\n\n> You asked for 3 pictures and have 2 left. The limit is 4 pictures per day",
+        "Only Mika sees:\n\n> @Theo was given 5 pictures and now has 2 of 4 left today and 5 granted.",
         "@Theo a fox in an autumn forest",
     )
     places = [text.index(words) for words in told]

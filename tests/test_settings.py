@@ -109,7 +109,7 @@ def test_a_wrong_setting_is_named_in_one_line_that_never_shows_its_value(name: s
 
 async def test_a_default_model_that_does_not_exist_is_named_in_one_line(tmp_path: Path) -> None:
     found = load(default_model="crayons-2", database_url=f"sqlite:///{tmp_path}/easel.db")
-    with pytest.raises(SetupError, match=r"^DEFAULT_MODEL is not valid: no such model in the catalogue\.$"):
+    with pytest.raises(SetupError, match=r"^DEFAULT_MODEL is not valid: choose one of gpt-image-1\.5\.$"):
         async with open_app(found):
             pytest.fail("it opened")
 

@@ -64,12 +64,12 @@ async def test_only_the_asker_and_moderators_may_cancel_or_delete(house: House) 
         waiting = await house.imagine()
         await house.accepted(waiting)
         card = await house.card(waiting)
-        assert "moderator, can cancel" in await house.refusal(await house.press(card, "cancel", member=stranger))
+        assert "moderator, can cancel" in await house.said(await house.press(card, "cancel", member=stranger))
         await house.said(await house.press(card, "cancel", member=moderator))
         assert await house.ended(waiting) == "cancelled"
 
         first, second = await house.picture(await house.imagine()), await house.picture(await house.imagine())
-        assert "moderator, can delete" in await house.refusal(await house.press(first, "delete", member=stranger))
+        assert "moderator, can delete" in await house.said(await house.press(first, "delete", member=stranger))
         assert len(await house.pictures()) == 2
         await house.press(first, "delete", member=moderator)
         await house.press(second, "delete")
@@ -117,7 +117,7 @@ async def test_members_without_manage_server_are_refused_in_code(house: House) -
             ("moderate grant", {"member": house.member, "images": 50, "reason": "me"}),
         ):
             asked = await house.discord.slash(house.member, house.channel, command, options)
-            assert "Manage Server" in await house.refusal(asked)
+            assert "Manage Server" in await house.said(asked)
         assert await house.quota() == Quota(left=10, spent=0, reserved=0)
 
 
@@ -130,22 +130,24 @@ async def test_limits_and_grants_show_in_the_quota_of_whom_they_are_for(house: H
 
     async with house.bot():
         said = await moderate("limit", images=3, per="week", member=house.member)
-        assert said == f"The limit is now 3 images per week for <@{house.member}>. Before: none of their own."
+        assert said == f"The limit is now 3 pictures per week for <@{house.member}>. Before: none of their own."
         assert await house.quota() == Quota(left=3, spent=0, reserved=0)
         assert await house.quota(boss) == Quota(left=10, spent=0, reserved=0)
-        assert "for everyone. Before: 10 images per day" in await moderate("limit", images=1, per="day")
+        assert "for everyone. Before: 10 pictures per day" in await moderate("limit", images=1, per="day")
         assert await house.quota(boss) == Quota(left=1, spent=0, reserved=0)
-        assert "was given 2 images and now has 3 of 3 left this week and 2 granted." in await moderate(
+        assert "was given 2 pictures and now has 3 of 3 left this week and 2 granted." in await moderate(
             "grant", member=house.member, images=2, reason="a contest"
         )
         for _ in range(4):
             await house.painted()
         assert await house.quota() == Quota(left=1, spent=3, reserved=0)
         said = await moderate("limits")
-        assert f"3 images per week for <@{house.member}>, set by <@{boss}>" in said
+        assert f"3 pictures per week for <@{house.member}>, set by <@{boss}>" in said
         said = await moderate("grant", member=house.member, images=-5, reason="enough")
-        assert "gave back 1 image and now has 0 of 3 left this week." in said
-        assert "Removed: 3 images per week" in await moderate("clear", member=house.member)
+        assert "1 granted picture taken back. " in said
+        assert "Removed: 3 pictures per week" in await moderate("clear", member=house.member)
         assert "no such limit" in await moderate("clear", member=house.member)
         assert (await house.quota()).left == 0  # everyone's one a day holds now
-        assert await moderate("clear") == "Removed: 1 images per day for everyone. The next wider limit holds now."
+        assert (
+            await moderate("clear") == "Removed: 1 picture per day for everyone. The next wider limit holds now."
+        )

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import discord
 import pytest
 from wire import House, Message, Quota, png
 
 from bot.sandbox.discord import Upload
+
+READ_HISTORY = discord.Permissions(read_message_history=True).value
 
 # Prompts as they are
 
@@ -119,6 +122,21 @@ async def test_a_reply_that_asks_for_nothing_possible_gets_a_short_answer_that_g
             await house.gone(told["id"])
         await reply(house, picture, "this is not for Easel", ping=False)
         assert await house.quota() == Quota(left=9, spent=1, reserved=0)
+    assert house.fal.submits == 1
+
+
+async def test_where_easel_may_not_read_what_was_said_it_still_says_why_it_does_not_edit(house: House) -> None:
+    async with house.bot() as opened:
+        opened.client.reply_refusal_seconds = 0.5
+        picture = await house.painted()
+        await house.discord.set_permissions(house.channel, deny=READ_HISTORY)
+        asked = await reply(house, picture, "make it snow")
+        told = await house.discord.wait_for_message(
+            house.channel, lambda seen: "Read Message History" in seen["content"], after=asked
+        )
+        assert not told.get("message_reference")
+        assert told["sandbox"]["pinged"] == {"users": [], "roles": [], "everyone": False}
+        await house.gone(told["id"])
     assert house.fal.submits == 1
 
 

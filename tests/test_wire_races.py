@@ -211,7 +211,7 @@ async def test_a_channel_that_closes_before_the_post_costs_nothing_and_the_asker
 async def test_where_easel_may_not_post_it_says_so_before_anything_is_spent(house: House) -> None:
     await house.discord.set_permissions(house.channel, deny=ATTACH_FILES)
     async with house.bot():
-        assert "Attach Files" in await house.refusal(await house.imagine())
+        assert "Attach Files" in await house.said(await house.imagine())
         assert await house.quota() == Quota(left=10, spent=0, reserved=0)
     assert house.fal.submits == 0
 

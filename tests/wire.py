@@ -74,6 +74,11 @@ class Process:
         self._output = output
 
     @property
+    def pid(self) -> int:
+        """Its number, for limits of the operating system."""
+        return self._process.pid
+
+    @property
     def log(self) -> str:
         """All that it has written."""
         return self._output.read_text()
