@@ -400,9 +400,10 @@ class Errand:
         shop = self._shop
         self.interruptible = False
         self._ending = True
-        current = await shop.database.read(jobs.get(self.job.id))
-        self._take_news(current)
-        await self._fenced(jobs.end(self.job, ending, shop.clock.now()))
+        ended = await shop.database.write(jobs.end(self.job, ending, shop.clock.now()))
+        if ended is None:
+            raise LeaseLost
+        self._take_news(ended)
         seconds = (shop.clock.now() - self.job.created_at) / 1000
         log.info(
             "job %d: %s, %d of %d pictures, %s, after %.1f s%s",

@@ -14,6 +14,7 @@ from test_storage_ledger import (
     NOW,
     asked,
     assert_balanced,
+    begun,
     done,
     left,
     opened,
@@ -296,3 +297,14 @@ async def test_a_members_list_shows_what_runs_first_and_then_the_newest(tmp_path
         await database.write(jobs.commission(stranger, DEFAULT, NOW))
         assert [job.id for job in await database.read(jobs.of_member(GUILD, MEMBER, 10))] == [1, 3, 2]
         assert [job.id for job in await database.read(jobs.of_member(GUILD, MEMBER, 2))] == [1, 3]
+
+
+async def test_a_card_that_became_known_after_the_claim_is_known_at_the_end(tmp_path: Path) -> None:
+    async with opened(tmp_path / "easel.db") as database:
+        job = await database.write(begun(asked(1)))
+        assert job.reply.card_id is None
+        await database.write(jobs.remember_card(job.id, 77))
+        ended = await database.write(jobs.end(job, FAILED, NOW))
+        assert ended is not None
+        assert ended.reply.card_id == 77
+        assert (await database.read(jobs.get(job.id))).reply.token is None

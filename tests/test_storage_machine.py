@@ -145,7 +145,8 @@ class Studio(RuleBasedStateMachine):
         job = data.draw(st.sampled_from(self.claims))
         images = min(images, job.reserved.images)
         owned = self.owned(job)
-        assert self.write(jobs.end(job, done(images, micros) if images else FAILED, self.now)) == owned
+        ended = self.write(jobs.end(job, done(images, micros) if images else FAILED, self.now))
+        assert (ended is not None) == owned
         if owned:
             self.ended(job.id, images, JobState.DONE if images else JobState.FAILED)
 

@@ -210,8 +210,11 @@ def begin_delivery(job: Job, cost: Charge, now: Instant) -> Unit[bool]:
     return bool(rows)
 
 
-def end(job: Job, ending: Ending, now: Instant) -> Unit[bool]:
-    """End a claimed job and settle its money, in one; False when it belongs to somebody else by now."""
+def end(job: Job, ending: Ending, now: Instant) -> Unit[Job | None]:
+    """End a claimed job and settle its money, in one; None when it belongs to somebody else by now.
+
+    What is returned still has its reply address whole; what is kept has neither token nor signed links.
+    """
     return (yield from _end(job, ending, now, "attempts = $2 AND state IN ('running', 'delivering')"))
 
 
@@ -229,8 +232,8 @@ def cancel(job_id: int, now: Instant) -> Unit[Job]:
             now,
             "attempts = $2 AND state = 'waiting' AND ticket IS NULL",
         )
-        if ended:
-            return replace(job, state=JobState.CANCELLED, reserved=Charge())
+        if ended is not None:
+            return ended
     yield (
         "UPDATE jobs SET cancel_requested = 1, due_at = CASE WHEN due_at > $2 THEN $2 ELSE due_at END, "
         "updated_at = $2 WHERE id = $1 AND state IN ('waiting', 'running')",
@@ -239,13 +242,12 @@ def cancel(job_id: int, now: Instant) -> Unit[Job]:
     return (yield from get(job_id))
 
 
-def _end(job: Job, ending: Ending, now: Instant, condition: str) -> Unit[bool]:
-    request, reply = blanked(job)
+def _end(job: Job, ending: Ending, now: Instant, condition: str) -> Unit[Job | None]:
     rows = yield (
         # The condition is one of two literals of this module.
         "UPDATE jobs SET state = $3, reserved_images = 0, reserved_micros = 0, charged_images = $4, "  # noqa: S608
-        "charged_micros = $5, result_message_id = $6, error = $7, request = $8, reply = $9, ticket = NULL, "
-        f"leased_until = NULL, updated_at = $10 WHERE id = $1 AND {condition} RETURNING id",
+        "charged_micros = $5, result_message_id = $6, error = $7, ticket = NULL, leased_until = NULL, "
+        f"updated_at = $8 WHERE id = $1 AND {condition} RETURNING *",
         (
             job.id,
             job.attempts,
@@ -254,19 +256,20 @@ def _end(job: Job, ending: Ending, now: Instant, condition: str) -> Unit[bool]:
             ending.charged.money.micros,
             ending.result_message_id,
             ending.error,
-            request,
-            reply,
             now,
         ),
     )
     if not rows:
-        return False
+        return None
+    # As it stands now, not as it was claimed: its card may have become known in between.
+    ended = job_from(rows[0])
+    yield "UPDATE jobs SET request = $2, reply = $3 WHERE id = $1", (job.id, *blanked(ended))
     requester = job.requester
     yield from quotas.settle(
         job.id, requester.guild_id, requester.user_id, job.reserved, ending.charged, job.created_at, now
     )
     yield "DELETE FROM spool WHERE job_id = $1", (job.id,)
-    return True
+    return ended
 
 
 def remember_card(job_id: int, card_id: int) -> Unit[Job]:
