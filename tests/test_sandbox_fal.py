@@ -25,9 +25,9 @@ from PIL import Image, ImageChops, ImageStat
 
 from bot.sandbox import painter
 from bot.sandbox.fal import FalSandbox
-from bot.sandbox.fal_faults import FAULTS, Faults
+from bot.sandbox.fal_faults import FAULTS, fal_faults
 from bot.sandbox.fal_files import PublicHosts
-from bot.sandbox.fal_pictures import bomb
+from bot.sandbox.spoil import bomb
 
 KEY = "an-id:a-secret"
 AUTH = {"Authorization": f"Key {KEY}"}
@@ -638,7 +638,7 @@ async def test_a_start_timeout_is_obeyed() -> None:
 
 def test_failing_at_random_repeats_with_its_seed() -> None:
     def draws(seed: int) -> list[bool]:
-        faults = Faults(seed)
+        faults = fal_faults(seed)
         faults.set("locked", probability=0.5)
         return [faults.strike("locked") is not None for _ in range(40)]
 

@@ -23,7 +23,6 @@ from typing import Any, Self
 import aiohttp
 from aiohttp import web
 
-from bot.sandbox.fal_faults import Fault
 from bot.sandbox.fal_files import FileRoutes, FileStore, PublicHosts
 from bot.sandbox.fal_options import FalOptions
 from bot.sandbox.fal_pictures import Inputs
@@ -32,16 +31,13 @@ from bot.sandbox.fal_schema import ENDPOINTS, problems
 from bot.sandbox.fal_wire import (
     LOCKED,
     Failure,
-    cut,
-    drop,
-    huge,
     json_body,
     model_failure,
-    page,
     platform_failure,
     reply,
-    truncated,
 )
+from bot.sandbox.faults import Fault
+from bot.sandbox.spoil import cut, drop, huge, page, truncated
 
 _KEY = re.compile(r"Key [^\s:]+:[^\s:]+")
 _BODY_LIMIT = 256 * 1024 * 1024

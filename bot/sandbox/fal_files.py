@@ -12,8 +12,9 @@ from urllib.parse import urlsplit
 
 from aiohttp import web
 
-from bot.sandbox.fal_faults import Faults
-from bot.sandbox.fal_wire import LOCKED, cut, drop, json_body, platform_failure, reply
+from bot.sandbox.fal_wire import LOCKED, json_body, platform_failure, reply
+from bot.sandbox.faults import Faults
+from bot.sandbox.spoil import cut, drop
 
 _TOKEN_SECONDS = 600
 _MEBIBYTE = 1024 * 1024

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from bot.sandbox.fal_faults import Faults
+from bot.sandbox.fal_faults import fal_faults
+from bot.sandbox.faults import Faults
 
 
 @dataclass(kw_only=True, eq=False)
@@ -30,4 +31,4 @@ class FalOptions:
     """Beginnings of input URLs and what to fetch instead, for hosts that do not exist."""
     store_bytes: int = 256 * 1024 * 1024
     """The most that uploads and pictures may hold in memory; the oldest go first."""
-    faults: Faults = field(default_factory=Faults)
+    faults: Faults = field(default_factory=fal_faults)

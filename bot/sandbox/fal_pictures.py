@@ -4,11 +4,9 @@ import asyncio
 import base64
 import binascii
 import io
-import zlib
 from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass
-from functools import lru_cache
 
 import aiohttp
 from PIL import Image
@@ -156,17 +154,3 @@ def _opened(content: bytes) -> Image.Image:
     image = Image.open(io.BytesIO(content))
     image.load()
     return image
-
-
-@lru_cache(maxsize=2)
-def bomb(side: int) -> bytes:
-    """A PNG of about a hundred kilobytes that unpacks to `side` x `side` pixels, one bit each."""
-
-    def chunk(kind: bytes, body: bytes) -> bytes:
-        return len(body).to_bytes(4, "big") + kind + body + zlib.crc32(kind + body).to_bytes(4, "big")
-
-    head = side.to_bytes(4, "big") * 2 + bytes((1, 0, 0, 0, 0))
-    packer = zlib.compressobj(6)
-    row = bytes(1 + (side + 7) // 8)
-    packed = b"".join(packer.compress(row) for _ in range(side)) + packer.flush()
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", packed) + chunk(b"IEND", b"")

@@ -17,12 +17,13 @@ from typing import Any
 from PIL import Image
 
 from bot.sandbox import painter
-from bot.sandbox.fal_faults import Fault
 from bot.sandbox.fal_files import FileStore, PublicHosts, StoredFile
 from bot.sandbox.fal_options import FalOptions
-from bot.sandbox.fal_pictures import Inputs, PaintJob, Picture, bomb
+from bot.sandbox.fal_pictures import Inputs, PaintJob, Picture
 from bot.sandbox.fal_schema import ENDPOINTS, ImageInput, problem, problems, shortened
 from bot.sandbox.fal_wire import Failure, model_failure, platform_failure
+from bot.sandbox.faults import Fault
+from bot.sandbox.spoil import bomb
 
 _REQUESTS_KEPT = 5_000
 _SHORT_RESULT, _LONG_RESULT, _LONG_FROM = 3_600, 360, 10_240

@@ -1,14 +1,10 @@
-"""Answers as fal writes them, and the ways in which an answer can be spoilt on the wire."""
+"""Answers as fal writes them."""
 
 import json
 from typing import Any
 
 from aiohttp import web
 
-INGRESS_PAGE = (
-    "<html>\r\n<head><title>502 Bad Gateway</title></head>\r\n<body>\r\n"
-    "<center><h1>502 Bad Gateway</h1></center>\r\n<hr><center>nginx</center>\r\n</body>\r\n</html>\r\n"
-)
 LOCKED = "User is locked. Reason: Exhausted balance. Top up your balance at fal.ai/dashboard/billing."
 
 
@@ -61,44 +57,6 @@ def reply(
     return web.json_response(body, status=status, headers=more)
 
 
-def page(status: int) -> web.Response:
-    """An HTML page where JSON was expected, without x-fal-request-id."""
-    return web.Response(status=status, text=INGRESS_PAGE, content_type="text/html")
-
-
-def truncated(answer: web.Response) -> web.Response:
-    """The first half of a JSON answer, as if it were all of it."""
-    body = _bytes(answer)
-    return web.Response(
-        status=answer.status, body=body[: len(body) // 2], content_type=answer.content_type, headers=_more(answer)
-    )
-
-
-def huge(size: int) -> web.Response:
-    """A JSON answer of a little more than `size` bytes."""
-    return reply({"images": [], "padding": "x" * size})
-
-
-async def drop(request: web.Request) -> web.StreamResponse:
-    """Close the connection without a byte of answer."""
-    if request.transport is not None:
-        request.transport.abort()
-    return web.Response()
-
-
-async def cut(request: web.Request, answer: web.Response) -> web.StreamResponse:
-    """Promise the whole body, send half of it, and reset the connection."""
-    body = _bytes(answer)
-    headers = {**_more(answer), "Content-Length": str(len(body))}
-    response = web.StreamResponse(status=answer.status, headers=headers)
-    response.content_type = answer.content_type
-    await response.prepare(request)
-    await response.write(body[: len(body) // 2])
-    if request.transport is not None:
-        request.transport.abort()
-    return response
-
-
 async def json_body(request: web.Request) -> Any:
     """The request's JSON; Failure 422 `json_invalid` as FastAPI answers it."""
     try:
@@ -111,14 +69,3 @@ async def json_body(request: web.Request) -> Any:
             "ctx": {"error": str(error)},
         }
         raise model_failure(422, [detail]) from error
-
-
-def _bytes(answer: web.Response) -> bytes:
-    body = answer.body
-    if isinstance(body, bytes | bytearray):
-        return bytes(body)
-    raise TypeError("only plain bodies can be spoilt")
-
-
-def _more(answer: web.Response) -> dict[str, str]:
-    return {name: value for name, value in answer.headers.items() if name.lower().startswith("x-fal")}
