@@ -35,6 +35,7 @@ MODEL = "fal-ai/gpt-image-1.5"
 EDIT = "fal-ai/gpt-image-1.5/edit"
 FAST: dict[str, Any] = {"queue_seconds": 0.03, "run_seconds": 0.03, "one_picture": True}
 REAL_HOSTS = ("queue.fal.run", "rest.fal.ai", "v3.fal.media")
+RUN_HOST = "fal.run"
 
 
 @dataclass
@@ -101,14 +102,17 @@ class RealClient:
     forwarder: Forwarder
     ca_file: Path
 
+    def way(self) -> dict[str, str]:
+        """The environment that leads httpx, and with it fal_client, to the stand-in."""
+        return {"HTTPS_PROXY": self.forwarder.url, "SSL_CERT_FILE": str(self.ca_file)}
+
     async def run(self, script: str, key: str = KEY) -> list[Any]:
         """Each line the script prints, read as JSON."""
         environment = {
             "PATH": os.environ["PATH"],
             "HOME": str(self.ca_file.parent),
             "FAL_KEY": key,
-            "HTTPS_PROXY": self.forwarder.url,
-            "SSL_CERT_FILE": str(self.ca_file),
+            **self.way(),
         }
         head = "import io, json, fal_client\nfrom PIL import Image\n"
         head += "show = lambda *values: print(json.dumps(values))\n"
@@ -120,20 +124,28 @@ class RealClient:
         return [json.loads(line) for line in output.splitlines()]
 
 
-@pytest.fixture
-async def real_client(tmp_path: Path) -> AsyncIterator[RealClient]:
+@asynccontextmanager
+async def at_the_real_hosts(folder: Path, **options: Any) -> AsyncIterator[RealClient]:
+    """A stand-in that answers under fal's own names; `folder` takes the certificate."""
     authority = trustme.CA()
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    authority.issue_cert(*REAL_HOSTS).configure_cert(context)
-    ca_file = tmp_path / "ca.pem"
+    names = (*REAL_HOSTS, RUN_HOST)
+    authority.issue_cert(*names).configure_cert(context)
+    ca_file = folder / "ca.pem"
     authority.cert_pem.write_to_path(str(ca_file))
-    hosts = PublicHosts(queue="https://queue.fal.run", rest="https://rest.fal.ai", cdn="https://v3.fal.media")
-    options = {**FAST, "queue_seconds": 0.4, "run_seconds": 0.3}
+    queue, rest, cdn, run = (f"https://{name}" for name in names)
+    hosts = PublicHosts(queue=queue, rest=rest, cdn=cdn, run=run)
     async with (
-        FalSandbox(ssl_context=context, hosts=hosts, key=KEY, **options) as sandbox,
-        Forwarder(sandbox.port, REAL_HOSTS) as forwarder,
+        FalSandbox(ssl_context=context, hosts=hosts, key=KEY, **{**FAST, **options}) as sandbox,
+        Forwarder(sandbox.port, names) as forwarder,
     ):
         yield RealClient(sandbox, forwarder, ca_file)
+
+
+@pytest.fixture
+async def real_client(tmp_path: Path) -> AsyncIterator[RealClient]:
+    async with at_the_real_hosts(tmp_path, queue_seconds=0.4, run_seconds=0.3) as client:
+        yield client
 
 
 async def test_fals_client_submits_follows_and_fetches(real_client: RealClient) -> None:

@@ -74,9 +74,12 @@ class Verbs(ABC):
         """A role with these permission bits."""
         return int(await self._call("create_role", guild=guild, name=name, permissions=permissions))
 
-    async def create_channel(self, guild: int, name: str = "canvas", *, file_limit: int | None = None) -> int:
-        """A text channel; ``file_limit`` in bytes for each file."""
-        return int(await self._call("create_channel", guild=guild, name=name, file_limit=file_limit))
+    async def create_channel(
+        self, guild: int, name: str = "canvas", *, file_limit: int | None = None, updates: bool = False
+    ) -> int:
+        """A text channel; ``file_limit`` in bytes for each file; ``updates``: the moderators' own."""
+        arguments: Json = {"guild": guild, "name": name, "file_limit": file_limit, "updates": updates}
+        return int(await self._call("create_channel", **arguments))
 
     async def create_member(
         self,

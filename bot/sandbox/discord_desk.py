@@ -78,10 +78,12 @@ class Desk:
         self._tell(guild, "GUILD_ROLE_CREATE", {"guild_id": str(guild), "role": self.world.role_json(role)})
         return role.id
 
-    def create_channel(self, *, guild: int, name: str, file_limit: int | None) -> int:
-        """A text channel, with an upload limit of its own if wanted."""
+    def create_channel(self, *, guild: int, name: str, file_limit: int | None, updates: bool = False) -> int:
+        """A text channel, with an upload limit of its own if wanted; with `updates` it is the moderators' own."""
         channel = Channel(id=self.world.new_id(), name=name, guild_id=guild, file_limit=file_limit)
         self.world.channels[channel.id] = channel
+        if updates:
+            self.world.guilds[guild].updates_channel_id = channel.id
         self._tell(guild, "CHANNEL_CREATE", self.world.channel_json(channel))
         return channel.id
 

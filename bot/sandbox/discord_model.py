@@ -118,6 +118,8 @@ class Guild:
     owner_id: int
     with_bot: bool = True
     locale: str = "en-US"
+    updates_channel_id: int | None = None
+    """Where moderators are told news: Discord's docs, Guild resource, public_updates_channel_id."""
     roles: dict[int, Role] = field(default_factory=dict)
     members: dict[int, list[int]] = field(default_factory=dict)  # user → role ids
 

@@ -193,6 +193,7 @@ class World:
             "nsfw_level": 0,
             "afk_timeout": 300,
             "system_channel_flags": 0,
+            "public_updates_channel_id": guild.updates_channel_id and str(guild.updates_channel_id),
             "premium_progress_bar_enabled": False,
         }
         if not event:

@@ -28,11 +28,13 @@ class PublicHosts:
     queue: str
     rest: str
     cdn: str
+    run: str = ""
+    """For synchronous runs; empty: nobody is sent there."""
 
     @classmethod
     def all_at(cls, url: str) -> "PublicHosts":
-        """One base for all three."""
-        return cls(queue=url, rest=url, cdn=url)
+        """One base for all, synchronous runs below /run."""
+        return cls(queue=url, rest=url, cdn=url, run=f"{url}/run")
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,14 @@ from bot.sandbox.fal_faults import fal_faults
 from bot.sandbox.faults import Faults
 
 
+def _deprecated() -> dict[str, str]:
+    """The endpoints that were reported deprecated when this was written, and since when."""
+    return {
+        "fal-ai/gpt-image-1/text-to-image/byok": "2026-03-19",
+        "fal-ai/gpt-image-1/edit-image/byok": "2026-03-19",
+    }
+
+
 @dataclass(kw_only=True, eq=False)
 class FalOptions:
     """How the stand-in behaves when nothing is broken; may be changed while it runs."""
@@ -31,4 +39,18 @@ class FalOptions:
     """Beginnings of input URLs and what to fetch instead, for hosts that do not exist."""
     store_bytes: int = 256 * 1024 * 1024
     """The most that uploads and pictures may hold in memory; the oldest go first."""
+    dollar_units: bool = False
+    """x-fal-billable-units is the cost in US dollars, at one dollar the unit; else it counts pictures."""
+    balance: float = 25.0
+    """US dollars that GET /billing/user_balance answers."""
+    deprecated: Mapping[str, str] = field(default_factory=_deprecated)
+    """Endpoint ids and the ISO dates since when the platform lists them as deprecated; they still work."""
+    gone: Mapping[str, str] = field(default_factory=dict)
+    """Endpoint ids and the ISO dates since when they are 404, for submits and for the platform."""
+    user_id: str = "user_of_the_sandbox"
+    """X-Fal-Webhook-User-Id."""
+    webhook_pauses: tuple[float, ...] = (0.05, 0.1, 0.2, 0.4)
+    """Seconds before each further attempt at a webhook (fal: 10 attempts in 2 hours)."""
+    webhook_seconds: float = 15.0
+    """How long a receiver may take to answer."""
     faults: Faults = field(default_factory=fal_faults)

@@ -14,7 +14,7 @@ from PIL import Image
 from bot.sandbox import painter
 from bot.sandbox.fal_files import StoredFile
 from bot.sandbox.fal_options import FalOptions
-from bot.sandbox.fal_schema import ImageInput, problem, shortened
+from bot.sandbox.fal_schema import ImageInput, mask_of, problem, shortened, size_of
 from bot.sandbox.fal_wire import model_failure
 
 _INPUT_LIMIT = 50 * 1024 * 1024
@@ -39,17 +39,17 @@ class Inputs:
         """The sources and the mask of an order; Failure 422 that names the input which is no good."""
         urls: list[str] = getattr(order, "image_urls", [])
         sources = [await self._image(url, ["image_urls", place]) for place, url in enumerate(urls)]
-        mask_url: str | None = getattr(order, "mask_image_url", None)
+        field, mask_url = mask_of(order)
         if mask_url is None:
             return sources, None
-        mask = await self._image(mask_url, ["mask_image_url"])
+        mask = await self._image(mask_url, [field])
         wrong = ""
         if mask.size != sources[0].size:
             wrong = "Value error, the mask must have the size of the first image"
         elif "A" not in mask.getbands() and "transparency" not in mask.info:
             wrong = "Value error, the mask must have an alpha channel"
         if wrong:
-            entry = problem(["mask_image_url"], wrong, "value_error", input=shortened(mask_url))
+            entry = problem([field], wrong, "value_error", input=shortened(mask_url))
             raise model_failure(422, [entry])
         return sources, mask
 
@@ -122,18 +122,15 @@ class PaintJob:
         cls, order: ImageInput, options: FalOptions, sources: list[Image.Image], mask: Image.Image | None
     ) -> "PaintJob":
         """The work that an order asks for; size "auto" is the known shape nearest to the first source."""
-        wanted: str = getattr(order, "image_size", "auto")
-        if wanted != "auto":
-            width, height = wanted.split("x")
-            size = (int(width), int(height))
-        else:
+        size = size_of(order)
+        if size is None:
             shape = sources[0].width / sources[0].height if sources else 1.0
             size = min(painter.SIZES, key=lambda known: abs(known[0] / known[1] - shape))
         return cls(
             prompt="a lighthouse at sunset" if options.one_picture else order.prompt,
             size=size,
             kind=order.output_format,
-            transparent=order.background == "transparent",
+            transparent=getattr(order, "background", "auto") == "transparent",
             pad_to=None if order.output_format == "webp" else options.picture_bytes,
             source=sources[0] if sources else None,
             mask=mask,

@@ -1,12 +1,26 @@
 """What each endpoint takes, as pydantic models: a refusal is pydantic's own, like fal's (fal: model errors)."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 
 Size = Literal["1024x1024", "1536x1024", "1024x1536"]
 SizeOrAuto = Literal["auto", "1024x1024", "1536x1024", "1024x1536"]
+Preset = Literal["square_hd", "square", "portrait_4_3", "portrait_16_9", "landscape_4_3", "landscape_16_9"]
 Urls = Annotated[list[str], Field(min_length=1, max_length=16)]
+
+PRESETS: dict[str, tuple[int, int]] = {
+    "square_hd": (1024, 1024),
+    "square": (512, 512),
+    "portrait_4_3": (768, 1024),
+    "portrait_16_9": (576, 1024),
+    "landscape_4_3": (1024, 768),
+    "landscape_16_9": (1024, 576),
+}
+"""Width and height in pixels that a preset means for fal's other models; for gpt-image-2 it is a guess."""
+
+_SECRET = "openai_api_key"
+_LONGEST_EDGE, _FEWEST_PIXELS, _MOST_PIXELS = 3_840, 655_360, 8_294_400
 
 
 class ImageInput(BaseModel):
@@ -15,20 +29,25 @@ class ImageInput(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
     prompt: str = Field(min_length=1, max_length=32_000)
-    background: Literal["auto", "transparent", "opaque"] = "auto"
     num_images: int = Field(default=1, ge=1, le=4)
     output_format: Literal["jpeg", "png", "webp"] = "png"
     sync_mode: bool = False
 
 
-class Generate15(ImageInput):
+class WithBackground(ImageInput):
+    """GPT Image 1 and 1.5."""
+
+    background: Literal["auto", "transparent", "opaque"] = "auto"
+
+
+class Generate15(WithBackground):
     """fal-ai/gpt-image-1.5"""
 
     image_size: Size = "1024x1024"
     quality: Literal["low", "medium", "high"] = "high"
 
 
-class Edit15(ImageInput):
+class Edit15(WithBackground):
     """fal-ai/gpt-image-1.5/edit"""
 
     image_urls: Urls
@@ -38,7 +57,7 @@ class Edit15(ImageInput):
     input_fidelity: Literal["low", "high"] = "high"
 
 
-class Generate1(ImageInput):
+class Generate1(WithBackground):
     """fal-ai/gpt-image-1/text-to-image"""
 
     image_size: SizeOrAuto = "auto"
@@ -52,12 +71,81 @@ class Edit1(Generate1):
     input_fidelity: Literal["low", "high"] = "high"
 
 
+class Generate1Byok(Generate1):
+    """fal-ai/gpt-image-1/text-to-image/byok"""
+
+    openai_api_key: SecretStr = Field(min_length=1)
+
+
+class Edit1Byok(Edit1):
+    """fal-ai/gpt-image-1/edit-image/byok"""
+
+    openai_api_key: SecretStr = Field(min_length=1)
+
+
+class Pixels(BaseModel):
+    """A size of one's own, in pixels (fal: gpt-image-2)."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    width: int = Field(ge=16, le=_LONGEST_EDGE, multiple_of=16)
+    height: int = Field(ge=16, le=_LONGEST_EDGE, multiple_of=16)
+
+    @model_validator(mode="after")
+    def within_limits(self) -> Self:
+        """The limits that need both edges."""
+        if max(self.width, self.height) > 3 * min(self.width, self.height):
+            raise ValueError("the aspect ratio is at most 3:1")
+        if not _FEWEST_PIXELS <= self.width * self.height <= _MOST_PIXELS:
+            raise ValueError(f"the number of pixels is from {_FEWEST_PIXELS} to {_MOST_PIXELS}")
+        return self
+
+
+class Generate2(ImageInput):
+    """openai/gpt-image-2"""
+
+    image_size: Preset | Pixels = "landscape_4_3"
+    quality: Literal["auto", "low", "medium", "high"] = "high"
+
+
+class Edit2(ImageInput):
+    """openai/gpt-image-2/edit"""
+
+    image_urls: Urls
+    mask_url: str | None = None
+    image_size: Preset | Literal["auto"] | Pixels = "auto"
+    quality: Literal["auto", "low", "medium", "high"] = "high"
+
+
 ENDPOINTS: dict[str, type[ImageInput]] = {
     "fal-ai/gpt-image-1.5": Generate15,
     "fal-ai/gpt-image-1.5/edit": Edit15,
     "fal-ai/gpt-image-1/text-to-image": Generate1,
     "fal-ai/gpt-image-1/edit-image": Edit1,
+    "fal-ai/gpt-image-1/text-to-image/byok": Generate1Byok,
+    "fal-ai/gpt-image-1/edit-image/byok": Edit1Byok,
+    "openai/gpt-image-2": Generate2,
+    "openai/gpt-image-2/edit": Edit2,
 }
+
+
+def size_of(order: ImageInput) -> tuple[int, int] | None:
+    """Width and height in pixels that an order asks for; None: "auto"."""
+    wanted: str | Pixels = getattr(order, "image_size", "auto")
+    if isinstance(wanted, Pixels):
+        return wanted.width, wanted.height
+    if wanted == "auto":
+        return None
+    if wanted in PRESETS:
+        return PRESETS[wanted]
+    width, height = wanted.split("x")
+    return int(width), int(height)
+
+
+def mask_of(order: ImageInput) -> tuple[str, str | None]:
+    """The name that the mask has in this order, and its URL."""
+    name = "mask_url" if isinstance(order, Edit2) else "mask_image_url"
+    return name, getattr(order, name, None)
 
 
 def problems(endpoint: str, body: Any) -> list[dict[str, Any]]:
@@ -65,9 +153,16 @@ def problems(endpoint: str, body: Any) -> list[dict[str, Any]]:
     try:
         ENDPOINTS[endpoint].model_validate(body)
     except ValidationError as error:
-        found = error.errors(include_url=False)
-        return [{**item, "loc": ["body", *item["loc"]], "input": shortened(item["input"])} for item in found]
+        return [_told(dict(item)) for item in error.errors(include_url=False)]
     return []
+
+
+def _told(item: dict[str, Any]) -> dict[str, Any]:
+    loc = ["body", *item["loc"]]
+    entry = {**item, "loc": loc, "input": "<hidden>" if loc[-1] == _SECRET else shortened(item["input"])}
+    if "ctx" in entry:  # pydantic leaves the exception itself in there
+        entry["ctx"] = {k: str(v) if isinstance(v, Exception) else v for k, v in entry["ctx"].items()}
+    return entry
 
 
 def problem(loc: list[str | int], message: str, kind: str, **more: Any) -> dict[str, Any]:
@@ -82,7 +177,7 @@ def problem(loc: list[str | int], message: str, kind: str, **more: Any) -> dict[
 
 
 def shortened(value: Any) -> Any:
-    """The input without the pictures' bytes: data URIs become their type and length."""
+    """The input without the pictures' bytes (data URIs become their type and length) and without OpenAI's key."""
     if isinstance(value, str):
         if value.startswith("data:"):
             head, _, data = value.partition(",")
@@ -91,5 +186,5 @@ def shortened(value: Any) -> Any:
     if isinstance(value, list):
         return [shortened(item) for item in value]
     if isinstance(value, dict):
-        return {key: shortened(item) for key, item in value.items()}
+        return {key: "<hidden>" if key == _SECRET else shortened(item) for key, item in value.items()}
     return value
