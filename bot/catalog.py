@@ -7,143 +7,37 @@ except `notices`, which is handed the day.
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date, timedelta
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from bot.errors import BadPrompt, SetupError, UnsupportedRequest
-from bot.models import Fidelity, ImageRequest, Money
-
-Option = Literal["size", "quality", "background", "output_format", "fidelity"]
-Micros = Annotated[int, Field(ge=0, le=100_000_000)]
+from bot.models import ImageRequest, Money, Served
+from bot.offers import Fit, Misfit, Offer, either
 
 NOTICE_BEFORE = timedelta(days=60)
 """How early a switch-off is announced."""
 
-WORDS: dict[Option, str] = {
-    "size": "size",
-    "quality": "quality",
-    "background": "background",
-    "output_format": "format",
-    "fidelity": "fidelity",
-}
+Known = Callable[[str, str], Served | None]
+"""What a service (first) itself says of a model (second), as far as it was asked."""
+Services = Callable[["Model"], Sequence[str]]
+"""The services that may be asked for a model, in order."""
+
+
+def nothing_known(_provider: str, _model: str) -> None:
+    """No service was asked."""
+
+
+def as_listed(model: Model) -> Sequence[str]:
+    """Every service, in the catalogue's order."""
+    return model.provider_names
 
 
 class _Data(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Spelling(_Data):
-    """One option: the service's name for it, and for each neutral value its own word."""
-
-    field: str
-    values: dict[str, str]
-
-
-class Verb(_Data):
-    """One kind of request: where it goes and what its fields are called."""
-
-    endpoint: str
-    prompt: str
-    count: str
-    sources: str | None = None
-    mask: str | None = None
-    options: dict[Option, Spelling]
-
-
-class Extras(_Data):
-    """What is charged beside the pictures. Tokens in micro-dollars each."""
-
-    text_token: Micros
-    tokens_per_word: int = Field(ge=1)
-    reasoning_token: Micros
-    reasoning_tokens: int = Field(ge=0)
-    picture_token: Micros
-    picture_tokens: dict[Fidelity, int]
-    rounded_up_to: int = Field(1, ge=1)
-
-
-class Prices(_Data):
-    """`picture` by the service's words for quality and size, in micro-dollars."""
-
-    picture: dict[str, dict[str, Micros]]
-    extras: Extras
-
-    @model_validator(mode="after")
-    def _rows_are_filled(self) -> Self:
-        if not self.picture or not all(self.picture.values()):
-            raise ValueError("a price row is empty")
-        return self
-
-
-class Offer(_Data):
-    """A model at one service."""
-
-    provider: str
-    maximum_prompt: int = Field(ge=1)
-    maximum_sources: int = Field(ge=0)
-    maximum_count: int = Field(ge=1)
-    imagine: Verb
-    edit: Verb | None = None
-    prices: Prices
-
-    def verb(self, request: ImageRequest) -> Verb | None:
-        """The endpoint for this kind of request, if the service has one."""
-        return self.edit if request.kind == "edit" else self.imagine
-
-    def spell(self, request: ImageRequest, *, sources: Sequence[str], mask: str | None) -> dict[str, Any]:
-        """The body of a request that was checked, in the service's words; pictures stand as URLs."""
-        verb = self.verb(request) or self.imagine
-        body: dict[str, Any] = {verb.prompt: request.prompt, verb.count: request.count}
-        for option, spelling in verb.options.items():
-            value = getattr(request, option)
-            if value is not None:
-                body[spelling.field] = spelling.values[value]
-        if verb.sources and sources:
-            body[verb.sources] = list(sources)
-        if verb.mask and mask is not None:
-            body[verb.mask] = mask
-        return body
-
-    def most(self, request: ImageRequest) -> int:
-        """Micro-dollars that the whole request costs at most."""
-        extras = self.prices.extras
-        reasoning = request.count * extras.reasoning_tokens * extras.reasoning_token
-        # A token is never shorter than a byte, whatever the language.
-        tokens = max(
-            len(request.prompt.split()) * extras.tokens_per_word, len(request.prompt.encode(errors="replace"))
-        )
-        total = request.count * self._each(request) + reasoning
-        total += tokens * extras.text_token + self._sources(request)
-        return -(-total // extras.rounded_up_to) * extras.rounded_up_to
-
-    def likely(self, request: ImageRequest, pictures: int) -> int:
-        """Micro-dollars that `pictures` delivered ones most likely cost; never more than `most`."""
-        if pictures <= 0:
-            return 0
-        extras = self.prices.extras
-        text = len(request.prompt.split()) * extras.tokens_per_word * extras.text_token
-        return min(pictures * self._each(request) + text + self._sources(request), self.most(request))
-
-    def _each(self, request: ImageRequest) -> int:
-        quality, size = self._word(request, "quality"), self._word(request, "size")
-        row = self.prices.picture.get(quality)
-        if row is None:
-            return max(price for prices in self.prices.picture.values() for price in prices.values())
-        return row.get(size, max(row.values()))
-
-    def _sources(self, request: ImageRequest) -> int:
-        extras = self.prices.extras
-        tokens = extras.picture_tokens[request.fidelity or "high"]
-        return len(request.pictures) * tokens * extras.picture_token
-
-    def _word(self, request: ImageRequest, option: Option) -> str:
-        verb = self.verb(request) or self.imagine
-        spelling = verb.options.get(option)
-        return spelling.values.get(getattr(request, option), "") if spelling else ""
 
 
 class Model(_Data):
@@ -171,6 +65,11 @@ class Catalog(_Data):
         names = [model.name for model in self.models]
         if len(set(names)) != len(names):
             raise ValueError("a model is listed twice")
+        for model in self.models:
+            if len(set(model.provider_names)) != len(model.provider_names):
+                raise ValueError(f"{model.name} lists a service twice")
+            if model.successor == model.name:
+                raise ValueError(f"{model.name} succeeds itself")
         return self
 
     @classmethod
@@ -203,7 +102,7 @@ class Catalog(_Data):
             if model.name == name:
                 return model
         raise UnsupportedRequest(
-            f"Easel has no model “{name[:60]}”. Choose {_either(model.name for model in self.models)}."
+            f"Easel has no model “{name[:60]}”. Choose {either(model.name for model in self.models)}."
         )
 
     def canonical(self, text: str) -> str:
@@ -223,117 +122,91 @@ class Catalog(_Data):
                 return offer
         raise UnsupportedRequest(f"{model.label} is not offered by {provider}. Choose another model.")
 
-    def check(self, request: ImageRequest) -> None:
-        """See that at least one service can do all that is asked.
+    def at(self, provider: str) -> dict[str, Offer]:
+        """What a service offers, by the model's name."""
+        return {model.name: offer for model in self.models for offer in model.offers if offer.provider == provider}
+
+    def with_offers(self, provider: str, offers: Mapping[str, Offer]) -> Catalog:
+        """The same catalogue with other offers of one service, by the model's name."""
+
+        def changed(model: Model) -> Model:
+            found = tuple(
+                offers.get(model.name, offer) if offer.provider == provider else offer for offer in model.offers
+            )
+            return model.model_copy(update={"offers": found})
+
+        return self.model_copy(update={"models": tuple(changed(model) for model in self.models)})
+
+    def fits(
+        self, request: ImageRequest, services: Services = as_listed, known: Known = nothing_known
+    ) -> tuple[Fit, ...]:
+        """The request as each service that can do it would be asked, in the services' order.
 
         Raises:
-            UnsupportedRequest: none can; says what would work.
+            UnsupportedRequest: none can; says what would work, and which model can.
             BadPrompt: the prompt is empty or too long.
         """
-        self._fitting(request)
+        if not request.prompt.strip():
+            raise BadPrompt("The prompt is empty. Say what Easel should paint.")
+        model = self.model(request.model)
+        fitting, misfit = self._fits(model, request, services, known)
+        if fitting:
+            return fitting
+        if misfit is None:
+            raise UnsupportedRequest(f"{model.label} cannot be had here. {self._choices(services)}")
+        others = [
+            other.label
+            for other in self.models
+            if other.name != model.name and self._fits(other, request, services, known)[0]
+        ]
+        raise misfit.refusal(model.label, others)
 
-    def price(self, request: ImageRequest) -> Money:
-        """The most that a request can cost, at the dearest service that takes it.
+    def _fits(
+        self, model: Model, request: ImageRequest, services: Services, known: Known
+    ) -> tuple[tuple[Fit, ...], Misfit | None]:
+        fitting: list[Fit] = []
+        first: Misfit | None = None
+        for name in services(model):
+            offer = self.offer(model.name, name)
+            try:
+                fitting.append(offer.fit(request, known(name, model.name)))
+            except Misfit as misfit:
+                first = first or misfit
+        return tuple(fitting), first
 
-        Raises:
-            UnsupportedRequest: as `check`.
-            BadPrompt: as `check`.
-        """
-        return Money(max(offer.most(request) for offer in self._fitting(request)))
+    def _choices(self, services: Services) -> str:
+        usable = [model.label for model in self.models if services(model)]
+        return f"Choose {either(usable)}." if usable else "Ask a moderator to switch a model on."
 
-    def cost(self, request: ImageRequest, pictures: int, provider: str | None = None) -> Money:
+    def cost(self, request: ImageRequest, pictures: int, provider: str) -> Money:
         """Our best figure for what `pictures` delivered ones cost, for a service that does not say.
 
-        Never more than `price`. Without a provider, the dearest of the model's.
+        Raises:
+            UnsupportedRequest: the service does not have the model.
         """
-        offers = [
-            offer
-            for offer in self.model(request.model).offers
-            if offer.verb(request) and provider in (None, offer.provider)
-        ]
-        return Money(max((offer.likely(request, pictures) for offer in offers), default=0))
+        offer = self.offer(request.model, provider)
+        try:
+            return Money(offer.fit(request).likely(pictures))
+        except Misfit:
+            return Money()
 
-    def notices(self, today: date) -> list[str]:
-        """A sentence for each model whose announced last day is near or past. They only announce."""
+    def notices(self, today: date, names: Sequence[str] | None = None) -> list[str]:
+        """A sentence for each model (of `names`) whose announced last day is near or past. They only announce."""
         return [
-            _notice(model, model.sunset_at, today, served=any(m.name == model.successor for m in self.models))
+            _notice(
+                model,
+                model.sunset_at,
+                today,
+                next((m.label for m in self.models if m.name == model.successor), None),
+            )
             for model in self.models
-            if model.sunset_at is not None and today >= model.sunset_at - NOTICE_BEFORE
+            if model.sunset_at is not None
+            and today >= model.sunset_at - NOTICE_BEFORE
+            and (names is None or model.name in names)
         ]
 
-    def _fitting(self, request: ImageRequest) -> list[Offer]:
-        model = self.model(request.model)
-        fitting: list[Offer] = []
-        refusal: UnsupportedRequest | BadPrompt | None = None
-        for offer in model.offers:
-            problem = _problem(model.label, offer, request)
-            if problem is None:
-                fitting.append(offer)
-            refusal = refusal or problem
-        if not fitting and refusal is not None:
-            raise refusal
-        return fitting
 
-
-def _problem(label: str, offer: Offer, request: ImageRequest) -> UnsupportedRequest | BadPrompt | None:
-    if not request.prompt.strip():
-        return BadPrompt("The prompt is empty. Say what Easel should paint.")
-    if len(request.prompt) > offer.maximum_prompt:
-        return BadPrompt(
-            f"Your prompt has {len(request.prompt):,} characters; {label} takes up to "
-            f"{offer.maximum_prompt:,}. Shorten it a little."
-        )
-    sentence = (
-        _count_problem(label, offer, request)
-        or _source_problem(label, offer, request)
-        or _option_problem(label, offer, request)
-    )
-    return UnsupportedRequest(sentence) if sentence else None
-
-
-def _count_problem(label: str, offer: Offer, request: ImageRequest) -> str | None:
-    if 1 <= request.count <= offer.maximum_count:
-        return None
-    range_ = "1 picture" if offer.maximum_count == 1 else f"1 to {offer.maximum_count} pictures"
-    return f"{label} paints {range_} at a time; you asked for {request.count}."
-
-
-def _source_problem(label: str, offer: Offer, request: ImageRequest) -> str | None:
-    if not request.sources:
-        if request.mask is not None:
-            return "A mask needs a picture to go with it. Add the picture that it belongs to."
-        if request.fidelity is not None:
-            return "Fidelity says how closely to keep to a picture. Add a picture, or leave it out."
-        return None
-    if offer.edit is None:
-        return f"{label} cannot edit pictures. Ask without one."
-    if len(request.sources) > offer.maximum_sources:
-        return (
-            f"{label} takes up to {_pictures(offer.maximum_sources)}; you gave {len(request.sources)}. "
-            "Leave some out."
-        )
-    if request.mask is not None and offer.edit.mask is None:
-        return f"{label} takes no mask. Ask without one, and say in the prompt what should change."
-    return None
-
-
-def _option_problem(label: str, offer: Offer, request: ImageRequest) -> str | None:
-    verb = offer.verb(request) or offer.imagine
-    for option, word in WORDS.items():
-        value = getattr(request, option)
-        if value is None:
-            continue
-        spelling = verb.options.get(option)
-        if spelling is None and value != "auto":
-            return f"{label} has no {word} to choose. Leave it out."
-        if spelling is not None and value not in spelling.values:
-            return f"{label} has no {word} “{value}”. Choose {_either(spelling.values)}."
-    if request.background == "transparent" and request.output_format == "jpeg":
-        return "A JPEG cannot be transparent. Choose PNG or WebP, or another background."
-    return None
-
-
-def _notice(model: Model, sunset_at: date, today: date, *, served: bool) -> str:
+def _notice(model: Model, sunset_at: date, today: date, successor: str | None) -> str:
     day = f"{sunset_at.day} {sunset_at:%B} {sunset_at.year}"
     if today < sunset_at:
         sentence = f"{model.label} is announced to be switched off on {day}."
@@ -341,18 +214,9 @@ def _notice(model: Model, sunset_at: date, today: date, *, served: bool) -> str:
         sentence = f"{model.label} was announced to be switched off on {day} and may stop at any time."
     if model.successor is None:
         return sentence
-    if served:
-        return f"{sentence} Its successor is {model.successor}: try it now."
+    if successor is not None:
+        return f"{sentence} Its successor is {successor}: try it now."
     return (
         f"{sentence} Its successor is {model.successor}, which this version does not have yet: "
         "update Easel before then."
     )
-
-
-def _either(values: Any) -> str:
-    *rest, last = values
-    return f"{', '.join(rest)} or {last}" if rest else last
-
-
-def _pictures(number: int) -> str:
-    return "1 picture" if number == 1 else f"{number} pictures"

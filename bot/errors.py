@@ -11,15 +11,18 @@ EaselError                     .sentence is what the member reads
 │  └─ NotFound                 a job or a picture that is not there
 ├─ ProviderError
 │  ├─ ProviderBusy             429, 5xx, time-outs, cut streams      → later, or elsewhere
-│  ├─ SubmitUnknown            the answer to a submit was lost       → never sent again blindly
+│  │  └─ RateLimited           429: the service is well, and asks us to wait
+│  ├─ TooDear                  the service asks more than was reserved → elsewhere
+│  ├─ SubmitUnknown            the answer to a submit was lost       → reconciled; never sent again blindly
+│  ├─ ResultLost               painted, and cannot be had any more   → once more, and noted for the operator
 │  ├─ TicketLost               the service forgot the job            → refund
 │  ├─ PromptRejected           content policy                        → refund, no other service
 │  ├─ SourceRejected           the service cannot use the picture    → refund
 │  ├─ RequestRejected          the service does not take an option   → refund
 │  ├─ RunFailed                the service took the work and failed  → refund
 │  ├─ BadAnswer                no picture, or not what was promised  → refund
-│  ├─ ModelRetired             the service says that it is gone      → refund
-│  ├─ ProviderMisconfigured    key or balance                        → refund, tell the operator
+│  ├─ ModelRetired             the service says that it is gone      → elsewhere, its successor, or refund
+│  ├─ ProviderMisconfigured    key or balance                        → elsewhere or refund; tell the operator
 │  ├─ Withdrawn                cancelled at the service              → refund
 │  └─ PatienceEnded            an hour went by                       → refund
 ├─ DeliveryError
@@ -36,7 +39,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from bot.models import Instant, Rule
+from bot.models import Instant, Money, Rule
 
 EXIT_SETUP = 78
 """EX_CONFIG of sysexits.h."""
@@ -107,6 +110,8 @@ class ProviderError(EaselError):
     """A service did not paint. `detail` is for the log and never holds a key or a link."""
 
     default = "The image service had a problem."
+    elsewhere: ClassVar[bool] = False
+    """Whether another service may be given the work, as long as this one has certainly not accepted it."""
 
     def __init__(self, sentence: str | None = None, *, detail: str = "") -> None:
         self.detail = detail
@@ -117,9 +122,31 @@ class ProviderBusy(ProviderError):
     """Try again later; `retry_after` is in seconds where the service said so."""
 
     default = "The image service is busy or does not answer."
+    elsewhere: ClassVar[bool] = True
 
     def __init__(self, sentence: str | None = None, *, detail: str = "", retry_after: float | None = None) -> None:
         self.retry_after = retry_after
+        super().__init__(sentence, detail=detail)
+
+
+class RateLimited(ProviderBusy):
+    """The service is well and asks us to wait."""
+
+
+class TooDear(ProviderError):
+    """The service asks more for it than was reserved."""
+
+    default = "The image service asks more for this than was reserved."
+    elsewhere: ClassVar[bool] = True
+
+
+class ResultLost(ProviderError):
+    """Painted, and perhaps paid for, and nobody can have the pictures any more. `cost` is known or None."""
+
+    default = "The image service painted this, and the pictures were lost on the way."
+
+    def __init__(self, sentence: str | None = None, *, detail: str = "", cost: Money | None = None) -> None:
+        self.cost = cost
         super().__init__(sentence, detail=detail)
 
 
@@ -127,6 +154,11 @@ class SubmitUnknown(ProviderError):
     """The work may have been accepted, and paid for; nobody can tell from here."""
 
     default = "The image service did not confirm your request."
+
+    def __init__(self, sentence: str | None = None, *, detail: str = "", final: bool = False) -> None:
+        """`final`: the service cannot tell, now or ever."""
+        self.final = final
+        super().__init__(sentence, detail=detail)
 
 
 class TicketLost(ProviderError):
@@ -169,12 +201,14 @@ class ModelRetired(ProviderError):
     """The service says that the model is gone for good."""
 
     default = "The image service no longer offers this model."
+    elsewhere: ClassVar[bool] = True
 
 
 class ProviderMisconfigured(ProviderError):
     """Key or balance: nothing that a member can change."""
 
     default = "The image service is not available to this bot right now. Its operator has been told."
+    elsewhere: ClassVar[bool] = True
 
 
 class Withdrawn(ProviderError):

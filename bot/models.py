@@ -6,20 +6,24 @@ Times are integers, milliseconds since the epoch (`Instant`); money is integer m
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import date
 from enum import StrEnum
 from typing import Any, Literal
 
 Instant = int
 """Milliseconds since the epoch, UTC."""
 
-Size = Literal["auto", "square", "landscape", "portrait"]
+Size = str
+"""`auto`, `square`, `landscape`, `portrait`, a ratio like `16:9`, or pixels like `1536x1024`."""
 Quality = Literal["auto", "low", "medium", "high"]
 Background = Literal["auto", "transparent", "opaque"]
-OutputFormat = Literal["png", "jpeg", "webp"]
+OutputFormat = Literal["png", "jpeg", "webp", "gif", "avif"]
 Fidelity = Literal["low", "high"]
 Window = Literal["day", "week", "month"]
 
 MAXIMUM_SOURCES = 4
+MAXIMUM_COUNT = 10
+"""Pictures of one request: what Discord takes in one message."""
 MAXIMUM_PROMPT = 4000
 """Characters. Discord's longest text input holds 4000."""
 
@@ -79,9 +83,13 @@ class ImageRequest:
     output_format: OutputFormat = "png"
     count: int = 1
     fidelity: Fidelity | None = None
+    compression: int | None = None
+    """0 to 100, for formats that lose detail; None: the service's own."""
     sources: tuple[Source, ...] = ()
     mask: Source | None = None
     spoiler: bool = False
+    instead_of: str | None = None
+    """The model that was asked for and is gone, where `model` is its successor."""
 
     @property
     def kind(self) -> Literal["imagine", "edit"]:
@@ -123,10 +131,16 @@ class ReplyAddress:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ticket:
-    """What a provider needs to finish a job after a restart; opaque to everybody else."""
+    """What a provider needs to finish a piece of a job after a restart; `data` is opaque to everybody else.
+
+    `count` is how many pictures it was asked for. `kept` are finished bytes that cannot be fetched again: they
+    go to the job's spool together with the ticket, and are not read back with it.
+    """
 
     provider: str
     data: dict[str, Any]
+    count: int = 1
+    kept: tuple[bytes, ...] = field(default=(), repr=False)
 
 
 class JobState(StrEnum):
@@ -165,8 +179,10 @@ class Job:
     reserved: Charge
     charged: Charge
     provider: str | None
-    ticket: Ticket | None
+    tickets: tuple[Ticket, ...]
+    """One for each submit that was accepted: what a service does not paint at once takes several."""
     submitted_at: Instant | None
+    """When the submit left whose answer is not written down yet."""
     resubmits: int
     """Submits sent once more after an answer was lost."""
     cancel_requested: bool
@@ -181,6 +197,11 @@ class Job:
     result_message_id: int | None
     error: str | None
     created_at: Instant
+
+    @property
+    def accepted(self) -> int:
+        """How many of its pictures a service has taken on."""
+        return sum(ticket.count for ticket in self.tickets)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -220,6 +241,10 @@ class Commission:
     created: bool
     ahead: int
     allowance: Allowance
+    price: Money = Money()
+    """The most that it can cost."""
+    changes: tuple[str, ...] = ()
+    """What the service that is asked first does differently than asked."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -258,6 +283,10 @@ class Progress:
     fraction: float | None = None
     position: int | None = None
     note: str = ""
+    preview: bytes | None = field(default=None, repr=False)
+    """The picture as far as it is painted, as the service sent it."""
+    changes: tuple[str, ...] = ()
+    """What the service that paints does differently than asked."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -279,3 +308,49 @@ class CancelAnswer(StrEnum):
     TOO_LATE = "too late"
     ASKED = "asked"
     """It may still finish: keep following."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Served:
+    """What a service says of one of our models. `gone` is None where it does not say."""
+
+    model: str
+    gone: bool | None = None
+    until: date | None = None
+    price: Money | None = None
+    """One square picture of medium quality, in the service's own figures."""
+    dearest: Money | None = None
+    """The most that one picture costs there, where the service has a price list."""
+    fields: frozenset[str] | None = None
+    """The fields that the service's schema lists; None where it shows none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Examination:
+    """How things stand at a service. `key_works` is None where nobody could tell."""
+
+    provider: str
+    key_works: bool | None
+    detail: str = ""
+    models: tuple[Served, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """In which order a server's requests for a model go to the services; none: the model is switched off there."""
+
+    model: str
+    services: tuple[str, ...]
+    set_by: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lineup:
+    """Who paints a model in a server, in order: each service and how it is doing (well, resting, locked)."""
+
+    model: str
+    label: str
+    services: tuple[tuple[str, str], ...]
+    own: bool
+    """Whether the server set the order itself."""
+    price: Money | None

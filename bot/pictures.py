@@ -6,7 +6,8 @@ kind, measured on 1024 × 1024 pictures of 0.3 to 1.7 MB:
 - PNG: the check sums of all chunks (0.6 ms) instead of decoding (18 ms). A cut or changed file is found.
 - WebP: its lengths are checked on opening (1 ms); decoding takes 30 ms and finds no more cut files.
 - JPEG: has no check sums, so it is decoded, at an eighth of its size where the format allows (4 ms).
-- GIF: its first frame becomes a PNG; no service takes GIF.
+- AVIF: has no check sums, so it is decoded.
+- GIF and AVIF: as a source the first frame becomes a PNG, since no service takes them; as a result they stay.
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ from typing import TypeVar
 
 from PIL import Image, ImageOps
 
-from bot.errors import BadSource
-from bot.models import Picture
+from bot.errors import BadAnswer, BadSource
+from bot.models import OutputFormat, Picture
 
 MAXIMUM_PIXELS = 50_000_000
 """Width times height. Decoded, a picture of this size takes 200 MB."""
@@ -37,10 +38,20 @@ TYPES = {
     "MPO": "image/jpeg",
     "WEBP": "image/webp",
     "GIF": "image/gif",
+    "AVIF": "image/avif",
 }
-SUFFIXES = {"image/png": ".png", "image/jpeg": ".jpg", "image/webp": ".webp", "image/gif": ".gif"}
+SUFFIXES = {
+    "image/png": ".png",
+    "image/jpeg": ".jpg",
+    "image/webp": ".webp",
+    "image/gif": ".gif",
+    "image/avif": ".avif",
+}
+KINDS: dict[OutputFormat, str] = {"png": "PNG", "jpeg": "JPEG", "webp": "WEBP", "gif": "GIF", "avif": "AVIF"}
 
-_FORMATS = ("PNG", "JPEG", "WEBP", "GIF")
+_FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "AVIF")
+_FOREIGN = ("image/gif", "image/avif")
+"""What Easel shows and no service takes."""
 _BROKEN = (
     OSError,
     SyntaxError,
@@ -50,12 +61,14 @@ _BROKEN = (
     ArithmeticError,
     EOFError,
     MemoryError,
+    RuntimeError,  # of the AVIF decoder
     struct.error,
     zlib.error,
 )
 """All that Pillow raises for files that are not what they claim."""
 _QUALITIES = (92, 85, 75, 60)
 _SMALLEST_SIDE = 64
+_PREVIEW_SIDE = 640
 _LARGEST_SIDE = 4_096
 """Pixels on the longer side, of a picture that must be made smaller anyway."""
 _KEEP, _CHANGE = 255, 0
@@ -76,16 +89,29 @@ class Pictures:
         """Wait for what is under way, start nothing more."""
         self._threads.shutdown(cancel_futures=True)
 
-    async def inspect(self, content: bytes, *, filename: str) -> Picture:
+    async def inspect(self, content: bytes, *, filename: str, result: bool = False) -> Picture:
         """Find out what a file really is, whatever it is called.
 
-        The bytes stay as they are, except that a GIF's first frame becomes a PNG: only while
-        `picture.content is content` does a link to the original show the same picture.
+        The bytes stay as they are, except that the first frame of a GIF or an AVIF becomes a PNG unless it is a
+        `result`: only while `picture.content is content` does a link to the original show the same picture.
 
         Raises:
-            BadSource: no PNG, JPEG, WebP or GIF, cut short, or more than `MAXIMUM_PIXELS`.
+            BadSource: no PNG, JPEG, WebP, GIF or AVIF, cut short, or more than `MAXIMUM_PIXELS`.
         """
-        return await self._run(lambda: _inspect(content, filename))
+        return await self._run(lambda: _inspect(content, filename, result))
+
+    async def convert(self, picture: Picture, kind: OutputFormat, quality: int | None) -> Picture:
+        """The picture in another format; `quality` is 0 to 100 for those that lose detail.
+
+        Raises:
+            BadAnswer: it cannot be decoded.
+        """
+        async with self._slow:
+            return await self._run(lambda: _converted(picture, KINDS[kind], quality))
+
+    async def preview(self, content: bytes) -> Picture | None:
+        """A small picture of one that is still being painted; None where it is none."""
+        return await self._run(lambda: _preview(content))
 
     async def check_mask(self, mask: Picture, picture: Picture) -> Picture:
         """See that a mask fits its picture, and return it as services want it: a PNG, clear where to paint.
@@ -120,7 +146,7 @@ class Pictures:
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)
 
 
-def _inspect(content: bytes, filename: str) -> Picture:
+def _inspect(content: bytes, filename: str, result: bool) -> Picture:
     size = _header_size(content)
     if size is not None:
         _refuse_huge(filename, *size)
@@ -128,14 +154,15 @@ def _inspect(content: bytes, filename: str) -> Picture:
         with Image.open(BytesIO(content), formats=_FORMATS) as image:
             content_type = TYPES[image.format or ""]
             _refuse_huge(filename, image.width, image.height)
-            if content_type == "image/gif":
+            if content_type in _FOREIGN and not result:
                 return _first_frame(image, filename)
             width, height = image.size
             if content_type == "image/jpeg":
                 image.draft(None, (max(1, width // 8), max(1, height // 8)))
-                image.load()
-            else:
+            if content_type in ("image/png", "image/webp"):
                 image.verify()
+            else:
+                image.load()
     except BadSource:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
@@ -214,6 +241,40 @@ def _saved(image: Image.Image, kind: str, filename: str, options: dict[str, int]
         width=image.width,
         height=image.height,
     )
+
+
+def _converted(picture: Picture, kind: str, quality: int | None) -> Picture:
+    if TYPES[kind] == picture.content_type and quality is None:
+        return picture
+    try:
+        with Image.open(BytesIO(picture.content), formats=_FORMATS) as opened:
+            clear = opened.has_transparency_data
+            image = ImageOps.exif_transpose(opened).convert("RGBA" if clear else "RGB")
+        if clear and kind == "JPEG":
+            # Behind what is clear there is often black.
+            ground = Image.new("RGB", image.size, "white")
+            ground.paste(image, mask=image.getchannel("A"))
+            image = ground
+        options = {} if quality is None or kind in ("PNG", "GIF") else {"quality": max(1, quality)}
+        return _saved(image, kind, picture.filename, options)
+    except _BROKEN:
+        raise BadAnswer(detail="not decodable") from None
+
+
+def _preview(content: bytes) -> Picture | None:
+    size = _header_size(content)
+    if size is not None and size[0] * size[1] > MAXIMUM_PIXELS:
+        return None
+    try:
+        with Image.open(BytesIO(content), formats=_FORMATS) as image:
+            if image.width * image.height > MAXIMUM_PIXELS:
+                return None
+            image.draft("RGB", (_PREVIEW_SIDE, _PREVIEW_SIDE))
+            small = image.convert("RGBA" if image.has_transparency_data else "RGB")
+        small.thumbnail((_PREVIEW_SIDE, _PREVIEW_SIDE))
+        return _saved(small, "WEBP", "preview", {"quality": 80})
+    except (*_BROKEN, Image.DecompressionBombError, Image.DecompressionBombWarning):
+        return None
 
 
 def _as_mask(mask: Picture) -> Picture:

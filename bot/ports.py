@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
 from bot.models import (
     CancelAnswer,
+    Examination,
     Fetched,
     Finished,
     ImageRequest,
-    Input,
     Job,
     Progress,
     Source,
     Ticket,
 )
+from bot.offers import Order
 
 Row = Mapping[str, Any]
 Statement = tuple[str, Sequence[Any]]
 Result = TypeVar("Result")
 Unit = Generator[Statement, list[Row], Result]
 """One unit of work: yields `(sql, parameters)`, is sent the rows, returns its result. Never waits."""
+Tell = Callable[[Progress], None]
+Kept = Callable[[], Awaitable[tuple[bytes, ...]]]
 
 
 class Provider(Protocol):
@@ -32,27 +35,45 @@ class Provider(Protocol):
         """As in the catalogue."""
         ...
 
-    async def submit(
-        self, job_id: int, request: ImageRequest, inputs: Sequence[Input], mask: Input | None
-    ) -> Ticket:
+    async def submit(self, order: Order, tell: Tell) -> Ticket:
         """Hand the work over, once, and return all that is needed to finish it after a restart.
+
+        A service that answers only with the pictures is waited for here; `tell` is given its news meanwhile.
 
         Raises:
             SubmitUnknown: the answer was lost after the request had left.
             ProviderBusy: it was certainly not accepted.
+            TooDear: it would cost more than the order allows; nothing was submitted.
         """
         ...
 
-    def follow(self, ticket: Ticket, request: ImageRequest) -> AsyncGenerator[Progress | Finished, None]:
+    def follow(
+        self, ticket: Ticket, request: ImageRequest, kept: Kept
+    ) -> AsyncGenerator[Progress | Finished, None]:
         """News until the pictures are there; the last item is `Finished`. May be started again at any time.
 
         A `Progress` with a fraction of 1 comes before the pictures are fetched, so that whoever listens can
-        go on only once there is room for them.
+        go on only once there is room for them. `kept` reads what the ticket kept, from the job's spool.
         """
         ...
 
     async def cancel(self, ticket: Ticket) -> CancelAnswer:
         """Ask the service to drop the work."""
+        ...
+
+    async def reconcile(self, order: Order, others: Sequence[Ticket]) -> Ticket | None:
+        """What became of a submit whose answer was lost: its ticket, or None where it never arrived.
+
+        `others` are the tickets that already belong to somebody.
+
+        Raises:
+            SubmitUnknown: the service cannot tell, now or ever.
+            ResultLost: it was painted, and perhaps paid, and the pictures cannot be had any more.
+        """
+        ...
+
+    async def examine(self) -> Examination:
+        """Whether the key works, which models are served, until when and for how much. Costs nothing."""
         ...
 
 

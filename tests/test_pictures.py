@@ -80,6 +80,32 @@ async def test_the_first_frame_of_a_gif_becomes_a_png(pictures: Pictures) -> Non
         assert image.convert("RGB").getpixel((3, 3)) == (255, 0, 0)
 
 
+async def test_an_avif_becomes_a_png_since_no_service_takes_it(pictures: Pictures) -> None:
+    clear = Image.new("RGBA", (12, 8), (255, 0, 0, 0))
+    picture = await pictures.inspect(encoded(clear, "AVIF"), filename="night.avif")
+    assert (picture.content_type, picture.filename) == ("image/png", "night.png")
+    with Image.open(BytesIO(picture.content)) as image:
+        assert image.mode == "RGBA"
+        assert image.getchannel("A").getextrema() == (0, 0)
+
+
+@pytest.mark.parametrize(("kind", "suffix"), [("GIF", ".gif"), ("AVIF", ".avif")])
+async def test_a_gif_or_an_avif_that_a_service_painted_stays_what_it_is(
+    pictures: Pictures, kind: str, suffix: str
+) -> None:
+    content = encoded(noise((30, 20)), kind)
+    picture = await pictures.inspect(content, filename="1.png", result=True)
+    assert picture.content is content
+    assert (picture.content_type, picture.filename) == (f"image/{kind.lower()}", f"1{suffix}")
+    assert (picture.width, picture.height) == (30, 20)
+
+
+async def test_an_animation_that_a_service_painted_keeps_its_frames(pictures: Pictures) -> None:
+    frames = [Image.new("RGB", (12, 8), colour) for colour in ("red", "blue")]
+    content = encoded(frames[0], "GIF", save_all=True, append_images=frames[1:])
+    assert (await pictures.inspect(content, filename="1.gif", result=True)).content is content
+
+
 async def test_a_phone_picture_with_a_second_picture_inside_is_a_jpeg(pictures: Pictures) -> None:
     content = encoded(noise((16, 16)), "MPO", save_all=True, append_images=[noise((16, 16))])
     assert (await pictures.inspect(content, filename="phone.jpg")).content_type == "image/jpeg"
@@ -104,12 +130,15 @@ async def test_anything_else_is_refused_with_what_would_work(pictures: Pictures,
     assert refusal.value.sentence == "notes.png is not a picture Easel can read. Send a PNG, JPEG or WebP."
 
 
-@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "GIF"])
-@pytest.mark.parametrize("part", [0.3, 0.9])
-async def test_a_picture_that_was_cut_short_is_refused(pictures: Pictures, kind: str, part: float) -> None:
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "GIF", "AVIF"])
+@pytest.mark.parametrize("part", [0.01, 0.3, 0.6, 0.9])
+@pytest.mark.parametrize("result", [False, True])
+async def test_a_picture_that_was_cut_short_is_refused(
+    pictures: Pictures, kind: str, part: float, result: bool
+) -> None:
     content = encoded(noise((200, 200)), kind)
     with pytest.raises(BadSource, match="is not a picture Easel can read"):
-        await pictures.inspect(content[: int(len(content) * part)], filename="cut")
+        await pictures.inspect(content[: int(len(content) * part)], filename="cut", result=result)
 
 
 async def test_a_png_with_a_changed_byte_is_refused(pictures: Pictures) -> None:

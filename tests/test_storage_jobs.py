@@ -114,7 +114,7 @@ async def test_an_abandoned_job_is_claimed_again_with_its_ticket(tmp_path: Path)
         assert await claimed(database, NOW + LEASE - 1, worker="w2") == []
         [again] = await claimed(database, NOW + LEASE, worker="w2")
         assert (again.state, again.attempts, again.worker) == (JobState.RUNNING, 2, "w2")
-        assert (again.ticket, again.provider, again.submitted_at) == (TICKET, "fal", NOW)
+        assert (again.tickets, again.provider, again.submitted_at) == ((TICKET,), "fal", None)
 
 
 async def test_a_job_abandoned_while_it_was_posted_is_claimed_in_that_state(tmp_path: Path) -> None:
@@ -173,7 +173,9 @@ async def test_a_renewed_lease_lasts_longer_and_tells_of_a_cancel(tmp_path: Path
         assert await claimed(database, NOW + LEASE) == []
 
 
-async def test_a_submit_is_counted_when_it_is_sent_again_and_never_with_a_ticket(tmp_path: Path) -> None:
+async def test_a_submit_is_counted_when_it_is_sent_again_and_never_for_work_that_has_a_ticket(
+    tmp_path: Path,
+) -> None:
     async with opened(tmp_path / "easel.db") as database:
         job = await one_claimed(database)
         assert await database.write(jobs.begin_submit(job, "fal", NOW, again=False))
@@ -181,7 +183,13 @@ async def test_a_submit_is_counted_when_it_is_sent_again_and_never_with_a_ticket
         again = await database.read(jobs.get(1))
         assert (again.resubmits, again.submitted_at) == (1, NOW + 5)
         assert await database.write(jobs.save_ticket(job, TICKET, NOW))
+        # Whoever does not know of the ticket submits nothing; whoever does, submits what is still missing.
         assert not await database.write(jobs.begin_submit(job, "fal", NOW, again=True))
+        knowing = await database.read(jobs.get(1))
+        assert (knowing.tickets, knowing.submitted_at) == ((TICKET,), None)
+        assert await database.write(jobs.begin_submit(knowing, "oxen", NOW + 9, again=False))
+        knowing = await database.read(jobs.get(1))
+        assert (knowing.provider, knowing.submitted_at, knowing.resubmits) == ("oxen", NOW + 9, 1)
 
 
 async def test_a_postponed_job_keeps_its_ticket_and_comes_back_when_it_is_due(tmp_path: Path) -> None:
@@ -194,7 +202,16 @@ async def test_a_postponed_job_keeps_its_ticket_and_comes_back_when_it_is_due(tm
         assert await database.read(jobs.next_due()) == NOW + 9
         assert await claimed(database, NOW + 8) == []
         [again] = await claimed(database, NOW + 9)
-        assert (again.ticket, again.submitted_at, again.attempts) == (TICKET, NOW, 2)
+        assert (again.tickets, again.submitted_at, again.attempts) == ((TICKET,), None, 2)
+
+
+async def test_a_postponed_job_remembers_a_submit_whose_answer_was_lost(tmp_path: Path) -> None:
+    async with opened(tmp_path / "easel.db") as database:
+        job = await one_claimed(database)
+        await database.write(jobs.begin_submit(job, "fal", NOW, again=False))
+        assert await database.write(jobs.postpone(job, NOW + 9, NOW, not_submitted=False))
+        [again] = await claimed(database, NOW + 9)
+        assert (again.tickets, again.submitted_at, again.provider) == ((), NOW, "fal")
 
 
 async def test_a_submit_that_certainly_was_not_accepted_is_forgotten(tmp_path: Path) -> None:
@@ -248,7 +265,7 @@ async def test_cancelling_a_postponed_job_with_a_ticket_hands_it_to_a_worker_at_
         answer = await database.write(jobs.cancel(1, NOW + 1))
         assert (answer.state, answer.cancel_requested) == (JobState.WAITING, True)
         [again] = await claimed(database, NOW + 1)
-        assert (again.ticket, again.cancel_requested) == (TICKET, True)
+        assert (again.tickets, again.cancel_requested) == ((TICKET,), True)
 
 
 async def test_cancelling_is_too_late_while_it_is_posted(tmp_path: Path) -> None:

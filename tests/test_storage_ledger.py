@@ -13,6 +13,8 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from bot.errors import QuotaExceeded
 from bot.models import Charge, ImageRequest, Instant, Job, JobState, Money, ReplyAddress, Requester, Rule, Window
 from bot.ports import Row, Unit
@@ -210,13 +212,23 @@ async def test_a_refusal_leaves_no_row_anywhere(tmp_path: Path) -> None:
             assert await database.read(query(f"SELECT * FROM {table}")) == []  # noqa: S608 - a literal
 
 
-async def test_a_possible_double_cost_is_noted_and_charged_to_nobody(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("cost", "reason"),
+    [
+        (None, "a lost answer: $0.134 may have been paid twice"),
+        (Money(40_000), "a lost answer: $0.04 was paid for pictures that were lost"),
+        (Money(0), "a lost answer: $0.00 was paid for pictures that were lost"),
+    ],
+)
+async def test_a_possible_double_cost_is_noted_and_charged_to_nobody(
+    tmp_path: Path, cost: Money | None, reason: str
+) -> None:
     async with opened(tmp_path / "easel.db") as database:
         job = await database.write(begun(asked(1, micros=134_000)))
-        await database.write(jobs.note_possible_double_cost(job, NOW))
+        await database.write(jobs.note_double_cost(job, cost, NOW))
         [row] = await database.read(query("SELECT * FROM ledger WHERE entry = 'adjust'"))
         assert (row["job_id"], row["member_id"], row["images"], row["micros"]) == (1, None, 0, 0)
-        assert "$0.134" in row["reason"]
+        assert row["reason"] == reason
         await database.write(jobs.end(job, done(1, 134_000), NOW))
         await assert_balanced(database)
 

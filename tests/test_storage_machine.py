@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -27,8 +27,8 @@ from test_storage_ledger import (
 )
 from test_storage_ledger import rule as limit_of
 
-from bot.errors import QuotaExceeded
-from bot.models import Job, JobState, Ticket
+from bot.errors import NotFound, QuotaExceeded
+from bot.models import Job, JobState, Money, Ticket
 from bot.ports import Result, Unit
 from bot.storage import jobs, quotas, rules
 from bot.storage.sqlite import open_sqlite
@@ -106,7 +106,7 @@ class Studio(RuleBasedStateMachine):
             paint.claims += 1
             assert paint.state in (JobState.WAITING, JobState.RUNNING, JobState.DELIVERING)
             paint.state = JobState.RUNNING if paint.state is JobState.WAITING else paint.state
-            assert (job.attempts, job.state, job.ticket is not None) == (paint.claims, paint.state, paint.ticket)
+            assert (job.attempts, job.state, bool(job.tickets)) == (paint.claims, paint.state, paint.ticket)
             self.claims.append(job)
 
     def owned(self, job: Job, *states: JobState) -> bool:
@@ -120,6 +120,20 @@ class Studio(RuleBasedStateMachine):
         owned = self.owned(job, JobState.RUNNING)
         assert self.write(jobs.save_ticket(job, Ticket(provider="fal", data={}), self.now)) == owned
         self.paints[job.id].ticket |= owned
+
+    @precondition(lambda self: self.claims)
+    @rule(data=st.data(), micros=st.integers(0, 3000))
+    def let_a_successor_take_over(self, data: st.DataObject, micros: int) -> None:
+        place = data.draw(st.integers(0, len(self.claims) - 1))
+        job = self.claims[place]
+        request = replace(job.request, model="gpt-image-2")
+        unit = jobs.succeed(job, request, Money(micros), DEFAULT, self.now)
+        if self.owned(job, JobState.RUNNING) and not self.paints[job.id].ticket:
+            self.claims[place] = self.write(unit)
+            assert self.claims[place].reserved.money.micros == max(micros, job.reserved.money.micros)
+        else:
+            with pytest.raises(NotFound):
+                self.write(unit)
 
     @precondition(lambda self: self.claims)
     @rule(data=st.data(), wait=st.integers(0, HOUR))

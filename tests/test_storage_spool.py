@@ -11,6 +11,8 @@ from test_storage_ledger import CHANNEL, DEFAULT, FAILED, NOW, asked, opened, qu
 from bot.models import ImageRequest, JobState, ReplyAddress, Source, Ticket
 from bot.storage import jobs
 
+SECRETS = ("token", "source", "mask", "ticket", "upload", "kept")
+
 
 def everything_in(folder: Path) -> bytes:
     """All the bytes of all the files, free space and journals included."""
@@ -46,7 +48,7 @@ async def test_uploads_do_not_hurry_a_job_that_was_postponed(tmp_path: Path) -> 
 
 @pytest.mark.parametrize("how", ["done", "failed", "cancelled"])
 async def test_no_byte_of_a_token_a_signed_link_or_an_upload_outlives_the_job(tmp_path: Path, how: str) -> None:
-    secrets = [f"sentinel-{name}".encode() for name in ("token", "source", "mask", "ticket", "upload")]
+    secrets = [f"sentinel-{name}".encode() for name in SECRETS]
     path = tmp_path / "easel.db"
     reply = ReplyAddress(application_id=1, channel_id=CHANNEL, token="sentinel-token")
     source = Source(url="https://cdn.discordapp.com/a.png?hm=sentinel-source", filename="a.png")
@@ -59,11 +61,13 @@ async def test_no_byte_of_a_token_a_signed_link_or_an_upload_outlives_the_job(tm
             await database.write(jobs.cancel(1, NOW))
         else:
             [job] = await claimed(database)
-            await database.write(jobs.save_ticket(job, Ticket(provider="fal", data={"u": "sentinel-ticket"}), NOW))
+            bytes_kept = (b"sentinel-kept" * 3000,)
+            ticket = Ticket(provider="fal", data={"u": "sentinel-ticket"}, kept=bytes_kept)
+            await database.write(jobs.save_ticket(job, ticket, NOW))
             await database.write(jobs.end(job, jobs.Ending(state=JobState(how)), NOW))
         await database.read(query("SELECT 1"))
         ended = await database.read(jobs.get(1))
-        assert (ended.reply.token, ended.ticket) == (None, None)
+        assert (ended.reply.token, ended.tickets) == (None, ())
         assert ended.request.sources[0].url == "https://cdn.discordapp.com/a.png"
         assert ended.request.prompt == "a fox"
     kept = everything_in(tmp_path)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
-from bot.errors import NotFound
+from bot.errors import NotFound, QuotaExceeded
 from bot.models import (
     Allowance,
     Charge,
@@ -14,6 +14,7 @@ from bot.models import (
     Instant,
     Job,
     JobState,
+    Money,
     ReplyAddress,
     Requester,
     Rule,
@@ -21,10 +22,11 @@ from bot.models import (
 )
 from bot.ports import Unit
 from bot.storage import quotas
-from bot.storage.rows import blanked, encode, encode_ticket, job_from
+from bot.storage.rows import blanked, encode, encode_tickets, job_from, tickets_from
 
 PATIENCE = 60 * 60 * 1000
 """Milliseconds after which nobody waits for a picture any more."""
+SPOOL = "INSERT INTO spool (job_id, number, content) VALUES ($1, $2, $3) ON CONFLICT (job_id, number) DO NOTHING"
 UPLOAD_WAIT = 30_000
 """Milliseconds that a job waits for its uploads to be kept before a worker reads them itself."""
 
@@ -172,20 +174,80 @@ def begin_submit(job: Job, provider: str, now: Instant, *, again: bool) -> Unit[
     """Note that a submit is about to leave; `again` counts one that follows a lost answer."""
     rows = yield (
         "UPDATE jobs SET provider = $3, submitted_at = $4, resubmits = resubmits + $5, updated_at = $4 "
-        "WHERE id = $1 AND attempts = $2 AND state = 'running' AND ticket IS NULL RETURNING id",
-        (job.id, job.attempts, provider, now, int(again)),
+        "WHERE id = $1 AND attempts = $2 AND state = 'running' AND COALESCE(ticket, '') = $6 RETURNING id",
+        (job.id, job.attempts, provider, now, int(again), _known(job)),
     )
     return bool(rows)
+
+
+def submit_again(job: Job, provider: str, cost: Money | None, now: Instant) -> Unit[bool]:
+    """Note that a submit is about to leave in the place of a lost one, and what that may have cost."""
+    begun = yield from begin_submit(job, provider, now, again=True)
+    if begun:
+        yield from note_double_cost(job, cost, now)
+    return begun
 
 
 def save_ticket(job: Job, ticket: Ticket, now: Instant) -> Unit[bool]:
-    """Keep what the provider gave for the job, before anybody waits on it."""
+    """Keep what the provider gave for the job's latest submit, and its bytes, before anybody waits on it."""
     rows = yield (
-        "UPDATE jobs SET ticket = $3, updated_at = $4 WHERE id = $1 AND attempts = $2 AND state = 'running' "
-        "RETURNING id",
-        (job.id, job.attempts, encode_ticket(ticket), now),
+        "UPDATE jobs SET ticket = $3, submitted_at = NULL, updated_at = $4 "
+        "WHERE id = $1 AND attempts = $2 AND state = 'running' RETURNING id",
+        (job.id, job.attempts, encode_tickets((*job.tickets, ticket)), now),
     )
+    for number, content in enumerate(ticket.kept if rows else ()):
+        yield SPOOL, (job.id, _kept_from(len(job.tickets)) + number, content)
     return bool(rows)
+
+
+def _known(job: Job) -> str:
+    return encode_tickets(job.tickets) if job.tickets else ""
+
+
+def kept(job_id: int, part: int) -> Unit[tuple[bytes, ...]]:
+    """The finished bytes of a job's ticket with this number, in order."""
+    rows = yield (
+        "SELECT content FROM spool WHERE job_id = $1 AND number >= $2 AND number < $3 ORDER BY number",
+        (job_id, _kept_from(part), _kept_from(part + 1)),
+    )
+    return tuple(bytes(row["content"]) for row in rows)
+
+
+def _kept_from(part: int) -> int:
+    """The pictures that a request points at come before, by their own numbers."""
+    return (part + 1) * 100
+
+
+def tickets_at(provider: str) -> Unit[list[Ticket]]:
+    """The tickets that living jobs hold at a service."""
+    rows = yield (
+        "SELECT ticket FROM jobs WHERE ticket IS NOT NULL AND state IN ('waiting', 'running', 'delivering')",
+        (),
+    )
+    return [ticket for row in rows for ticket in tickets_from(row["ticket"]) if ticket.provider == provider]
+
+
+def succeed(job: Job, request: ImageRequest, money: Money, default: Rule, now: Instant) -> Unit[Job]:
+    """Let a job that nobody has accepted go on as another request, and reserve what that costs more.
+
+    Raises:
+        QuotaExceeded: no room for the difference; nothing is written.
+        NotFound: the job belongs to somebody else by now.
+    """
+    more = max(0, money.micros - job.reserved.money.micros)
+    rows = yield (
+        "UPDATE jobs SET request = $3, model = $4, reserved_micros = reserved_micros + $5, updated_at = $6 "
+        "WHERE id = $1 AND attempts = $2 AND state = 'running' AND ticket IS NULL RETURNING *",
+        (job.id, job.attempts, encode(request), request.model, more, now),
+    )
+    if not rows:
+        raise NotFound("Easel does not know this request any more.")
+    if more:
+        try:
+            yield from quotas.reserve(job.id, job.requester, Charge(money=Money(more)), default, job.created_at)
+        except QuotaExceeded as full:
+            raise QuotaExceeded(wanted=request.count, left=0, resets_at=full.resets_at, rule=full.rule) from None
+    return job_from(rows[0])
 
 
 def postpone(job: Job, due_at: Instant, now: Instant, *, not_submitted: bool) -> Unit[bool]:
@@ -213,6 +275,7 @@ def begin_delivery(job: Job, cost: Charge, now: Instant) -> Unit[bool]:
 def end(job: Job, ending: Ending, now: Instant) -> Unit[Job | None]:
     """End a claimed job and settle its money, in one; None when it belongs to somebody else by now.
 
+    Where a submit is still without an answer, that is noted for the operator.
     What is returned still has its reply address whole; what is kept has neither token nor signed links.
     """
     return (yield from _end(job, ending, now, "attempts = $2 AND state IN ('running', 'delivering')"))
@@ -225,7 +288,7 @@ def cancel(job_id: int, now: Instant) -> Unit[Job]:
         NotFound: there is no such job.
     """
     job = yield from get(job_id)
-    if job.state is JobState.WAITING and job.ticket is None:
+    if job.state is JobState.WAITING and not job.tickets:
         ended = yield from _end(
             job,
             Ending(state=JobState.CANCELLED),
@@ -269,6 +332,9 @@ def _end(job: Job, ending: Ending, now: Instant, condition: str) -> Unit[Job | N
         job.id, requester.guild_id, requester.user_id, job.reserved, ending.charged, job.created_at, now
     )
     yield "DELETE FROM spool WHERE job_id = $1", (job.id,)
+    if job.submitted_at is not None:
+        reason = f"a lost answer: {job.reserved.money} may have been paid for nothing"
+        yield quotas.LEDGER, (now, requester.guild_id, None, job.id, None, "adjust", 0, 0, 0, reason)
     return ended
 
 
@@ -295,11 +361,15 @@ def to_cancel(worker: str) -> Unit[list[int]]:
     return [row["id"] for row in rows]
 
 
-def note_possible_double_cost(job: Job, now: Instant) -> Unit[None]:
-    """A submit was sent once more after a lost answer: the operator may have paid twice, the member pays once."""
-    reason = f"a lost answer: {job.reserved.money} may have been paid twice"
-    values = (now, job.requester.guild_id, None, job.id, None, "adjust", 0, 0, 0, reason)
-    yield quotas.LEDGER, values
+def note_double_cost(job: Job, cost: Money | None, now: Instant) -> Unit[None]:
+    """A submit is sent once more after a lost answer: the operator may have paid twice, the member pays once.
+
+    `cost` is what the lost one was billed at, None where nobody can tell.
+    """
+    told = f"{cost} was paid for pictures that were lost"
+    guess = f"{job.reserved.money} may have been paid twice"
+    reason = f"a lost answer: {guess if cost is None else told}"
+    yield quotas.LEDGER, (now, job.requester.guild_id, None, job.id, None, "adjust", 0, 0, 0, reason)
 
 
 def keep_uploads(job_id: int, contents: Mapping[int, bytes], now: Instant) -> Unit[None]:
@@ -313,14 +383,10 @@ def keep_uploads(job_id: int, contents: Mapping[int, bytes], now: Instant) -> Un
         (job_id, now),
     )
     for number, content in contents.items() if rows else ():
-        yield (
-            "INSERT INTO spool (job_id, number, content) VALUES ($1, $2, $3) "
-            "ON CONFLICT (job_id, number) DO NOTHING",
-            (job_id, number, content),
-        )
+        yield SPOOL, (job_id, number, content)
 
 
 def uploads(job_id: int) -> Unit[dict[int, bytes]]:
     """The spooled bytes of a job, by their place in the request."""
-    rows = yield "SELECT number, content FROM spool WHERE job_id = $1", (job_id,)
+    rows = yield "SELECT number, content FROM spool WHERE job_id = $1 AND number < $2", (job_id, _kept_from(0))
     return {row["number"]: bytes(row["content"]) for row in rows}

@@ -159,6 +159,8 @@ def settle(
     money_back = Money(max(0, reserved.money.micros - spent.money.micros))
     for grant_id, piece in returned:
         entry = Charge(images=piece, money=money_back if grant_id is None else Money())
+        if grant_id is None:
+            money_back = Money()  # once, however often was reserved
         if entry != Charge():
             yield _write(now, guild, member, job_id, grant_id, "refund", entry, member)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -14,6 +15,7 @@ from bot.models import (
     Money,
     ReplyAddress,
     Requester,
+    Route,
     Rule,
     Source,
     Ticket,
@@ -26,9 +28,16 @@ def encode(noun: ImageRequest | Requester | ReplyAddress) -> str:
     return json.dumps(asdict(noun), separators=(",", ":"))
 
 
-def encode_ticket(ticket: Ticket) -> str:
-    """A ticket as JSON text."""
-    return json.dumps(asdict(ticket), separators=(",", ":"))
+def encode_tickets(tickets: Sequence[Ticket]) -> str:
+    """Tickets as JSON text; the bytes that they keep go to the spool."""
+    plain = [{"provider": each.provider, "data": each.data, "count": each.count} for each in tickets]
+    return json.dumps(plain, separators=(",", ":"))
+
+
+def tickets_from(text: str | None, count: int = 1) -> tuple[Ticket, ...]:
+    """The tickets that `encode_tickets` wrote, or the only one that earlier versions did: for all `count`."""
+    found = json.loads(text) if text else []
+    return tuple(Ticket(**each) for each in ([{"count": count} | found] if isinstance(found, dict) else found))
 
 
 def request_from(text: str) -> ImageRequest:
@@ -48,16 +57,17 @@ def requester_from(text: str) -> Requester:
 
 def job_from(row: Row) -> Job:
     """A row of `jobs`."""
+    request = request_from(row["request"])
     return Job(
         id=row["id"],
         requester=requester_from(row["requester"]),
-        request=request_from(row["request"]),
+        request=request,
         reply=ReplyAddress(**json.loads(row["reply"])),
         state=JobState(row["state"]),
         reserved=Charge(images=row["reserved_images"], money=Money(row["reserved_micros"])),
         charged=Charge(images=row["charged_images"], money=Money(row["charged_micros"])),
         provider=row["provider"],
-        ticket=Ticket(**json.loads(row["ticket"])) if row["ticket"] else None,
+        tickets=tickets_from(row["ticket"], request.count),
         submitted_at=row["submitted_at"],
         resubmits=row["resubmits"],
         cancel_requested=bool(row["cancel_requested"]),
@@ -84,6 +94,11 @@ def rule_from(row: Row) -> Rule:
         limit=row["most"],
         set_by=row["set_by"],
     )
+
+
+def route_from(row: Row) -> Route:
+    """A row of `routes`."""
+    return Route(model=row["model"], services=tuple(row["services"].split()), set_by=row["set_by"])
 
 
 def blanked(job: Job) -> tuple[str, str]:

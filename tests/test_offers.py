@@ -1,0 +1,386 @@
+"""The catalogue as a table: what is asked for, what is on the wire, what is told, and what is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from typing import Any, get_args
+
+import pytest
+
+from bot.catalog import Catalog, Model
+from bot.errors import Refused
+from bot.models import Background, Fidelity, ImageRequest, OutputFormat, Quality, Served, Source
+from bot.offers import Fit
+
+PICTURE = Source(url="https://cdn.discordapp.com/a.png", filename="a.png")
+ASKED = ImageRequest(prompt="a fox in the snow", model="gpt-image-1.5")
+Way = tuple[str, str, str]
+"""Model, service and kind of request."""
+Names = frozenset[str] | None
+"""The fields that a service's schema lists; None where it was not read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What is asked beside the plain request, and what that changes on the wire (None: the field is not there)."""
+
+    asked: dict[str, Any]
+    wire: dict[str, Any] = field(default_factory=dict)
+    told: tuple[str, ...] = ()
+    made: tuple[str | None, bool] = (None, False)
+    """The format that Easel makes, and whether it compresses."""
+
+
+def three_sizes(name: str, square: str, landscape: str, portrait: str) -> list[Row]:
+    """The sizes of a service that has no others."""
+    return [
+        Row({"size": "square"}, {name: square}),
+        Row({"size": "1:1"}, {name: square}),
+        Row({"size": "1024x1024"}, {name: square}),
+        Row({"size": "landscape"}, {name: landscape}),
+        Row({"size": "3:2"}, {name: landscape}),
+        Row({"size": "1536x1024"}, {name: landscape}),
+        Row({"size": "portrait"}, {name: portrait}),
+        Row({"size": "2:3"}, {name: portrait}),
+        Row({"size": "1024×1536"}, {name: portrait}),
+        Row({"size": "16:9"}, {name: landscape}, ("16:9 became 3:2",)),
+        Row({"size": "21:9"}, {name: landscape}, ("21:9 became 3:2",)),
+        Row({"size": "6:5"}, {name: square}, ("6:5 became 1:1",)),
+        Row({"size": "4:5"}, {name: portrait}, ("4:5 became 2:3",)),
+        Row({"size": "9:16"}, {name: portrait}, ("9:16 became 2:3",)),
+        Row({"size": "512x512"}, {name: square}, ("512×512 became 1024×1024",)),
+        Row({"size": "1920x1080"}, {name: landscape}, ("1920×1080 became 1536×1024",)),
+        Row({"size": "768x1152"}, {name: portrait}, ("768×1152 became 1024×1536",)),
+    ]
+
+
+def made_here(formats: Iterable[str]) -> list[Row]:
+    """Formats and compressions that the service lacks: it paints a PNG, and Easel makes the rest of it."""
+    return [
+        *(Row({"output_format": name}, {"output_format": "png"}, made=(name, False)) for name in formats),
+        *(
+            Row({"output_format": name, "compression": much}, {"output_format": "png"}, made=(name, True))
+            for name, much in (("jpeg", 0), ("webp", 60), ("avif", 100))
+        ),
+    ]
+
+
+PASSED = [
+    Row({"quality": "low"}, {"quality": "low"}),
+    Row({"quality": "medium"}, {"quality": "medium"}),
+    Row({"quality": "high"}, {"quality": "high"}),
+    Row({"output_format": "png"}, {"output_format": "png"}),
+    Row({"output_format": "jpeg"}, {"output_format": "jpeg"}),
+    Row({"output_format": "webp"}, {"output_format": "webp"}),
+]
+BACKGROUNDS = [
+    Row({"background": "transparent"}, {"background": "transparent"}),
+    Row({"background": "opaque"}, {"background": "opaque"}),
+    Row(
+        {"background": "transparent", "output_format": "webp"},
+        {"background": "transparent", "output_format": "webp"},
+    ),
+    Row(
+        {"background": "transparent", "output_format": "gif"},
+        {"background": "transparent", "output_format": "png"},
+        made=("gif", False),
+    ),
+]
+FOUR_AT_A_TIME = [Row({"count": count}, {"num_images": min(count, 4)}) for count in (2, 4, 5, 10)]
+THREE_AT_FAL = three_sizes("image_size", "1024x1024", "1536x1024", "1024x1536")
+AUTO_AT_FAL = Row({"background": "auto"}, {"background": "auto"})
+FIDELITY = [
+    Row({"fidelity": "low"}, {"input_fidelity": "low"}),
+    Row({"fidelity": "high"}, {"input_fidelity": "high"}),
+]
+
+FAL_15 = [
+    *PASSED, *BACKGROUNDS, *FOUR_AT_A_TIME, *THREE_AT_FAL, *made_here(("gif", "avif")), AUTO_AT_FAL,
+    # Left out, fal takes the dearest: so that is what is sent, and told.
+    Row({"quality": "auto"}, {"quality": "high"}, ("auto quality became high",)),
+]  # fmt: skip
+FAL_1 = [*FAL_15[:-1], Row({"quality": "auto"}, {"quality": "auto"})]
+FAL_2 = [
+    *PASSED, *FOUR_AT_A_TIME, *made_here(("gif", "avif")),
+    Row({"quality": "auto"}, {"quality": "auto"}),
+    Row({"background": "auto"}),
+    Row({"size": "square"}, {"image_size": "square_hd"}),
+    Row({"size": "1024x1024"}, {"image_size": "square_hd"}),
+    Row({"size": "4:3"}, {"image_size": "landscape_4_3"}),
+    Row({"size": "768x1024"}, {"image_size": "portrait_4_3"}),
+    Row({"size": "landscape"}, {"image_size": {"width": 1536, "height": 1024}}),
+    Row({"size": "portrait"}, {"image_size": {"width": 1024, "height": 1536}}),
+    Row({"size": "16:9"}, {"image_size": {"width": 1680, "height": 944}}),
+    Row({"size": "3:1"}, {"image_size": {"width": 2160, "height": 720}}),
+    Row({"size": "10:1"}, {"image_size": "landscape_4_3"}, ("10:1 became 4:3",)),
+    Row({"size": "3840x2160"}, {"image_size": {"width": 3840, "height": 2160}}),
+    Row({"size": "1920x1080"}, {"image_size": {"width": 1920, "height": 1088}}, ("1920×1080 became 1920×1088",)),
+    Row({"size": "512x512"}, {"image_size": {"width": 816, "height": 816}}, ("512×512 became 816×816",)),
+]  # fmt: skip
+GIF_AND_AVIF = [Row({"output_format": name}, {"output_format": name}) for name in ("gif", "avif")]
+LUMENFALL = [
+    *PASSED, *BACKGROUNDS[:3], *GIF_AND_AVIF,
+    *(Row({"count": count}, {"n": count}) for count in (2, 5, 10)),
+    Row({"quality": "auto"}, {"quality": None}),
+    Row({"background": "auto"}),
+    Row({"output_format": "jpeg", "compression": 0}, {"output_format": "jpeg", "output_compression": 0}),
+    Row({"output_format": "avif", "compression": 70}, {"output_format": "avif", "output_compression": 70}),
+    Row({"size": "square"}, {"aspect_ratio": None, "size": "1024x1024"}),
+    Row({"size": "landscape"}, {"size": "1536x1024"}),
+    Row({"size": "portrait"}, {"size": "1024x1536"}),
+    Row({"size": "1254x836"}, {"size": "1254x836"}),
+    # Who names only a ratio gets the field that says no more than that.
+    Row({"size": "1:1"}, {"aspect_ratio": "1:1", "resolution": "1K"}),
+    Row({"size": "3:2"}, {"aspect_ratio": "3:2", "resolution": "1K"}),
+    Row({"size": "16:9"}, {"aspect_ratio": "3:2", "resolution": "1K"}, ("16:9 became 3:2",)),
+    Row({"size": "9:16"}, {"aspect_ratio": "2:3", "resolution": "1K"}, ("9:16 became 2:3",)),
+    Row({"size": "4:3"}, {"size": "1448x1086"}),
+    Row({"size": "512x512"}, {"size": "1024x1024"}, ("512×512 became 1024×1024",)),
+    Row({"size": "1920x1080"}, {"size": "1536x1024"}, ("1920×1080 became 1536×1024",)),
+]  # fmt: skip
+ITSELF = "the service chooses the quality itself"
+OXEN = [
+    *(replace(row, told=(*row.told, ITSELF)) for row in three_sizes("size", "square", "landscape", "portrait")),
+    *(replace(row, told=(ITSELF,)) for row in made_here(("gif", "avif"))),
+    *(Row({"count": count}, {"num_generations": min(count, 4)}, (ITSELF,)) for count in (2, 4, 5, 10)),
+    *(Row({"output_format": name}, {"output_format": name}, (ITSELF,)) for name in ("png", "jpeg", "webp")),
+    *(Row({"quality": name}, {}, (ITSELF,)) for name in ("low", "medium", "high")),
+    Row({"quality": "auto"}),
+    Row({"background": "auto"}, {}, (ITSELF,)),
+    Row({"background": "opaque"}, {}, (ITSELF, "the service chooses the background itself")),
+]
+OXEN_EDIT = [
+    Row({"fidelity": name}, {}, (ITSELF, "the service chooses the fidelity itself")) for name in ("low", "high")
+]
+
+FAL_PLAIN = {
+    "num_images": 1,
+    "image_size": "auto",
+    "quality": "medium",
+    "background": "auto",
+    "output_format": "png",
+}
+FAL_2_PLAIN = {"num_images": 1, "image_size": "auto", "quality": "medium", "output_format": "png"}
+LUMENFALL_PLAIN = {"n": 1, "quality": "medium", "output_format": "png"}
+OXEN_PLAIN = {"num_generations": 1, "size": "auto", "output_format": "png"}
+TABLE: dict[Way, tuple[dict[str, Any], list[Row]]] = {
+    ("gpt-image-1.5", "fal", "imagine"): (FAL_PLAIN | {"image_size": "1024x1024"}, FAL_15),
+    ("gpt-image-1.5", "fal", "edit"): (FAL_PLAIN, [*FAL_15, *FIDELITY]),
+    ("gpt-image-1.5", "lumenfall", "imagine"): (LUMENFALL_PLAIN, LUMENFALL),
+    ("gpt-image-1.5", "lumenfall", "edit"): (LUMENFALL_PLAIN, [*LUMENFALL, *FIDELITY]),
+    ("gpt-image-1.5", "oxen", "imagine"): (OXEN_PLAIN, OXEN),
+    ("gpt-image-1.5", "oxen", "edit"): (OXEN_PLAIN, [*OXEN, *OXEN_EDIT]),
+    ("gpt-image-2", "fal", "imagine"): (FAL_2_PLAIN | {"image_size": "square_hd"}, FAL_2),
+    ("gpt-image-2", "fal", "edit"): (FAL_2_PLAIN, FAL_2),
+    ("gpt-image-1", "fal", "imagine"): (FAL_PLAIN, FAL_1),
+    ("gpt-image-1", "fal", "edit"): (FAL_PLAIN, [*FAL_1, *FIDELITY]),
+    ("gpt-image-1", "lumenfall", "imagine"): (LUMENFALL_PLAIN, LUMENFALL),
+    ("gpt-image-1", "lumenfall", "edit"): (LUMENFALL_PLAIN, [*LUMENFALL, *FIDELITY]),
+}
+ENDPOINTS: dict[Way, tuple[str, str | None, str | None]] = {
+    ("gpt-image-1.5", "fal", "imagine"): ("fal-ai/gpt-image-1.5", None, None),
+    ("gpt-image-1.5", "fal", "edit"): ("fal-ai/gpt-image-1.5/edit", "image_urls", "mask_image_url"),
+    ("gpt-image-1.5", "lumenfall", "imagine"): ("images/generations", None, None),
+    ("gpt-image-1.5", "lumenfall", "edit"): ("images/edits", "image[]", "mask"),
+    ("gpt-image-1.5", "oxen", "imagine"): ("ai/queue", None, None),
+    ("gpt-image-1.5", "oxen", "edit"): ("ai/queue", "input_image", None),
+    ("gpt-image-2", "fal", "imagine"): ("openai/gpt-image-2", None, None),
+    ("gpt-image-2", "fal", "edit"): ("openai/gpt-image-2/edit", "image_urls", "mask_url"),
+    ("gpt-image-1", "fal", "imagine"): ("fal-ai/gpt-image-1/text-to-image", None, None),
+    ("gpt-image-1", "fal", "edit"): ("fal-ai/gpt-image-1/edit-image", "image_urls", None),
+    ("gpt-image-1", "lumenfall", "imagine"): ("images/generations", None, None),
+    ("gpt-image-1", "lumenfall", "edit"): ("images/edits", "image[]", "mask"),
+}
+NEEDS = "needs a picture for fidelity to say how closely to keep to it. Add one, or leave it out."
+NO_JPEG = "cannot make a JPEG transparent. Choose PNG or WebP, or another background."
+CLEAR_JPEG = {"background": "transparent", "output_format": "jpeg"}
+NO_BACKGROUND = (
+    "has no background to choose. GPT Image 1.5 or GPT Image 1 can: choose it as the model. Or leave it out."
+)
+NO_CLEAR = "has no transparent background. GPT Image 1 can: choose it as the model. Or leave it out."
+NO_FIDELITY = (
+    "has no fidelity to choose. GPT Image 1.5 or GPT Image 1 can: choose it as the model. Or leave it out."
+)
+NO_MASK = "can: choose it as the model. Or ask without one, and say in the prompt what should change."
+EVERYWHERE: list[tuple[dict[str, Any], str]] = [
+    (CLEAR_JPEG, NO_JPEG),
+    ({"compression": 50}, "does not compress a PNG. Choose JPEG, WebP or AVIF."),
+    ({"compression": 50, "output_format": "gif"}, "does not compress a GIF. Choose JPEG, WebP or AVIF."),
+    ({"count": 0}, "paints 1 to 10 pictures at a time; you asked for 0."),
+    ({"count": 11}, "paints 1 to 10 pictures at a time; you asked for 11."),
+    (
+        {"size": "as big as it goes, please"},
+        "has no size “as big as it goes, p”. Choose square, landscape or portrait, a ratio like 16:9, "
+        "or pixels like 1536x1024.",
+    ),
+]
+WITHOUT_A_PICTURE: list[tuple[dict[str, Any], str]] = [
+    ({"fidelity": "low"}, NEEDS),
+    ({"fidelity": "high"}, NEEDS),
+    ({"mask": PICTURE}, "needs a picture for the mask to belong to. Add the picture, or leave the mask out."),
+]
+REFUSED: dict[Way, list[tuple[dict[str, Any], str]]] = {
+    ("gpt-image-1.5", "fal", "edit"): [
+        (
+            {"sources": (PICTURE,) * 5},
+            "takes up to 4 pictures; you gave 5. GPT Image 2 or GPT Image 1 can: choose it as the model. "
+            "Or leave some out.",
+        ),
+        ({"sources": (PICTURE,) * 17}, "takes up to 4 pictures; you gave 17. Leave some out."),
+        ({"quality": "ultra"}, "has no quality “ultra”. Choose low, medium, high or auto."),
+    ],
+    ("gpt-image-1.5", "oxen", "imagine"): [({"background": "transparent"}, NO_CLEAR)],
+    ("gpt-image-1.5", "oxen", "edit"): [
+        ({"background": "transparent"}, NO_CLEAR),
+        ({"mask": PICTURE}, f"takes no mask. GPT Image 2 or GPT Image 1 {NO_MASK}"),
+    ],
+    ("gpt-image-2", "fal", "imagine"): [
+        ({"background": name}, NO_BACKGROUND) for name in ("transparent", "opaque")
+    ],
+    ("gpt-image-2", "fal", "edit"): [
+        *(({"background": name}, NO_BACKGROUND) for name in ("transparent", "opaque")),
+        *(({"fidelity": name}, NO_FIDELITY) for name in ("low", "high")),
+    ],
+    ("gpt-image-1", "fal", "edit"): [
+        ({"mask": PICTURE}, f"takes no mask. GPT Image 1.5 or GPT Image 2 {NO_MASK}")
+    ],
+}
+
+
+@pytest.fixture(scope="module")
+def catalog() -> Catalog:
+    return Catalog.load()
+
+
+def asked_of(way: Way, change: dict[str, Any]) -> ImageRequest:
+    """The plain request of a kind, with a change."""
+    sources = (PICTURE,) if way[2] == "edit" else ()
+    return replace(ASKED, model=way[0], **({"sources": sources} | change))
+
+
+def fitted(catalog: Catalog, way: Way, change: dict[str, Any], listed: Names = None) -> Fit:
+    known = Served(model=way[0], fields=listed)
+    return catalog.offer(way[0], way[1]).fit(asked_of(way, change), known)
+
+
+def refused_by(catalog: Catalog, way: Way, change: dict[str, Any]) -> str:
+    """What a member reads where only this service has the model, and others have the other models."""
+
+    def services(model: Model) -> tuple[str, ...]:
+        return (way[1],) if model.name == way[0] else model.provider_names
+
+    with pytest.raises(Refused) as refusal:
+        catalog.fits(asked_of(way, change), services)
+    return refusal.value.sentence
+
+
+ROWS = [pytest.param(way, row, id=f"{'/'.join(way)} {row.asked}") for way in TABLE for row in TABLE[way][1]]
+
+
+@pytest.mark.parametrize("way", TABLE, ids="/".join)
+def test_a_plain_request_in_the_services_words(catalog: Catalog, way: Way) -> None:
+    fit = fitted(catalog, way, {})
+    assert fit.body(1) == {"prompt": ASKED.prompt, **TABLE[way][0]}
+    assert (fit.provider, fit.verb.endpoint) == (way[1], ENDPOINTS[way][0])
+    assert fit.changes == ((ITSELF,) if way[1] == "oxen" else ())
+
+
+@pytest.mark.parametrize(("way", "row"), ROWS)
+def test_each_option_is_passed_on_renamed_converted_or_told(catalog: Catalog, way: Way, row: Row) -> None:
+    fit = fitted(catalog, way, row.asked)
+    wanted = {"prompt": ASKED.prompt, **TABLE[way][0], **row.wire}
+    assert fit.body(fit.submits[0]) == {name: value for name, value in wanted.items() if value is not None}
+    assert fit.changes == row.told
+    assert (fit.made_here, fit.compress_here) == row.made
+
+
+@pytest.mark.parametrize("way", TABLE, ids="/".join)
+def test_pictures_and_a_mask_go_where_the_service_takes_them(catalog: Catalog, way: Way) -> None:
+    _, sources, mask = ENDPOINTS[way]
+    fit = fitted(catalog, way, {"mask": PICTURE} if mask else {})
+    body = fit.body(1, sources=["one", "two"], mask="three")
+    found = {name: value for name, value in body.items() if value in (["one", "two"], "three")}
+    expected = {sources: ["one", "two"]} if sources else {}
+    assert found == (expected | {mask: "three"} if mask else expected)
+
+
+REFUSALS = [
+    pytest.param(way, change, sentence, id=f"{'/'.join(way)} {list(change)}")
+    for way in TABLE
+    for change, sentence in (
+        *EVERYWHERE,
+        *(WITHOUT_A_PICTURE if way[2] == "imagine" else ()),
+        *REFUSED.get(way, ()),
+    )
+]
+
+
+@pytest.mark.parametrize(("way", "change", "sentence"), REFUSALS)
+def test_what_cannot_be_is_refused_with_a_model_that_can(
+    catalog: Catalog, way: Way, change: dict[str, Any], sentence: str
+) -> None:
+    assert refused_by(catalog, way, change) == f"{catalog.model(way[0]).label} {sentence}"
+
+
+def test_the_table_names_every_value_of_every_option_for_every_service(catalog: Catalog) -> None:
+    ways = {
+        (model.name, offer.provider, kind)
+        for model in catalog.models
+        for offer in model.offers
+        for kind in ("imagine", "edit")
+    }
+    assert set(TABLE) == set(ENDPOINTS) == ways
+    options: dict[str, Any] = {
+        "quality": Quality,
+        "background": Background,
+        "output_format": OutputFormat,
+        "fidelity": Fidelity,
+    }
+    wanted = {(option, value) for option, values in options.items() for value in get_args(values)}
+    for way in TABLE:
+        asked = [row.asked for row in TABLE[way][1]]
+        asked += [change for change, _ in (*REFUSED.get(way, ()), *WITHOUT_A_PICTURE)]
+        assert wanted <= {next(iter(change.items())) for change in asked if len(change) == 1}, way
+
+
+LISTED = [
+    ({"quality": "low"}, {"quality": "low"}, ()),
+    ({"quality": "auto"}, {"quality": None}, ()),
+    ({"background": "transparent"}, {"background": "transparent"}, ()),
+    ({"background": "opaque"}, {"background": "opaque"}, ()),
+    ({"fidelity": "high"}, {"input_fidelity": "high"}, ()),
+]
+
+
+@pytest.mark.parametrize(("change", "wire", "told"), LISTED)
+def test_what_a_services_own_schema_lists_is_sent(
+    catalog: Catalog, change: dict[str, Any], wire: dict[str, Any], told: tuple[str, ...]
+) -> None:
+    way = ("gpt-image-1.5", "oxen", "edit")
+    fit = fitted(catalog, way, change, frozenset({"quality", "background", "input_fidelity"}))
+    plain = {"prompt": ASKED.prompt, **OXEN_PLAIN, "quality": "medium", "background": "auto"}
+    assert fit.body(1) == {name: value for name, value in (plain | wire).items() if value is not None}
+    assert fit.changes == told
+
+
+def test_a_schema_that_lists_one_field_gets_that_one_alone(catalog: Catalog) -> None:
+    way = ("gpt-image-1.5", "oxen", "imagine")
+    fit = fitted(catalog, way, {"background": "opaque"}, frozenset({"prompt", "background"}))
+    assert fit.body(1) == {"prompt": ASKED.prompt, **OXEN_PLAIN, "background": "opaque"}
+    assert fit.changes == (ITSELF,)
+
+
+@pytest.mark.parametrize(
+    ("service", "count", "submits"),
+    [
+        ("fal", 1, (1,)), ("fal", 4, (4,)), ("fal", 5, (4, 1)), ("fal", 10, (4, 4, 2)),
+        ("oxen", 10, (4, 4, 2)), ("lumenfall", 10, (10,)), ("lumenfall", 5, (5,)),
+    ],
+)  # fmt: skip
+def test_more_pictures_than_one_submit_takes_are_asked_for_in_several(
+    catalog: Catalog, service: str, count: int, submits: tuple[int, ...]
+) -> None:
+    fit = fitted(catalog, ("gpt-image-1.5", service, "imagine"), {"count": count})
+    assert fit.submits == submits
+    assert [fit.body(size)[fit.verb.count.field] for size in submits] == list(submits)

@@ -1,0 +1,177 @@
+"""What a person may write for a size, and the nearest one that a service paints."""
+
+from __future__ import annotations
+
+import re
+from math import log
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bot import shapes
+from bot.shapes import Bounds, Shape, nearest, same_ratio
+
+STEPS = Bounds(
+    step=16,
+    least_side=16,
+    most_side=3840,
+    widest=3,
+    least_area=655_360,
+    most_area=8_294_400,
+    usual_area=1_572_864,
+)
+"""GPT Image 2's."""
+PIXELS = Bounds(
+    step=1,
+    least_side=1024,
+    most_side=1536,
+    widest=1.5,
+    least_area=1_048_576,
+    most_area=2_359_296,
+    usual_area=1_572_864,
+)
+"""Lumenfall's."""
+sides = st.integers(1, shapes.LONGEST_SIDE)
+anything = st.builds(Shape, sides, sides, st.booleans())
+
+
+@pytest.mark.parametrize(
+    ("text", "shape"),
+    [
+        ("auto", None),
+        (" AUTO ", None),
+        ("square", Shape(1, 1)),
+        ("Landscape", Shape(3, 2)),
+        ("portrait", Shape(2, 3)),
+        ("16:9", Shape(16, 9)),
+        ("16 : 9", Shape(16, 9)),
+        ("1:20", Shape(1, 20)),
+        ("1536x1024", Shape(1536, 1024, exact=True)),
+        ("1536X1024", Shape(1536, 1024, exact=True)),
+        ("1536 × 1024", Shape(1536, 1024, exact=True)),
+        ("8192x8192", Shape(8192, 8192, exact=True)),
+        ("0016:9", Shape(16, 9)),
+    ],
+)
+def test_a_size_may_be_a_word_a_ratio_or_pixels(text: str, shape: Shape | None) -> None:
+    assert shapes.read(text) == shape
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "round",
+        "16",
+        "16:",
+        "16:9:4",
+        "16/9",
+        "-16:9",
+        "1.5:1",
+        "0:1",
+        "1024x0",
+        "0x0",
+        "21:1",
+        "1:21",
+        "8193x8193",
+        "10000x10000",
+        "99999999999999999999:1",
+        "16:9\n16:9",
+        "auto auto",
+        "²:1",
+    ],
+)
+def test_what_is_no_size_is_not_taken_for_one(text: str) -> None:
+    with pytest.raises(ValueError, match="^" + re.escape(text)):
+        shapes.read(text)
+
+
+@given(st.text() | st.from_regex(r"\d{0,6} *[:x×X/] *\d{0,6}"))
+def test_whatever_is_written_is_read_or_refused(text: str) -> None:
+    try:
+        shape = shapes.read(text)
+    except ValueError:
+        return
+    assert shape is None or (0 < shape.width <= shapes.LONGEST_SIDE and 0 < shape.height <= shapes.LONGEST_SIDE)
+
+
+def test_a_shape_is_shown_as_it_was_written() -> None:
+    assert [str(shapes.read(text)) for text in ("1536x1024", "21:9", "square", "landscape")] == [
+        "1536×1024",
+        "21:9",
+        "1:1",
+        "3:2",
+    ]
+    assert (Shape(1536, 1024, exact=True).ratio, Shape(21, 9).ratio) == ("3:2", "7:3")
+
+
+@pytest.mark.parametrize("text", ["auto", "16:9", "square", "big", ""])
+def test_a_size_of_the_catalogue_is_in_pixels(text: str) -> None:
+    with pytest.raises(ValueError, match="^" + re.escape(text)):
+        shapes.exact(text)
+
+
+@given(anything, st.lists(anything, min_size=1))
+def test_no_other_shape_is_nearer_than_the_nearest(wanted: Shape, known: list[Shape]) -> None:
+    found = nearest(wanted, known)
+    skews = {shape: abs(log(shape.aspect / wanted.aspect)) for shape in known}
+    assert found in known
+    assert skews[found] <= min(skews.values()) + 0.001
+    if wanted.exact:
+        # Of those that are as near in shape, none is nearer in size.
+        alike = [shape for shape in known if round(skews[shape], 3) == round(skews[found], 3)]
+        gaps = [abs(log(shape.area / wanted.area)) for shape in alike]
+        assert abs(log(found.area / wanted.area)) <= min(gaps)
+
+
+@given(st.sampled_from([STEPS, PIXELS]), anything)
+def test_a_fitted_size_is_within_the_bounds_and_has_the_wanted_ratio(bounds: Bounds, wanted: Shape) -> None:
+    found = bounds.fitted(wanted)
+    if found is None:
+        assert max(wanted.aspect, 1 / wanted.aspect) > bounds.widest
+        return
+    assert found.exact
+    assert found.width % bounds.step == found.height % bounds.step == 0
+    assert bounds.least_side <= min(found.width, found.height)
+    assert max(found.width, found.height) <= bounds.most_side
+    assert bounds.least_area <= found.area <= bounds.most_area
+    assert max(found.aspect, 1 / found.aspect) <= bounds.widest
+    assert same_ratio(found, wanted)
+
+
+@pytest.mark.parametrize(
+    ("bounds", "text", "pixels"),
+    [
+        (STEPS, "3:2", "1536x1024"),
+        (STEPS, "16:9", "1680x944"),
+        (STEPS, "1920x1080", "1920x1088"),
+        (STEPS, "3840x2160", "3840x2160"),
+        (STEPS, "8192x8192", "2880x2880"),
+        (STEPS, "16x16", "816x816"),
+        # To the nearest step these were too small or too wide; one step further they are not.
+        (STEPS, "300x200", "1008x672"),
+        (STEPS, "3:1", "2160x720"),
+        (STEPS, "1:3", "720x2160"),
+        (STEPS, "10:3", None),
+        (PIXELS, "4:3", "1448x1086"),
+        (PIXELS, "3:2", "1536x1024"),
+        (PIXELS, "512x512", "1024x1024"),
+        (PIXELS, "8192x8192", "1536x1536"),
+        (PIXELS, "16:9", None),
+    ],
+)
+def test_what_is_wanted_becomes_the_nearest_size_that_is_allowed(
+    bounds: Bounds, text: str, pixels: str | None
+) -> None:
+    wanted = shapes.read(text)
+    assert wanted is not None
+    found = bounds.fitted(wanted)
+    assert (found.pixels if found else None) == pixels
+
+
+def test_bounds_that_no_size_meets_give_none() -> None:
+    narrow = Bounds(
+        step=16, least_side=100, most_side=111, widest=3, least_area=1, most_area=10**9, usual_area=10_000
+    )
+    assert narrow.fitted(Shape(1, 1)) is None
