@@ -1,40 +1,38 @@
-"""What fal's answers look like, and what its refusals mean. Pure functions over answers, no I/O.
+"""What fal's answers look like. Pure functions over answers, no I/O.
 
-Sources: https://docs.fal.ai/model-apis/model-endpoints/queue and https://docs.fal.ai/errors.
+Sources: https://docs.fal.ai/model-apis/model-endpoints/queue and the schemas of the models' own pages.
 """
 
 from __future__ import annotations
 
+import base64
+import binascii
 import re
-from dataclasses import dataclass
+import unicodedata
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from bot.errors import (
-    ModelRetired,
-    PromptRejected,
-    ProviderBusy,
-    ProviderError,
-    ProviderMisconfigured,
-    RequestRejected,
-    RunFailed,
-    SourceRejected,
-    TicketLost,
-    Withdrawn,
-)
-from bot.models import Instant, Progress
-from bot.providers.http import Answer, for_status
+from bot.errors import BadAnswer
+from bot.models import Instant, Money, Progress
+from bot.offers import Byok
+from bot.providers.http import Answer, read_data_uri
 
-_RETIRED = re.compile(r"deprecated|no longer (available|supported|offered)|has been (retired|removed|shut ?down)")
-_TOO_EARLY = re.compile(r"still in (progress|queue)|in progress|not (yet )?(completed|finished|ready)")
-_WALLET = re.compile(r"locked|balance|top.?up|billing")
-_SOURCE_KINDS = re.compile(r"(image|file)_\w+|unsupported_\w+|face_detection_error")
-_KIND = re.compile(r"[a-z][a-z_.]{0,59}")
-_WITHDRAWN_KINDS = frozenset({"client_cancelled", "client_canceled"})
-_FAILED_KINDS = re.compile(r"no_media_generated|downstream_\w+|generation_\w+|runner_\w+|\w+_timeout|internal_\w+")
+PICTURE_LIMIT = 33_554_432
+"""Bytes of one picture inside a result."""
+LONGEST_LINE = 80
+"""Characters of a log line that a member is shown."""
+READ_OF_A_LINE = 1000
+LOOKED_AT = 50
+"""Log lines among which the newest readable one is sought."""
+
+_ESCAPES = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
+_LINKS = re.compile(r"\S*(?:://|www\.|data:|\bsk-)\S*|\b[\w-]+(?:\.[\w-]+)+/\S*")
 
 Shape = TypeVar("Shape", bound=BaseModel)
+Tokens = Field(0, ge=0, le=1_000_000_000)
 
 
 class _Wire(BaseModel):
@@ -49,15 +47,18 @@ class Held(_Wire):
     response_url: str
     cancel_url: str
     submitted_at: Instant = 0
+    byok: bool = False
+    """Whether the operator's own OpenAI key pays for it."""
 
 
 class Status(_Wire):
-    """Where a request stands."""
+    """Where a request stands. A stream's `logs` are only the new lines, a poll's are all of them."""
 
     status: str
     queue_position: int | None = None
     error: Any = None
     error_type: str | None = None
+    logs: Any = Field(None, repr=False)
 
     @property
     def over(self) -> bool:
@@ -69,26 +70,82 @@ class Status(_Wire):
         """It says itself that it failed; where it does not, it may have failed all the same."""
         return bool(self.error or self.error_type)
 
-    @property
-    def progress(self) -> Progress:
-        """The same in plain words."""
+    def newest(self, hidden: Callable[[str], bool]) -> str:
+        """Its newest log line that says something and may be shown; empty where there is none."""
+        lines = self.logs[-LOOKED_AT:] if isinstance(self.logs, list) else []
+        said = [line.get("message") for line in reversed(lines) if isinstance(line, dict)]
+        texts = (text for text in said if isinstance(text, str) and not hidden(text))
+        return next((shown for text in texts if (shown := readable(text))), "")
+
+    def progress(self, line: str) -> Progress:
+        """The same in plain words; `line` is the newest log line."""
         if self.status != "IN_QUEUE":
-            return Progress(note="painting")
+            return Progress(note=f"painting: {line}" if line else "painting")
         if self.queue_position is None:
             return Progress(note="queued at the service")
         return Progress(position=self.queue_position, note=f"queued at the service, {self.queue_position} ahead")
 
 
-class Image(_Wire):
-    """Only the link is certain."""
+def readable(text: str) -> str:
+    """The last line of a log message without links, keys and control characters, at most `LONGEST_LINE` long."""
+    lines = [line for line in _ESCAPES.sub("", text[-READ_OF_A_LINE:]).splitlines() if line.strip()]
+    line = _LINKS.sub("", lines[-1]) if lines else ""
+    line = "".join(" " if letter.isspace() else letter for letter in line)
+    line = "".join(letter for letter in line if not unicodedata.category(letter).startswith("C"))
+    line = " ".join(line.split())
+    return line if len(line) <= LONGEST_LINE else f"{line[: LONGEST_LINE - 1].rstrip()}…"
 
-    url: str = Field(min_length=1)
+
+class Image(_Wire):
+    """One picture: behind a link, inside a data URI, or as base64 beside a link that leads nowhere."""
+
+    url: str = Field("", repr=False)
+    file_data: str = Field("", repr=False)
+
+    @field_validator("url", "file_data", mode="before")
+    @classmethod
+    def _text(cls, value: object) -> object:
+        return value if isinstance(value, str) else ""
+
+    def found(self) -> str | bytes:
+        """A link or the bytes; what cannot be decoded is no picture, but does not spoil the others."""
+        inline = self.file_data or (self.url if self.url[:5].lower() == "data:" else "")
+        try:
+            if inline[:5].lower() == "data:":
+                return read_data_uri(inline, PICTURE_LIMIT)
+            return base64.b64decode(inline, validate=True) if inline else self.url
+        except (BadAnswer, binascii.Error, ValueError):
+            return self.url if self.url[:5].lower() != "data:" else b""
+
+
+class InputTokens(_Wire):
+    """What the tokens that went in were."""
+
+    text_tokens: int = Tokens
+    image_tokens: int = Tokens
+
+
+class Usage(_Wire):
+    """OpenAI's count, for a request that its key pays for."""
+
+    input_tokens: int = Field(ge=0, le=1_000_000_000)
+    output_tokens: int = Field(ge=0, le=1_000_000_000)
+    input_tokens_details: InputTokens | None = None
+
+    def cost(self, prices: Byok) -> Money:
+        """What it costs; tokens of which nobody says what they were count as the dearer kind."""
+        known = self.input_tokens_details or InputTokens()
+        rest = max(0, self.input_tokens - known.text_tokens - known.image_tokens)
+        micros = known.text_tokens * prices.text_token + known.image_tokens * prices.picture_token
+        micros += rest * max(prices.text_token, prices.picture_token)
+        return Money(micros + self.output_tokens * prices.painted_token)
 
 
 class Result(_Wire):
     """What a finished model says."""
 
-    images: tuple[Image, ...]
+    images: tuple[Image, ...] = Field(min_length=1, repr=False)
+    usage: Any = None
 
     @field_validator("images", mode="before")
     @classmethod
@@ -96,108 +153,107 @@ class Result(_Wire):
         """One that leads nowhere does not spoil the others."""
         if not isinstance(images, list):
             return images
-        return [image for image in images if isinstance(image, dict) and isinstance(image.get("url"), str)]
+        return [image for image in images if isinstance(image, dict) and _leads_somewhere(image)]
 
 
-class Upload(_Wire):
+def _leads_somewhere(image: dict[str, Any]) -> bool:
+    return any(isinstance(image.get(name), str) and image[name] for name in ("url", "file_data"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Painted:
+    """A good result: a link or the bytes of each picture, and what fal says that it cost."""
+
+    found: tuple[str | bytes, ...] = field(repr=False)
+    usage: Usage | None = None
+    free: bool = False
+    """Whether fal bills no units for it."""
+
+    @property
+    def cost_at_fal(self) -> Money | None:
+        """Nothing where fal says so: its units have no price that would tell more."""
+        return Money() if self.free else None
+
+    def cost_at_openai(self, prices: Byok | None) -> Money | None:
+        """By OpenAI's own count; None where there is none."""
+        return self.usage.cost(prices) if self.usage is not None and prices is not None else None
+
+
+def painted(answer: Answer) -> Painted | None:
+    """The pictures in an answer; None where it holds none. Slow for a big one."""
+    result = parsed(Result, answer)
+    if result is None:
+        return None
+    units = answer.headers.get("x-fal-billable-units", "").strip()
+    return Painted(
+        found=tuple(image.found() for image in result.images),
+        usage=valid(Usage, result.usage),
+        free=re.fullmatch(r"0+(\.0*)?", units) is not None,
+    )
+
+
+class Token(_Wire):
+    """What lets a file into the CDN for some minutes."""
+
+    token: str = Field(pattern=r"^[!-~]+$", repr=False)
+    token_type: str = Field("Bearer", pattern=r"^[A-Za-z]+$")
+    base_url: str = Field(min_length=1)
+
+
+class Stored(_Wire):
+    """Where the CDN put a file."""
+
+    access_url: str = Field(min_length=1)
+
+
+class Place(_Wire):
     """Where to put a file, and where fal will find it."""
 
     upload_url: str
     file_url: str = Field(min_length=1)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Complaint:
-    """What an error answer says: its machine words, its text in lower case, whether it blames a picture."""
+class Metadata(_Wire):
+    """What the platform says of a model."""
 
-    kinds: frozenset[str]
-    text: str
-    about_picture: bool
+    status: str = ""
+
+
+class Listing(_Wire):
+    """A model on the platform."""
+
+    endpoint_id: str
+    metadata: Metadata = Metadata()
+
+
+class Models(_Wire):
+    """A page of them."""
+
+    models: tuple[Listing, ...]
+
+
+class Trouble(_Wire):
+    """The platform's own error, by which it can be told from a page of somebody on the way."""
+
+    error: dict[str, Any]
 
 
 def parsed(shape: type[Shape], answer: Answer) -> Shape | None:
     """An answer's JSON in a shape; None where it is no JSON or has another shape."""
+    return valid(shape, answer.json())
+
+
+def valid(shape: type[Shape], value: Any) -> Shape | None:
+    """A value in a shape; None where it has another."""
     try:
-        return shape.model_validate(answer.json())
+        return shape.model_validate(value)
     except ValidationError:
         return None
 
 
-def complaint_of(answer: Answer, ran: Status | None = None) -> Complaint:
-    """Both shapes of fal's errors, read leniently: a list of typed details, or a text and an `error_type`."""
-    body = answer.json()
-    said = body if isinstance(body, dict) else {}
-    detail = said.get("detail")
-    items = [item for item in detail if isinstance(item, dict)] if isinstance(detail, list) else []
-    kinds = [item.get("type") for item in items]
-    kinds.append(said.get("error_type") or answer.headers.get("x-fal-error-type"))
-    texts = [detail, said.get("error"), said.get("message"), *(item.get("msg") for item in items)]
-    if ran is not None:
-        kinds.append(ran.error_type)
-        texts.append(ran.error)
-    places = [place for item in items if isinstance(place := item.get("loc"), list)]
-    return Complaint(
-        kinds=frozenset(kind for kind in kinds if isinstance(kind, str) and _KIND.fullmatch(kind)),
-        text=" ".join(text for text in texts if isinstance(text, str)).lower(),
-        about_picture=any("image" in str(part) for place in places for part in place),
-    )
-
-
-def refusal(answer: Answer, now: Instant, *, submitting: bool = False, ran: Status | None = None) -> ProviderError:
-    """What an answer that is not 2xx means; `ran` is the status of a run that is over."""
-    complaint = complaint_of(answer, ran)
-    detail = " ".join([str(answer.status), *sorted(complaint.kinds)])
-    if "content_policy_violation" in complaint.kinds:
-        if complaint.about_picture:
-            return SourceRejected(
-                "The image service will not work on this picture. Try another one.", detail=detail
-            )
-        return PromptRejected(detail=detail)
-    if any(_SOURCE_KINDS.fullmatch(kind) for kind in complaint.kinds):
-        return SourceRejected(detail=detail)
-    if complaint.kinds & _WITHDRAWN_KINDS or (ran is not None and ran.status.startswith("CANCEL")):
-        return Withdrawn(detail=detail)
-    if answer.status in (402, 403):
-        wallet = answer.status == 402 or _WALLET.search(complaint.text)
-        why = "account locked or balance used up" if wallet else "not allowed"
-        return ProviderMisconfigured(detail=f"{detail} {why}")
-    missing = submitting and answer.status in (404, 410)
-    if missing or (answer.status in (400, 404, 410, 422) and _RETIRED.search(complaint.text)):
-        return ModelRetired(detail=detail)
-    if _failed(answer, complaint, ran):
-        return _run_failed(answer, detail)
-    error = for_status(answer, now)
-    error.detail = detail
-    return error
-
-
-def _failed(answer: Answer, complaint: Complaint, ran: Status | None) -> bool:
-    """Whether the run itself failed; a 5xx without any word from fal is only a bad moment of its door."""
-    if any(_FAILED_KINDS.fullmatch(kind) for kind in complaint.kinds):
-        return ran is not None or answer.status < 500
-    if ran is None:
-        return False
-    if ran.failed:
-        return answer.status >= 500 or answer.status == 404
-    marked = "x-fal-retryable" in answer.headers or "x-fal-needs-retry" in answer.headers
-    return answer.status >= 500 and (bool(complaint.kinds) or marked)
-
-
-def _run_failed(answer: Answer, detail: str) -> RunFailed:
-    again = answer.headers.get("x-fal-retryable") or answer.headers.get("x-fal-needs-retry") or ""
-    if again.lower() in ("false", "0", "no"):
-        return RunFailed("The image service could not paint this. Try to say it differently.", detail=detail)
-    return RunFailed(detail=detail)
-
-
-def too_early(answer: Answer) -> bool:
-    """Whether an error answer only says that the result is not there yet."""
-    return answer.status < 500 and _TOO_EARLY.search(complaint_of(answer).text) is not None
-
-
-def upload_refusal(answer: Answer, now: Instant) -> ProviderError:
-    """What a refusal of fal's storage means. Nothing was submitted yet, so what is unclear may be tried again."""
-    error = refusal(answer, now, submitting=True)
-    if isinstance(error, ModelRetired | TicketLost | RequestRejected):
-        return ProviderBusy(detail=f"storage {error.detail}")
-    return error
+def extended(url: str, path: str = "", **query: str) -> str:
+    """A link with something added to its path and its query."""
+    base, _, had = url.partition("?")
+    pairs = [had] if had else []
+    pairs += [f"{name}={value}" for name, value in query.items()]
+    return f"{base.rstrip('/')}{path}" + (f"?{'&'.join(pairs)}" if pairs else "")

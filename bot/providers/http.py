@@ -11,7 +11,8 @@ import binascii
 import io
 import json
 import zlib
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from ssl import SSLContext
@@ -27,12 +28,15 @@ from bot.errors import (
     ProviderBusy,
     ProviderError,
     ProviderMisconfigured,
+    RateLimited,
     RequestRejected,
     SourceRejected,
     TicketLost,
 )
 from bot.hosts import AllowedHosts, is_private
 from bot.models import Instant
+from bot.providers import sse
+from bot.providers.sse import Event
 
 JSON_LIMIT = 1_048_576
 MAXIMUM_REDIRECTS = 3
@@ -128,6 +132,9 @@ def open_session(connections: int, ssl: SSLContext | bool = True) -> aiohttp.Cli
     )
 
 
+Content = bytes | aiohttp.FormData | None
+
+
 async def exchange(
     client: aiohttp.ClientSession,
     method: str,
@@ -135,7 +142,7 @@ async def exchange(
     *,
     limits: Limits,
     headers: Mapping[str, str] | None = None,
-    content: bytes | None = None,
+    content: Content = None,
     limit: int = JSON_LIMIT,
     hosts: AllowedHosts | None = None,
 ) -> Answer:
@@ -149,24 +156,60 @@ async def exchange(
         TooBig: the body is longer than `limit`.
         BadAnswer: it came from a private address, or the link is none.
     """
+    async with asked(
+        client, method, url, limits=limits, headers=headers, content=content, hosts=hosts
+    ) as answering:
+        return await answering.whole(limit)
+
+
+class Answering:
+    """An answer whose head is there and whose body is still to be read, whole or event by event."""
+
+    def __init__(self, response: aiohttp.ClientResponse) -> None:
+        self._response = response
+        self.status = response.status
+        self.headers: Mapping[str, str] = response.headers
+
+    @property
+    def streams(self) -> bool:
+        """Whether it promises server-sent events."""
+        return self._response.content_type == "text/event-stream"
+
+    async def whole(self, limit: int = JSON_LIMIT) -> Answer:
+        """All of it."""
+        body = await _body(self._response, limit)
+        return Answer(status=self.status, headers=self.headers, content=body)
+
+    def events(self, limit: int) -> AsyncIterator[Event | None]:
+        """Its events of at most `limit` bytes each; None for a comment."""
+        return sse.events(self._response.content.iter_any(), limit)
+
+
+@asynccontextmanager
+async def asked(
+    client: aiohttp.ClientSession,
+    method: str,
+    url: str,
+    *,
+    limits: Limits,
+    headers: Mapping[str, str] | None = None,
+    content: Content = None,
+    hosts: AllowedHosts | None = None,
+) -> AsyncIterator[Answering]:
+    """As `exchange`, up to the answer's head. What breaks while the body is read is `AnswerLost` as well."""
     timeout = aiohttp.ClientTimeout(total=None, connect=limits.connect, sock_read=limits.silence)
     sent = {"Accept-Encoding": "identity", **(headers or {})}
+    data = io.BytesIO(content) if isinstance(content, bytes) else content
     try:
         async with (
             asyncio.timeout(limits.total),
             client.request(
-                method,
-                yarl.URL(url),
-                headers=sent,
-                data=None if content is None else io.BytesIO(content),
-                timeout=timeout,
-                allow_redirects=False,
+                method, yarl.URL(url), headers=sent, data=data, timeout=timeout, allow_redirects=False
             ) as response,
         ):
             if hosts is not None:
                 _refuse_private(response, hosts)
-            body = await _body(response, limit)
-            return Answer(status=response.status, headers=response.headers, content=body)
+            yield Answering(response)
     except ValueError:
         # aiohttp.InvalidURL, and what yarl says of a host that cannot be one.
         raise BadAnswer(detail="bad link") from None
@@ -229,7 +272,9 @@ def for_status(answer: Answer, now: Instant) -> ProviderError:
             return TicketLost(detail=detail)
         case 413 | 415:
             return SourceRejected(detail=detail)
-        case 408 | 425 | 429:
+        case 429:
+            return RateLimited(detail=detail, retry_after=answer.retry_after(now))
+        case 408 | 425:
             return ProviderBusy(detail=detail, retry_after=answer.retry_after(now))
         case status if 400 <= status < 500:
             return RequestRejected(detail=detail)
@@ -248,8 +293,11 @@ class Downloads:
         limit: int = 33_554_432,
         limits: Limits | None = None,
         at_once: int = 8,
+        headers: Callable[[str], Mapping[str, str]] | None = None,
     ) -> None:
+        """`headers` gives what goes along to one URL, asked anew for each hop of a redirect."""
         self._client = client
+        self._headers = headers or _no_headers
         self._hosts = hosts
         self._limit = limit
         self._limits = limits or Limits(silence=30.0)
@@ -280,7 +328,19 @@ class Downloads:
         origin = _origin(url)
         if origin is None or not self._hosts.allows(url) or urlsplit(url).hostname != origin[1]:
             raise BadAnswer(detail="foreign host")
-        return await exchange(self._client, "GET", url, limits=self._limits, limit=self._limit, hosts=self._hosts)
+        return await exchange(
+            self._client,
+            "GET",
+            url,
+            limits=self._limits,
+            headers=self._headers(url),
+            limit=self._limit,
+            hosts=self._hosts,
+        )
+
+
+def _no_headers(_url: str) -> Mapping[str, str]:
+    return {}
 
 
 def _missing(answer: Answer) -> ProviderError:

@@ -1,0 +1,74 @@
+"""What fal's platform says of the models and of the key (https://docs.fal.ai/platform-apis). It costs nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from bot.clock import Clock
+from bot.errors import ProviderError, ProviderMisconfigured
+from bot.models import Examination, ImageRequest, Money, Served
+from bot.offers import Misfit, Offer
+from bot.providers.fal_line import Line
+from bot.providers.fal_refusals import refusal
+from bot.providers.fal_wire import Models, Trouble, parsed, valid
+from bot.providers.http import AnswerLost
+
+GONE = {"active": False, "deprecated": True}
+
+
+class Platform:
+    """Asks which of our models are still served."""
+
+    def __init__(self, line: Line, api_url: str, offers: Mapping[str, Offer], clock: Clock) -> None:
+        self._line = line
+        self._api_url = api_url
+        self._offers = offers
+        self._clock = clock
+
+    async def examine(self, provider: str) -> Examination:
+        """See `Provider.examine`. The prices are the catalogue's: fal's one unit price per model says little."""
+        works: bool | None = None
+        detail = ""
+        gone: dict[str, bool | None] = {}
+        try:
+            gone = await self._gone([offer.model for offer in self._offers.values()])
+            works = True
+        except ProviderMisconfigured as error:
+            works, detail = False, error.detail
+        except ProviderError as error:
+            detail = error.detail
+        served = tuple(
+            Served(model=name, gone=gone.get(offer.model), price=_price(name, offer))
+            for name, offer in self._offers.items()
+        )
+        return Examination(provider=provider, key_works=works, detail=detail, models=served)
+
+    async def _gone(self, endpoints: Sequence[str]) -> dict[str, bool | None]:
+        states = await self._states(endpoints)
+        if states is None:
+            # One that is not known may spoil the answer for all.
+            states = {}
+            for endpoint in endpoints:
+                states |= await self._states([endpoint]) or {}
+        return {endpoint: GONE.get(states[endpoint]) if endpoint in states else True for endpoint in endpoints}
+
+    async def _states(self, endpoints: Sequence[str]) -> dict[str, str] | None:
+        """The state of each that is listed; None where the platform knows one of them not at all."""
+        query = "&".join(f"endpoint_id={endpoint}" for endpoint in endpoints)
+        answer = await self._line.ask("GET", f"{self._api_url}/models?{query}")
+        if answer.status == 404 and valid(Trouble, answer.json()) is not None:
+            return None
+        if not answer.good:
+            raise refusal(answer, self._clock.now())
+        page = parsed(Models, answer)
+        if page is None or not {listing.endpoint_id for listing in page.models} <= set(endpoints):
+            raise AnswerLost(detail=f"models {answer.status}, garbled")
+        return {listing.endpoint_id: listing.metadata.status for listing in page.models}
+
+
+def _price(name: str, offer: Offer) -> Money | None:
+    plain = ImageRequest(prompt="one", model=name, size="square", quality="medium")
+    try:
+        return Money(offer.fit(plain).likely(1))
+    except Misfit:
+        return None

@@ -1,0 +1,130 @@
+"""What Lumenfall says of the account, and what it asks for a picture: models, dry runs, the balance. All free.
+
+Sources: https://docs.lumenfall.ai/cost-estimation and the API reference of models and balance.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import date
+from typing import Any
+
+from bot.clock import Clock
+from bot.errors import BadAnswer, ModelRetired, ProviderBusy, ProviderError
+from bot.models import Examination, ImageRequest, Money, Served
+from bot.offers import Fit, Misfit, Offer, Order
+from bot.providers.http import Answer
+from bot.providers.lumenfall_door import NAME, Door
+from bot.providers.lumenfall_request import as_json
+from bot.providers.lumenfall_wire import complaint_in, decimal, estimate_in, refusal
+
+
+class Account:
+    """The account behind a key."""
+
+    def __init__(self, door: Door, clock: Clock) -> None:
+        self._door = door
+        self._clock = clock
+
+    async def estimate(self, fit: Fit, count: int, order: Order | None = None) -> int | None:
+        """The dry run's price in micro-dollars; None where it cannot be read.
+
+        Raises:
+            ProviderBusy: no clear answer.
+            ProviderError: the real call would be refused in the same way.
+        """
+        url = f"{self._door.base_url}/{fit.verb.endpoint}?dryRun=true"
+        try:
+            answer = await self._door.ask(url, body=as_json(self._door.manner.priced(fit, count)))
+        except BadAnswer as error:
+            raise ProviderBusy(detail=error.detail) from None
+        body = answer.json()
+        if answer.good:
+            return estimate_in(body)
+        if not complaint_in(body).clear:
+            raise ProviderBusy(detail=str(answer.status))
+        raise refusal(answer, self._clock.now(), order)
+
+    async def examine(self, offers: Mapping[str, Offer], *, dry_run: bool) -> Examination:
+        """Whether the key works, what is left, and which of `offers` (by our names) are served for how much."""
+        listing, balance = await asyncio.gather(
+            self._door.look(f"{self._door.base_url}/models"), self._door.look(f"{self._door.native_url}/balance")
+        )
+        listed = listed_in(listing)
+        works = _works(listing, balance, listed)
+        found = [_served(model, offer, listed) for model, offer in offers.items()]
+        if works and dry_run:
+            found = await asyncio.gather(*(self._priced(one, offers[one.model]) for one in found))
+        detail = left_in(balance) if works else _trouble(listing)
+        return Examination(provider=NAME, key_works=works, detail=detail, models=tuple(found))
+
+    async def _priced(self, served: Served, offer: Offer) -> Served:
+        """With the price of one square picture of medium quality."""
+        request = ImageRequest(prompt="a red square", model=served.model, size="square", quality="medium")
+        if served.gone:
+            return served
+        try:
+            micros = await self.estimate(offer.fit(request), 1)
+        except ModelRetired:
+            return replace(served, gone=True)
+        except (Misfit, ProviderError):
+            return served
+        return served if micros is None else replace(served, price=Money(micros))
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """The list of models by id, without a service's prefix; `whole` unless there is another page."""
+
+    models: Mapping[str, Mapping[str, Any]]
+    whole: bool
+
+
+def listed_in(answer: Answer | None) -> Listed | None:
+    """The models that are served; None where the answer is no list."""
+    body = answer.json() if answer is not None and answer.good else None
+    items = body.get("data") if isinstance(body, dict) else None
+    if not isinstance(items, list):
+        return None
+    named = [item for item in items if isinstance(item, dict) and isinstance(item.get("id"), str)]
+    whole = bool(named) and isinstance(body, dict) and not (body.get("has_more") or body.get("next_page_url"))
+    return Listed({item["id"].rpartition("/")[2]: item for item in named}, whole)
+
+
+def _served(model: str, offer: Offer, listed: Listed | None) -> Served:
+    item = listed.models.get(offer.model) if listed else None
+    if item is not None:
+        return Served(model=model, gone=False, until=_day(item.get("shutdown_date")))
+    return Served(model=model, gone=True if listed and listed.whole else None)
+
+
+def _day(value: Any) -> date | None:
+    """OpenAI's own list has such a day; whether it is handed on is told nowhere."""
+    try:
+        return date.fromisoformat(value) if isinstance(value, str) else None
+    except ValueError:
+        return None
+
+
+def _works(listing: Answer | None, balance: Answer | None, listed: Listed | None) -> bool | None:
+    if any(answer is not None and answer.status in (401, 403) for answer in (listing, balance)):
+        return False
+    return True if listed is not None or left_in(balance) else None
+
+
+def _trouble(listing: Answer | None) -> str:
+    return "no answer" if listing is None else f"the list of models: {listing.status}"
+
+
+def left_in(answer: Answer | None) -> str:
+    """What is left, for the operator: "$12.30 left"; empty where the answer does not say."""
+    body = answer.json() if answer is not None and answer.good else None
+    if not isinstance(body, dict):
+        return ""
+    available = body.get("available")
+    amount = decimal(available.get("amount")) if isinstance(available, dict) else None
+    if amount is not None:
+        return f"${max(amount, 0):,.2f} left"
+    return "billed afterwards" if body.get("billing_type") == "postpaid" else ""
