@@ -103,6 +103,7 @@ def _settings(discord: Mapping[str, str], fal_url: str, folder: Path) -> dict[st
         "FAL_KEY": "benchmark:key",
         "FAL_QUEUE_URL": fal_url,
         "FAL_REST_URL": fal_url,
+        "FAL_API_URL": f"{fal_url}/v1",
         "FAL_MEDIA_HOSTS": "127.0.0.1:*",
         "DEFAULT_QUOTA": "999999/day",
     }

@@ -7,14 +7,11 @@ import asyncio
 import logging
 import sys
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 
 import aiohttp
 
-from bot import app, logs, settings
-from bot.catalog import Catalog
-from bot.client import invite_link, log_in
+from bot import app, doctor, logs, settings
 from bot.clock import real_time
 from bot.errors import EXIT_SETUP, EaselError, SetupError
 from bot.storage.sqlite import open_sqlite
@@ -30,8 +27,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _demo(chosen)
         found = settings.load()
         logs.configure("WARNING" if chosen.command == "doctor" else found.log_level, found.secrets())
-        command = {"run": app.run, "doctor": _doctor, "migrate": _migrate}[chosen.command]
-        asyncio.run(command(found))
+        if chosen.command == "doctor":
+            return 0 if asyncio.run(doctor.look(found)) else 1
+        asyncio.run({"run": app.run, "migrate": _migrate}[chosen.command](found))
     except SetupError as error:
         print(f"easel: {error}", file=sys.stderr)
         return EXIT_SETUP
@@ -65,18 +63,6 @@ async def _migrate(found: settings.Settings) -> None:
     database = await open_sqlite(found.database_path, real_time())
     await database.aclose()
     print("The database is up to date.")
-
-
-async def _doctor(found: settings.Settings) -> None:
-    """One line for each thing that was looked at."""
-    for notice in Catalog.load().notices(datetime.now(UTC).date()):
-        print(f"models     {notice}")
-    async with app.open_app(found) as opened:
-        print("settings   in order")
-        print(f"database   {found.database_path}, up to date")
-        await log_in(opened.client, found.discord_token)
-        print(f"Discord    logged in as {opened.client.user}")
-        print(f"invite     {invite_link(opened.client.application_id or 0)}")
 
 
 def _demo(chosen: argparse.Namespace) -> int:

@@ -7,25 +7,28 @@ import logging
 import os
 import signal
 import socket
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from aiohttp import ClientSession
-
 from bot.catalog import Catalog
+from bot.claim import Budget, Patience, Workshop
 from bot.client import Easel, Rooms, invite_link, log_in, redirect, stay_connected
 from bot.clock import Clock
 from bot.delivery import DiscordDelivery
-from bot.errand import Patience, Workshop
 from bot.errors import SetupError, StorageError
+from bot.herald import Herald
 from bot.hosts import AllowedHosts
 from bot.models import Rule
 from bot.pictures import Pictures
-from bot.providers.fal import Fal, Pace
+from bot.ports import Provider
 from bot.providers.http import open_session
+from bot.providers.pace import Pace
+from bot.routing import Cooling, Routes
+from bot.services import Parts, catalog_for, check_services, learn, open_services
 from bot.settings import Settings
+from bot.storage import routes as stored
 from bot.storage.sqlite import Sqlite, open_sqlite
 from bot.studio import House, Studio
 from bot.treasury import Treasury
@@ -33,8 +36,10 @@ from bot.worker import Worker
 
 log = logging.getLogger(__name__)
 
-PREPARED_AT_ONCE = 4
-"""Jobs whose source pictures are in memory at the same time."""
+PREPARED_BYTES = 128 * 1024 * 1024
+"""Source pictures that are in memory at the same time."""
+LEARN_EVERY = 3600.0
+"""Seconds between two looks at what the services offer."""
 SPARE_CONNECTIONS = 32
 """Connections to services beside the one that each job may hold."""
 
@@ -50,6 +55,10 @@ class App:
     worker: Worker
     studio: Studio
     treasury: Treasury
+    services: Mapping[str, Provider]
+    routes: Routes
+    herald: Herald
+    clock: Clock
 
 
 @asynccontextmanager
@@ -59,6 +68,7 @@ async def open_app(
     clock: Clock | None = None,
     patience: Patience | None = None,
     pace: Pace | None = None,
+    cooling: Cooling | None = None,
 ) -> AsyncIterator[App]:
     """Open the database, the HTTP clients and everything that is built on them.
 
@@ -66,7 +76,8 @@ async def open_app(
         SetupError: something cannot work as it is set.
     """
     clock = clock or Clock()
-    catalog = _catalog(settings)
+    check_services(settings)
+    catalog = catalog_for(settings)
     redirect(settings.discord_api_url, settings.discord_gateway_url)
     async with AsyncExitStack() as stack:
         database = await open_sqlite(settings.database_path, clock.now())
@@ -79,22 +90,30 @@ async def open_app(
         delivery = await stack.enter_async_context(
             DiscordDelivery(client=client, hosts=hosts, pictures=pictures, catalog=catalog, clock=clock)
         )
+        parts = Parts(settings=settings, http=http, catalog=catalog, pictures=pictures, clock=clock, pace=pace)
+        services = await stack.enter_async_context(open_services(parts))
+        routes = _routes(settings, catalog, services, clock, cooling)
+        routes.retired |= await database.read(stored.retired())
         house = House(
-            default_model=catalog.canonical(settings.default_model), default_rule=_default_rule(settings)
+            default_model=_default_model(settings, catalog, routes), default_rule=_default_rule(settings)
         )
-        studio = Studio(database=database, delivery=delivery, catalog=catalog, clock=clock, house=house)
-        treasury = Treasury(database=database, clock=clock, default_rule=house.default_rule)
+        studio = Studio(
+            database=database, delivery=delivery, catalog=catalog, routes=routes, clock=clock, house=house
+        )
+        treasury = Treasury(
+            database=database, catalog=catalog, routes=routes, clock=clock, default_rule=house.default_rule
+        )
         client.rooms = Rooms(studio=studio, treasury=treasury, catalog=catalog)
-        fal = _fal(settings, http, catalog, pictures, clock, pace)
         workshop = Workshop(
             database=database,
             delivery=delivery,
-            providers={fal.name: fal},
-            catalog=catalog,
+            providers=services,
+            routes=routes,
+            default_rule=house.default_rule,
             pictures=pictures,
             clock=clock,
             patience=patience or Patience(lease=settings.lease_seconds),
-            preparing=asyncio.Semaphore(PREPARED_AT_ONCE),
+            preparing=Budget(PREPARED_BYTES),
             delivering=asyncio.Semaphore(settings.uploads_at_once),
         )
         yield App(
@@ -105,36 +124,49 @@ async def open_app(
             worker=_worker(settings, workshop),
             studio=studio,
             treasury=treasury,
+            services=services,
+            routes=routes,
+            herald=Herald(client=client, treasury=treasury, database=database, clock=clock),
+            clock=clock,
         )
 
 
-def _catalog(settings: Settings) -> Catalog:
-    catalog = Catalog.load()
-    if catalog.canonical(settings.default_model) not in {model.name for model in catalog.models}:
-        names = ", ".join(model.name for model in catalog.models)
-        raise SetupError(f"DEFAULT_MODEL is not valid: choose one of {names}.")
-    return catalog
-
-
-def _fal(
+def _routes(
     settings: Settings,
-    http: ClientSession,
     catalog: Catalog,
-    pictures: Pictures,
+    services: Mapping[str, Provider],
     clock: Clock,
-    pace: Pace | None,
-) -> Fal:
-    return Fal(
-        client=http,
-        key=settings.fal_key,
-        queue_url=settings.fal_queue_url,
-        rest_url=settings.fal_rest_url,
-        media_hosts=AllowedHosts.parse(settings.fal_media_hosts),
+    cooling: Cooling | None,
+) -> Routes:
+    names = {model.name for model in catalog.models}
+    for setting, given in (("SERVICE_ORDER", set(settings.order)), ("MODELS", set(settings.allowed_models))):
+        if given - names:
+            raise SetupError(
+                f"{setting} is not valid: choose among {', '.join(sorted(names))}, not {min(given - names)}."
+            )
+    asked = {name for order in settings.order.values() for name in order}
+    if asked - set(services):
+        raise SetupError(
+            f"SERVICE_ORDER is not valid: {min(asked - set(services))} has no key here. "
+            f"Choose among {', '.join(sorted(services))}."
+        )
+    return Routes(
         catalog=catalog,
-        pictures=pictures,
+        services=tuple(services),
         clock=clock,
-        pace=pace,
+        order=settings.order,
+        models=settings.allowed_models,
+        cooling=cooling,
     )
+
+
+def _default_model(settings: Settings, catalog: Catalog, routes: Routes) -> str:
+    """The default model's name. That its services no longer have it is no reason not to start."""
+    name = catalog.canonical(settings.default_model)
+    choices = [model.name for model in catalog.models if routes.configured(model)]
+    if name not in choices:
+        raise SetupError(f"DEFAULT_MODEL is not valid: choose one of {', '.join(sorted(choices))}.")
+    return name
 
 
 def _worker(settings: Settings, workshop: Workshop) -> Worker:
@@ -171,9 +203,20 @@ async def run(settings: Settings) -> None:
         try:
             async with asyncio.TaskGroup() as group:
                 worker = group.create_task(app.worker.run(), name="worker")
-                group.create_task(_hold_gateway(app, stop, worker), name="gateway")
+                learner = group.create_task(_keep_learning(app), name="learner")
+                gateway = group.create_task(_hold_gateway(app, stop, worker), name="gateway")
+                gateway.add_done_callback(lambda _: learner.cancel())
         except* (StorageError, SetupError) as group_error:
             raise group_error.exceptions[0] from None
+
+
+async def _keep_learning(app: App) -> None:
+    """Ask the services at the start and every hour how they are doing, and tell moderators what is new."""
+    while True:
+        await learn(app.services, app.routes, app.database, app.clock)
+        await app.client.wait_until_ready()
+        await app.herald.tell()
+        await asyncio.sleep(LEARN_EVERY)
 
 
 async def _before(stop: asyncio.Event, work: Coroutine[object, object, None]) -> bool:

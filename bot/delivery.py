@@ -137,11 +137,33 @@ class DiscordDelivery:
             return
         screen = screens.card_in_progress(job, progress, self._label(job))
         message = self._channel(job).get_partial_message(card)
+        preview = await self._preview(job, progress)
         try:
             async with asyncio.timeout(CARD_PATIENCE):
-                await message.edit(content=screen.content, view=screen.view, allowed_mentions=screens.NOBODY)
+                await message.edit(
+                    content=screen.content,
+                    view=screen.view,
+                    attachments=preview or discord.utils.MISSING,
+                    allowed_mentions=screens.NOBODY,
+                )
         except (discord.DiscordException, aiohttp.ClientError, OSError, TimeoutError) as error:
             log.info("job %d: its card was not brought up to date: %s", job.id, type(error).__name__)
+
+    async def _preview(self, job: Job, progress: Progress) -> list[discord.File]:
+        """The unfinished picture, small, in the place of an earlier one; nothing where there is none."""
+        if progress.preview is None:
+            return []
+        small = await self._pictures.preview(progress.preview)
+        if small is None:
+            return []
+        name = f"unfinished-{job.id}.webp"
+        file = discord.File(
+            io.BytesIO(small.content),
+            filename=name,
+            spoiler=job.request.spoiler,
+            description=screens.alt_text(job.request, finished=False),
+        )
+        return [file]
 
     async def remove_card(self, job: Job) -> None:
         """Delete the card."""

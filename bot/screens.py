@@ -12,7 +12,19 @@ from dataclasses import dataclass, field
 import discord
 
 from bot.errors import EaselError, QuotaExceeded
-from bot.models import Allowance, Commission, Finished, ImageRequest, Job, JobState, Money, Progress, Rule
+from bot.models import (
+    Allowance,
+    Commission,
+    Finished,
+    ImageRequest,
+    Job,
+    JobState,
+    Lineup,
+    Money,
+    Progress,
+    Route,
+    Rule,
+)
 
 CONTENT = 2000
 """Characters in a message: Discord's docs, Message resource."""
@@ -97,14 +109,16 @@ def options(request: ImageRequest, label: str) -> str:
     if request.count > 1:
         parts.append(f"{request.count} pictures")
     if request.size != "auto":
-        parts.append(request.size)
-    parts.append(request.quality)
+        parts.append(plain(request.size))
+    parts.append(request.quality if request.quality != "auto" else "auto quality")
     if request.background != "auto":
         parts.append(request.background)
+    if request.output_format not in ("png", "jpeg", "webp"):
+        parts.append(request.output_format.upper())
     return " · ".join(parts)
 
 
-def card(commission: Commission, price: Money, label: str, note: str = "") -> Screen:
+def card(commission: Commission, label: str, note: str = "") -> Screen:
     """The first answer: what was asked, what it will cost at most, what is left."""
     job = commission.job
     verb = "Editing" if job.request.kind == "edit" else "Painting"
@@ -112,17 +126,26 @@ def card(commission: Commission, price: Money, label: str, note: str = "") -> Sc
     lines = [
         f"🎨 **{verb}:** {plain(shortened(job.request.prompt, 200))}",
         f"-# {options(job.request, label)}",
-        f"Queued, {place} · at most {price} · {allowance_left(commission.allowance)}",
+        f"Queued, {place} · at most {commission.price} · {allowance_left(commission.allowance)}",
     ]
+    if commission.changes:
+        lines.append(f"-# {sentences(commission.changes)}")
     if note:
         lines.append(note)
     return Screen(content=_fitted(lines), view=_view(cancel_button(job.id)))
+
+
+def sentences(clauses: Sequence[str]) -> str:
+    """Clauses as sentences: 16:9 became 3:2. The service chooses the quality itself."""
+    return " ".join(f"{clause[:1].upper()}{clause[1:].rstrip('.')}." for clause in clauses)
 
 
 def card_in_progress(job: Job, progress: Progress, label: str) -> Screen:
     """The card while the job runs."""
     verb = "Editing" if job.request.kind == "edit" else "Painting"
     news = progress.note or "Working on it."
+    if progress.preview is not None:
+        news = "Not finished yet"
     if progress.position:
         news = f"In the service's queue, {progress.position} ahead"
     lines = [
@@ -130,6 +153,8 @@ def card_in_progress(job: Job, progress: Progress, label: str) -> Screen:
         f"-# {options(job.request, label)}",
         f"{news[:1].upper()}{news[1:]} · since {timestamp(job.created_at)}",
     ]
+    if progress.changes:
+        lines.append(f"-# {sentences(progress.changes)}")
     return Screen(content=_fitted(lines), view=_view(cancel_button(job.id)))
 
 
@@ -166,9 +191,9 @@ def _whole_prompt(prompt: str) -> str:
     return f"```\n{shortened(unfenced, 4080)}\n```"
 
 
-def alt_text(request: ImageRequest) -> str:
+def alt_text(request: ImageRequest, *, finished: bool = True) -> str:
     """What a screen reader says of a picture."""
-    return shortened(request.prompt, ALT_TEXT)
+    return shortened(request.prompt if finished else f"Not finished yet: {request.prompt}", ALT_TEXT)
 
 
 def refusal(error: EaselError) -> str:
@@ -284,3 +309,39 @@ def limit_cleared(former: Rule | None) -> str:
     if former is None:
         return "There was no such limit. `/moderate limits` shows those there are."
     return f"Removed: {rule_text(former)}. The next wider limit holds now."
+
+
+def routes(offers: Sequence[Lineup]) -> str:
+    """The answer to `/moderate services`: each model, who paints it in which order, until when, for how much."""
+    lines = ["**Who paints, in the order in which they are asked**"]
+    for offer in offers:
+        services = " → ".join(f"{name}{_resting(state)}" for name, state in offer.services)
+        own = " (set here)" if offer.own else ""
+        price = f" · a medium square at most {offer.price}" if offer.price else ""
+        lines.append(f"- **{offer.label}**: {services or 'switched off'}{own}{price}")
+    return _fitted([*lines, "-# Change it with `/moderate model`."])
+
+
+def _resting(state: str) -> str:
+    return {"well": "", "resting": " (not answering)", "locked": " (needs its operator)"}[state]
+
+
+def route_set(label: str, route: Route | None, former: Route | None) -> str:
+    """The answer to `/moderate model`: what holds now, and what did before."""
+    return f"{label} now goes {_ways(route)}. Before: {_ways(former)}."
+
+
+def _ways(route: Route | None) -> str:
+    if route is None:
+        return "to the services in Easel’s own order"
+    return f"to {', then '.join(route.services)}" if route.services else "nowhere: it is switched off here"
+
+
+def with_notices(sentence: str, notices: Sequence[str]) -> str:
+    """An answer to a moderator, and below it what is announced, as far as there is room."""
+    return _fitted([sentence, *(f"-# ⚠️ {notice}" for notice in notices)])
+
+
+def announcement(notice: str) -> str:
+    """News for moderators."""
+    return f"{notice}\n-# `/moderate services` shows which models there are, and who paints them."

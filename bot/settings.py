@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import Annotated, Any, get_args
@@ -48,6 +49,30 @@ Http = Annotated[str, AfterValidator(_http)]
 Websocket = Annotated[str, AfterValidator(_websocket)]
 
 
+def _order(text: str) -> str:
+    for part in filter(None, (part.strip() for part in text.split(";"))):
+        model, _, names = part.partition("=")
+        if not model.strip() or not all(name.strip() for name in names.split(",")):
+            raise ValueError("write it as gpt-image-1.5=lumenfall,fal; gpt-image-1=fal")
+    return text
+
+
+def _fields(text: str) -> str:
+    wrong = 'write it as JSON with plain values, like {"moderation": "low"}'
+    try:
+        found = json.loads(text or "{}")
+    except (ValueError, RecursionError):
+        raise ValueError(wrong) from None
+    if not isinstance(found, dict) or not all(isinstance(value, str | bool | int) for value in found.values()):
+        raise ValueError(wrong)
+    if any("key" in name.lower() for name in found):
+        raise ValueError("a key does not belong here: set OPENAI_API_KEY and LUMENFALL_BYOK")
+    taken = _OWN_FIELDS & set(found)
+    if taken:
+        raise ValueError(f"Easel sets {', '.join(sorted(taken))} itself")
+    return text
+
+
 def _secret(secret: SecretStr) -> SecretStr:
     # What goes into a header must be one; aiohttp would say so with a traceback.
     if not re.fullmatch(r"[!-~]+", secret.get_secret_value()):
@@ -55,6 +80,13 @@ def _secret(secret: SecretStr) -> SecretStr:
     return secret
 
 
+_OWN_FIELDS = frozenset({
+    "model", "prompt", "n", "size", "aspect_ratio", "resolution", "quality", "background", "output_format",
+    "output_compression", "input_fidelity", "response_format", "stream", "partial_images", "user", "image", "mask",
+})  # fmt: skip
+
+Order = Annotated[str, AfterValidator(_order)]
+Fields = Annotated[str, AfterValidator(_fields)]
 Hosts = Annotated[str, AfterValidator(_hosts)]
 Quota = Annotated[str, AfterValidator(_quota)]
 DatabaseUrl = Annotated[str, AfterValidator(_database)]
@@ -80,12 +112,51 @@ class Settings(BaseSettings):
         description="Hosts that pictures are read from: host, *.host, host:port or host:*.",
     )
     database_url: DatabaseUrl = Field("sqlite:///data/easel.db", description="Where jobs and the ledger live.")
-    fal_key: Secret = Field(description="The key of fal.ai, as id:secret.")
+    fal_key: Secret | None = Field(None, description="The key of fal.ai, as id:secret.")
+    lumenfall_api_key: Secret | None = Field(None, description="The key of Lumenfall, as lmnfl_id.secret.")
+    oxen_api_key: Secret | None = Field(None, description="The key of Oxen.ai.")
+    openai_api_key: Secret | None = Field(
+        None, description="Your own OpenAI key: fal paints GPT Image 1 on it. It is sent along and never kept."
+    )
+    service_order: Order = Field(
+        "",
+        description="Who is asked first, as gpt-image-1.5=lumenfall,fal; gpt-image-1=fal. Empty: the catalogue's.",
+    )
+    models: str = Field("", description="The only models that may be used, apart by commas. Empty: all.")
     fal_queue_url: Http = Field("https://queue.fal.run", description="fal's queue.")
     fal_rest_url: Http = Field("https://rest.fal.ai", description="fal's storage service.")
+    fal_api_url: Http = Field("https://api.fal.ai/v1", description="fal's list of models.")
     fal_media_hosts: Hosts = Field(
         "fal.media,*.fal.media,storage.googleapis.com", description="Hosts that fal's pictures are read from."
     )
+    fal_stream: bool = Field(True, description="Be told by fal how a request goes on; else it is asked.")
+    fal_start_timeout: float | None = Field(
+        None, ge=1, le=3600, description="After how many seconds in fal's queue a request is given up."
+    )
+    fal_longest_queue: int | None = Field(
+        None, ge=1, le=100_000, description="How long fal's queue may be before a request goes elsewhere."
+    )
+    fal_webhook_url: Http | None = Field(
+        None, description="Where fal may report that a picture is done: the public address of the listener."
+    )
+    webhook_host: str = Field("127.0.0.1", description="The address that the listener for webhooks is bound to.")
+    webhook_port: int = Field(8080, ge=0, le=65535, description="Its port.")
+    lumenfall_base_url: Http = Field("https://api.lumenfall.ai/openai/v1", description="Lumenfall's API.")
+    lumenfall_media_hosts: Hosts = Field(
+        "media.lumenfall.ai,storage.lumenfall.ai", description="Hosts that Lumenfall's pictures are read from."
+    )
+    lumenfall_partials: int = Field(
+        2, ge=0, le=3, description="How many unfinished pictures are shown while one is painted."
+    )
+    lumenfall_inline: bool = Field(False, description="Have pictures sent in the answer, not by a link.")
+    lumenfall_dry_run: bool = Field(True, description="Ask for the price before each submit without pictures.")
+    lumenfall_byok: bool = Field(False, description="Pass OPENAI_API_KEY on to Lumenfall as well.")
+    lumenfall_fields: Fields = Field(
+        "", description='More fields for each request, as JSON: {"moderation": "low"}.'
+    )
+    oxen_base_url: Http = Field("https://hub.oxen.ai/api", description="Oxen.ai's API.")
+    oxen_media_hosts: Hosts = Field("hub.oxen.ai", description="Hosts that Oxen's pictures are read from.")
+    oxen_queue: bool = Field(True, description="Use Oxen's queue; else its synchronous way, picture by picture.")
     default_model: str = Field("gpt-image-1.5", description="The model that is used when nobody names one.")
     default_quota: Quota = Field(
         "10/day", description="What every member may paint while a server has no rule of its own."
@@ -115,6 +186,25 @@ class Settings(BaseSettings):
         """The default quota as a number of images and a window."""
         number, _, window = self.default_quota.partition("/")
         return int(number), _window(window)
+
+    @property
+    def order(self) -> dict[str, tuple[str, ...]]:
+        """The operator's order of services for each model that has one."""
+        parts = (part.partition("=") for part in self.service_order.split(";") if part.strip())
+        return {
+            model.strip(): tuple(dict.fromkeys(name.strip().lower() for name in names.split(",")))
+            for model, _, names in parts
+        }
+
+    @property
+    def allowed_models(self) -> tuple[str, ...]:
+        """The only models that may be used; none means all."""
+        return tuple(name.strip() for name in self.models.split(",") if name.strip())
+
+    @property
+    def lumenfall_extra(self) -> dict[str, str | bool | int]:
+        """The further fields of each request to Lumenfall."""
+        return dict(json.loads(self.lumenfall_fields or "{}"))
 
     def secrets(self) -> tuple[str, ...]:
         """Every secret's plain text, for the log's redaction only."""

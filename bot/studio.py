@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bot import policy
-from bot.catalog import Catalog
+from bot.catalog import Catalog, Model
 from bot.clock import Clock
 from bot.errors import BadSource, NotAllowed, NotFound, StorageError
 from bot.models import (
@@ -17,13 +17,15 @@ from bot.models import (
     ImageRequest,
     Job,
     JobState,
-    Money,
     ReplyAddress,
     Requester,
+    Route,
     Rule,
 )
 from bot.ports import Database, Delivery
+from bot.routing import Routes
 from bot.storage import jobs, quotas
+from bot.storage import routes as stored
 
 log = logging.getLogger(__name__)
 
@@ -43,11 +45,19 @@ class Studio:
     """The members' use cases. Raises only `EaselError`s."""
 
     def __init__(
-        self, *, database: Database, delivery: Delivery, catalog: Catalog, clock: Clock, house: House
+        self,
+        *,
+        database: Database,
+        delivery: Delivery,
+        catalog: Catalog,
+        routes: Routes,
+        clock: Clock,
+        house: House,
     ) -> None:
         self._database = database
         self._delivery = delivery
         self._catalog = catalog
+        self._routes = routes
         self._clock = clock
         self._house = house
         self._reading = asyncio.Semaphore(UPLOADS_READ_AT_ONCE)
@@ -57,9 +67,12 @@ class Studio:
         """The model that is used when nobody names one."""
         return self._house.default_model
 
-    def price(self, request: ImageRequest) -> Money:
-        """The most that a request can cost."""
-        return self._catalog.price(request)
+    async def models(self, guild_id: int) -> list[Model]:
+        """The models that a server's members may ask for."""
+        return self._routes.offered(await self._own_routes(guild_id))
+
+    async def _own_routes(self, guild_id: int) -> list[Route]:
+        return await self._database.read(stored.routes(guild_id))
 
     async def commission(
         self,
@@ -75,8 +88,13 @@ class Studio:
             Refused: one of its kinds; nothing was written.
         """
         policy.check(request)
-        self._catalog.check(request)
-        cost = Charge(images=request.count, money=self._catalog.price(request))
+        own = await self._own_routes(requester.guild_id)
+        model = self._routes.resolve(self._catalog.canonical(request.model), own)
+        former = request.model if model != self._catalog.canonical(request.model) else None
+        request = replace(request, model=model, instead_of=former)
+        fits = self._routes.fits(request, own)
+        price = self._routes.price(fits)
+        cost = Charge(images=request.count, money=price)
         new = jobs.NewJob(
             id=job_id,
             requester=requester,
@@ -89,7 +107,10 @@ class Studio:
         unit = jobs.commission(new, self._house.default_rule, self._clock.now())
         commission = await self._database.write(unit)
         self._database.wake()
-        return commission
+        changes = list(fits[0].changes)
+        if former is not None:
+            changes.insert(0, self._routes.succession(former, model))
+        return replace(commission, price=price, changes=tuple(changes))
 
     async def look_after(self, job: Job, card_id: int | None) -> None:
         """What follows the first answer: keep the card's id, and what cannot be fetched again.

@@ -1,14 +1,20 @@
-"""What moderators can do: limits and grants."""
+"""What moderators can do: limits, grants, and which services paint."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from itertools import permutations
 from typing import get_args
 
+from bot.catalog import Catalog, Model
 from bot.clock import Clock
-from bot.errors import BadOrder
-from bot.models import Allowance, Requester, Rule, Window
+from bot.errors import BadOrder, Refused
+from bot.models import Allowance, ImageRequest, Lineup, Requester, Route, Rule, Window
 from bot.ports import Database
+from bot.routing import Routes, named
 from bot.storage import quotas, rules
+from bot.storage import routes as stored
 
 MOST_IMAGES = 100_000
 MOST_GRANTED = 10_000
@@ -17,8 +23,12 @@ MOST_GRANTED = 10_000
 class Treasury:
     """The moderators' use cases. Whoever calls has checked that the caller is one."""
 
-    def __init__(self, *, database: Database, clock: Clock, default_rule: Rule) -> None:
+    def __init__(
+        self, *, database: Database, catalog: Catalog, routes: Routes, clock: Clock, default_rule: Rule
+    ) -> None:
         self._database = database
+        self._catalog = catalog
+        self._routes = routes
         self._clock = clock
         self._default_rule = default_rule
 
@@ -63,3 +73,64 @@ class Treasury:
         )
         allowance = await self._database.read(quotas.allowance(member, self._default_rule, now))
         return change, allowance
+
+    # Services
+
+    async def route(self, guild_id: int, model: str, order: str, by: int) -> tuple[Route | None, Route | None]:
+        """Set who is asked for a model in a server, in order; returns what holds now, and what did before.
+
+        `order` names services; `off` switches the model off here, `default` takes the server's own order away.
+
+        Raises:
+            UnsupportedRequest: no such model, or a service that does not have it.
+            BadOrder: nothing was named.
+        """
+        model = self._catalog.model(self._catalog.canonical(model)).name
+        names, now = named(order), self._clock.now()
+        if not names:
+            raise BadOrder("Name the services in order, like fal, lumenfall; or off; or default.")
+        if names == ("default",):
+            return None, await self._database.write(stored.clear_route(guild_id, model, by, now))
+        services = () if names == ("off",) else self._routes.check_order(model, names)
+        route = Route(model=model, services=services, set_by=by)
+        return route, await self._database.write(stored.set_route(guild_id, route, now))
+
+    def orders(self, model: str) -> list[str]:
+        """Every order in which a model's services can be asked, the usual one first, and the two other words."""
+        names = {each.name: each for each in self._catalog.models}
+        found = names.get(self._catalog.canonical(model))
+        able = self._routes.serving(found) if found else ()
+        return [
+            *(", ".join(order) for length in range(len(able), 0, -1) for order in permutations(able, length)),
+            "off",
+            "default",
+        ]
+
+    async def lineups(self, guild_id: int) -> list[Lineup]:
+        """Every model that is configured, as it stands in a server."""
+        own = await self._database.read(stored.routes(guild_id))
+        return [
+            self._lineup(model, own)
+            for model in self._catalog.models
+            if self._routes.serving(model) or any(route.model == model.name for route in own)
+        ]
+
+    def _lineup(self, model: Model, own: Sequence[Route]) -> Lineup:
+        services = self._routes.services(model, own)
+        request = ImageRequest(prompt="a picture", model=model.name, size="square")
+        try:
+            price = self._routes.price(self._routes.fits(request, own))
+        except Refused:
+            price = None
+        return Lineup(
+            model=model.name,
+            label=model.label,
+            services=tuple((name, self._routes.standing(name)) for name in services),
+            own=any(route.model == model.name for route in own),
+            price=price,
+        )
+
+    def notices(self) -> list[str]:
+        """What moderators should know of the models that can be had: which are announced to be switched off."""
+        today = datetime.fromtimestamp(self._clock.now() / 1000, UTC).date()
+        return self._catalog.notices(today, [model.name for model in self._routes.offered()])

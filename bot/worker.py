@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 
-from bot.errand import Errand, Workshop
+from bot.claim import Workshop
+from bot.errand import Errand
 from bot.errors import StorageError
 from bot.models import Job
 from bot.storage import jobs

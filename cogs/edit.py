@@ -8,8 +8,8 @@ from discord.ext import commands
 
 from bot.client import Easel, Interaction
 from bot.models import ImageRequest
-from cogs.imagine import commission, model_choices
-from cogs.options import DESCRIPTIONS, Background, Count, Fidelity, Format, Prompt, Quality, Size
+from cogs.imagine import commission, model_choices, size_choices
+from cogs.options import DESCRIPTIONS, Background, Compression, Count, Fidelity, Format, Prompt, Quality, Size
 from cogs.sources import source_of
 
 
@@ -46,6 +46,7 @@ class Edit(commands.Cog):
         count: Count = 1,
         background: Background = "auto",
         format: Format = "png",  # noqa: A002 - the option's name in Discord
+        compression: Compression | None = None,
         spoiler: bool = False,
     ) -> None:
         """Change a picture, or make one out of several."""
@@ -57,6 +58,7 @@ class Edit(commands.Cog):
             quality=quality,
             background=background,
             output_format=format,
+            compression=compression,
             count=count,
             fidelity=fidelity,
             sources=tuple(source_of(item) for item in given if item is not None),
@@ -66,9 +68,14 @@ class Edit(commands.Cog):
         await commission(interaction, request)
 
     @edit.autocomplete("model")
-    async def models(self, _: Interaction, current: str) -> list[app_commands.Choice[str]]:
+    async def models(self, interaction: Interaction, current: str) -> list[app_commands.Choice[str]]:
         """The models that can be asked for."""
-        return model_choices(self._client, current)
+        return await model_choices(interaction, current)
+
+    @edit.autocomplete("size")
+    async def sizes(self, _: Interaction, current: str) -> list[app_commands.Choice[str]]:
+        """Some sizes."""
+        return size_choices(current)
 
 
 async def setup(client: Easel) -> None:

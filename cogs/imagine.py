@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import replace
 
 import discord
 from discord import app_commands
@@ -12,7 +11,7 @@ from discord.ext import commands
 from bot import screens
 from bot.client import DISCORD_TROUBLE, Easel, Interaction, failure_kind, reply_address, requester
 from bot.models import ImageRequest
-from cogs.options import DESCRIPTIONS, Background, Count, Format, Prompt, Quality, Size
+from cogs.options import DESCRIPTIONS, SIZES, Background, Compression, Count, Format, Prompt, Quality, Size
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +35,7 @@ class Imagine(commands.Cog):
         count: Count = 1,
         background: Background = "auto",
         format: Format = "png",  # noqa: A002 - the option's name in Discord
+        compression: Compression | None = None,
         spoiler: bool = False,
     ) -> None:
         """Paint a picture from your words."""
@@ -46,38 +46,49 @@ class Imagine(commands.Cog):
             quality=quality,
             background=background,
             output_format=format,
+            compression=compression,
             count=count,
             spoiler=spoiler,
         )
         await commission(interaction, request)
 
     @imagine.autocomplete("model")
-    async def models(self, _: Interaction, current: str) -> list[app_commands.Choice[str]]:
+    async def models(self, interaction: Interaction, current: str) -> list[app_commands.Choice[str]]:
         """The models that can be asked for."""
-        return model_choices(self._client, current)
+        return await model_choices(interaction, current)
+
+    @imagine.autocomplete("size")
+    async def sizes(self, _: Interaction, current: str) -> list[app_commands.Choice[str]]:
+        """Some sizes."""
+        return size_choices(current)
 
 
-def model_choices(client: Easel, current: str) -> list[app_commands.Choice[str]]:
-    """Models whose label or name holds what was typed so far; Discord shows 25 at most."""
+async def model_choices(interaction: Interaction, current: str) -> list[app_commands.Choice[str]]:
+    """Models of this server whose label or name holds what was typed so far; Discord shows 25 at most."""
     typed = current.lower()
     return [
         app_commands.Choice(name=model.label, value=model.name)
-        for model in client.rooms.catalog.models
+        for model in await interaction.client.rooms.studio.models(interaction.guild_id or 0)
         if typed in model.label.lower() or typed in model.name
     ][:25]
+
+
+def size_choices(current: str) -> list[app_commands.Choice[str]]:
+    """Usual sizes that hold what was typed so far."""
+    typed = current.strip().lower()
+    return [app_commands.Choice(name=name, value=size) for size, name in SIZES.items() if typed in name]
 
 
 async def commission(interaction: Interaction, request: ImageRequest, parent_id: int | None = None) -> None:
     """Hand a request to the studio and give the first answer: the card, before anything slow."""
     rooms = interaction.client.rooms
-    request = replace(request, model=rooms.catalog.canonical(request.model))
     accepted = await rooms.studio.commission(
         interaction.id, requester(interaction), request, reply_address(interaction), parent_id
     )
     if not accepted.created:
         return
-    label = rooms.catalog.model(request.model).label
-    card = screens.card(accepted, rooms.studio.price(request), label)
+    label = rooms.catalog.model(accepted.job.request.model).label
+    card = screens.card(accepted, label)
     card_id = await _show_card(interaction, card)
     await rooms.studio.look_after(accepted.job, card_id)
 

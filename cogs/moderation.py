@@ -1,4 +1,4 @@
-"""`/moderate`: who may spend how much. For members with Manage Server, which is checked here as well."""
+"""`/moderate`: who may spend how much, and who paints. For Manage Server, which is checked here too."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def limit_of(
 @app_commands.guild_only()
 @app_commands.default_permissions(manage_guild=True)
 class Moderation(commands.GroupCog, group_name="moderate", group_description="Who may paint how much."):
-    """Limits and grants."""
+    """Limits, grants, and which services paint."""
 
     def __init__(self, client: Easel) -> None:
         self._client = client
@@ -102,7 +102,7 @@ class Moderation(commands.GroupCog, group_name="moderate", group_description="Wh
         """See every limit of this server."""
         moderator = check_moderator(interaction)
         rules = await self._client.rooms.treasury.limits(moderator.guild_id)
-        await _answer(interaction, screens.limits(rules))
+        await _announce(interaction, screens.limits(rules))
 
     @app_commands.command()
     @app_commands.describe(
@@ -122,6 +122,50 @@ class Moderation(commands.GroupCog, group_name="moderate", group_description="Wh
         receiver = requester_of(member, moderator.channel_id)
         change, left = await self._client.rooms.treasury.grant(receiver, images, moderator.user_id, reason)
         await _answer(interaction, screens.granted(member.id, change, left))
+
+    @app_commands.command()
+    async def services(self, interaction: Interaction) -> None:
+        """See which models there are, who paints them, and until when."""
+        moderator = check_moderator(interaction)
+        lineups = await self._client.rooms.treasury.lineups(moderator.guild_id)
+        await _announce(interaction, screens.routes(lineups))
+
+    @app_commands.command()
+    @app_commands.describe(
+        model="Which model.",
+        services="Who is asked, in order, like: fal, lumenfall. Or off, or default.",
+    )
+    async def model(self, interaction: Interaction, model: str, services: app_commands.Range[str, 1, 100]) -> None:
+        """Decide who paints a model in this server, or switch it off."""
+        moderator = check_moderator(interaction)
+        rooms = self._client.rooms
+        route, former = await rooms.treasury.route(moderator.guild_id, model, services, moderator.user_id)
+        label = rooms.catalog.model(rooms.catalog.canonical(model)).label
+        await _announce(interaction, screens.route_set(label, route, former))
+
+    @model.autocomplete("model")
+    async def models(self, interaction: Interaction, current: str) -> list[app_commands.Choice[str]]:
+        """Every model that is configured, also where it is switched off here."""
+        typed = current.lower()
+        lineups = await self._client.rooms.treasury.lineups(interaction.guild_id or 0)
+        return [
+            app_commands.Choice(name=lineup.label, value=lineup.model)
+            for lineup in lineups
+            if typed in lineup.label.lower() or typed in lineup.model
+        ][:25]
+
+    @model.autocomplete("services")
+    async def orders(self, interaction: Interaction, current: str) -> list[app_commands.Choice[str]]:
+        """Orders that make sense for the model that was chosen."""
+        chosen = str(getattr(interaction.namespace, "model", ""))
+        orders = self._client.rooms.treasury.orders(chosen)
+        return [app_commands.Choice(name=order, value=order) for order in orders if current.lower() in order][:25]
+
+
+async def _announce(interaction: Interaction, sentence: str) -> None:
+    """Answer, and say below which models are announced to be switched off."""
+    notices = interaction.client.rooms.treasury.notices()
+    await _answer(interaction, screens.with_notices(sentence, notices))
 
 
 async def _answer(interaction: Interaction, sentence: str) -> None:

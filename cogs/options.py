@@ -6,23 +6,38 @@ from typing import Literal
 
 from discord import app_commands
 
-from bot.models import MAXIMUM_PROMPT
+from bot.models import MAXIMUM_COUNT, MAXIMUM_PROMPT
 
 Prompt = app_commands.Range[str, 1, MAXIMUM_PROMPT]
-Count = app_commands.Range[int, 1, 4]
-Size = Literal["auto", "square", "landscape", "portrait"]
-Quality = Literal["low", "medium", "high"]
+Count = app_commands.Range[int, 1, MAXIMUM_COUNT]
+Size = app_commands.Range[str, 1, 20]
+Quality = Literal["auto", "low", "medium", "high"]
+Compression = app_commands.Range[int, 0, 100]
 Background = Literal["auto", "transparent", "opaque"]
-Format = Literal["png", "jpeg", "webp"]
+Format = Literal["png", "jpeg", "webp", "gif", "avif"]
 Fidelity = Literal["low", "high"]
 
 DESCRIPTIONS = {
     "prompt": "What to paint, in your own words.",
     "model": "Which model paints.",
-    "size": "The shape of the picture.",
+    "size": "square, landscape, portrait, a ratio like 16:9, or pixels like 1536x1024.",
     "quality": "Better takes longer and costs more.",
-    "count": "How many pictures, 1 to 4.",
+    "count": "How many pictures, 1 to 10.",
     "background": "Transparent needs PNG or WebP.",
     "format": "The kind of file.",
+    "compression": "For JPEG, WebP and AVIF: 100 is the best, 0 the smallest file.",
     "spoiler": "Hide the picture until somebody clicks it.",
 }
+
+SIZES = {
+    "auto": "auto",
+    "square": "square (1:1)",
+    "landscape": "landscape (3:2)",
+    "portrait": "portrait (2:3)",
+    "16:9": "wide (16:9)",
+    "9:16": "tall (9:16)",
+    "4:3": "4:3",
+    "3:4": "3:4",
+    "21:9": "very wide (21:9)",
+}
+"""What Discord offers while a size is typed; anything else that is one may be typed all the same."""

@@ -80,7 +80,7 @@ class Replies(commands.Cog):
     async def _show_card(self, message: discord.Message, accepted: Commission, note: str) -> None:
         rooms, job = self._client.rooms, accepted.job
         label = rooms.catalog.model(job.request.model).label
-        card = screens.card(accepted, rooms.studio.price(job.request), label, note)
+        card = screens.card(accepted, label, note)
         card_id = await _reply_card(message, card)
         await rooms.studio.look_after(job, card_id)
 

@@ -35,6 +35,7 @@ def test_the_page_paints_edits_and_refuses_at_a_desk_and_on_a_phone(tmp_path: Pa
         address = started.said(ADDRESS)[0]
         with browser_page(str(EXECUTABLE), address, *DESK) as page:
             expect(page.locator(MESSAGES)).to_contain_text("a lighthouse at sunset")
+            expect(page.locator(MESSAGES)).to_contain_text("16:9 became 3:2.")
             imagine(page, "a violin on a beach at dawn")
             has_arrived(picture(page, "a violin"))
             press_edit(page, "a violin", "make it snow")

@@ -30,7 +30,9 @@ async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
 
 async def test_every_option_reaches_the_service_and_the_message(stage: Stage) -> None:
     models = await stage.nora.autocomplete(stage.channel, "imagine", "model", "gpt", prompt="a fox")
-    assert models == [{"name": "GPT Image 1.5", "value": "gpt-image-1.5"}]
+    assert [model["name"] for model in models] == ["GPT Image 1.5", "GPT Image 2", "GPT Image 1"]
+    sizes = await stage.nora.autocomplete(stage.channel, "imagine", "size", "9", prompt="a fox")
+    assert {size["value"] for size in sizes} >= {"16:9", "9:16"}
     message = await painted(
         stage,
         stage.nora,
@@ -282,7 +284,7 @@ async def test_a_job_goes_on_after_a_restart_and_can_still_be_cancelled(stage: S
     stage.fal.faults.set("slow_run", seconds=1.5)
     await stage.nora.slash(stage.channel, "imagine", prompt="a fox")
     boat = await stage.theo.slash(stage.channel, "imagine", prompt="a boat")
-    await stage.until(lambda: sum(bool(asked.counts["status"]) for asked in stage.fal.requests.values()) == 2)
+    await stage.until(lambda: sum(bool(asked.counts["stream"]) for asked in stage.fal.requests.values()) == 2)
     await stage.restart()
     assert boat.response is not None
     await stage.theo.click(boat.response, label="Cancel")
@@ -295,7 +297,7 @@ async def test_a_job_goes_on_after_a_restart_and_can_still_be_cancelled(stage: S
 
 
 async def test_what_discord_itself_refuses_never_reaches_easel(stage: Stage) -> None:
-    for options in ({"prompt": ""}, {"prompt": "a fox", "count": 5}, {"prompt": "a fox", "size": "8k"}, {}):
+    for options in ({"prompt": ""}, {"prompt": "a fox", "count": 11}, {"prompt": "a fox", "quality": "8k"}, {}):
         with pytest.raises(simcord.SetupError):
             await stage.nora.slash(stage.channel, "imagine", **options)
     image = ("a.png", picture_file())

@@ -19,11 +19,22 @@ PICTURES = {
     "6-imagine-1.png",
     "6-imagine-2.png",
     "6-imagine-3.png",
+    "8-imagine.png",
+    "9-imagine.png",
+    "10-imagine.png",
 }
 HOSTILE = {
     "DISCORD_TOKEN": "the operator's own",
     "DISCORD_API_URL": "no address",
     "FAL_KEY": "",
+    "FAL_API_URL": "no address",
+    "LUMENFALL_API_KEY": "the operator's own",
+    "LUMENFALL_BASE_URL": "no address",
+    "LUMENFALL_PARTIALS": "0",
+    "OXEN_API_KEY": "the operator's own",
+    "OXEN_BASE_URL": "no address",
+    "SERVICE_ORDER": "gpt-image-1.5=oxen",
+    "MODELS": "none of them",
     "DEFAULT_QUOTA": "0/day",
     "JOBS_AT_ONCE": "many",
     "HTTPS_PROXY": "http://127.0.0.1:9",
@@ -47,6 +58,9 @@ def check_output(folder: Path) -> None:
         with Image.open(folder / name) as image:
             image.verify()
             assert (image.format, image.size) == ("PNG", (1536, 1024))
+    with Image.open(folder / "8-unfinished.webp") as image:
+        image.load()
+        assert image.width / image.height == pytest.approx(1.5, abs=0.01)
     text = (folder / "transcript.md").read_text(encoding="utf-8")
     assert [line for line in text.splitlines() if line.startswith("## ")] == [
         "## 1. Nora paints",
@@ -55,16 +69,31 @@ def check_output(folder: Path) -> None:
         "## 4. Theo asks for more than he has left",
         "## 5. Mika, a moderator, grants him more",
         "## 6. Theo asks again",
+        "## 7. Mika looks who paints, and lets Lumenfall begin",
+        "## 8. Theo asks for a shape that no service has, and watches it being painted",
+        "## 9. Mika has Oxen paint",
+        "## 10. Lumenfall is out of order, and the picture comes all the same",
     ]
     told = (
-        "at most $0.06 · 3 of 4 left today",
+        " · 3 of 4 left today",
         "Only Theo sees:\n\n> You asked for 3 pictures and have 2 left. The limit is 4 pictures per day",
         "Only Mika sees:\n\n> @Theo was given 5 pictures and now has 2 of 4 left today and 5 granted.",
         "@Theo a fox in an autumn forest",
+        "fal → lumenfall → oxen",
+        "Only Mika sees:\n\n> GPT Image 1.5 now goes to lumenfall, then fal. Before: ",
+        "0 of 4 left today and 3 granted  \n> <sub>16:9 became 3:2.</sub>",
+        "While it is painted, everybody sees:",
+        "@Theo northern lights over the mountains at night  \n> 16:9 became 3:2.",
+        "GPT Image 1.5 now goes to oxen.",
+        "Oxen painted it.",
+        "GPT Image 1.5 now goes to lumenfall, then fal, then oxen. Before: to oxen.",
+        "Lumenfall has trouble now: nobody behind it can paint.",
+        "@Theo a sailing boat in the morning mist",
+        "Lumenfall was asked first and could not, so fal painted it.",
     )
     places = [text.index(words) for words in told]
     assert places == sorted(places)
-    assert all(f"]({name})" in text for name in PICTURES)
+    assert all(f"]({name})" in text for name in {*PICTURES, "8-unfinished.webp"})
     assert "<@" not in text
     assert "<t:" not in text
 

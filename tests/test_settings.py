@@ -18,6 +18,12 @@ from bot.logs import Redacting
 
 ROOT = Path(__file__).parents[1]
 TOKEN, KEY = "MTA1.a-token-that-nobody-may-read", "key-id:a-key-that-nobody-may-read"
+KEYS = {
+    "fal_key": KEY,
+    "lumenfall_api_key": "lmnfl_a-key-that-nobody-may-read",
+    "oxen_api_key": "oxen-a-key-that-nobody-may-read",
+    "openai_api_key": "sk-a-key-that-nobody-may-read",
+}
 
 
 @pytest.fixture(autouse=True)
@@ -32,21 +38,22 @@ def load(**more: Any) -> settings.Settings:
 
 def defaults() -> dict[str, str]:
     """Each variable's default as an operator would write it, without a slash at its end."""
-    fields = settings.Settings.model_fields.items()
-    return {
-        name.upper(): "" if field.default is PydanticUndefined else str(field.default).rstrip("/")
-        for name, field in fields
-    }
+
+    def written(default: object) -> str:
+        if default is None or default is PydanticUndefined:
+            return ""
+        return str(default).lower() if isinstance(default, bool) else str(default).rstrip("/")
+
+    return {name.upper(): written(field.default) for name, field in settings.Settings.model_fields.items()}
 
 
 def test_the_example_file_lists_exactly_the_settings_with_their_defaults() -> None:
     text = (ROOT / ".env.example").read_text(encoding="utf-8")
     lines = re.findall(r"^(#?)([A-Z][A-Z0-9_]*)=(.*)$", text, re.MULTILINE)
     assert {name: value.rstrip("/") for _, name, value in lines} == defaults()
-    # What has no default waits to be filled in; the rest is commented out.
-    assert [name for mark, name, _ in lines if not mark] == [
-        name for name, value in defaults().items() if not value
-    ]
+    # What must be filled in waits for it, beside the key of one service; the rest is commented out.
+    needed = [name.upper() for name, field in settings.Settings.model_fields.items() if field.is_required()]
+    assert [name for mark, name, _ in lines if not mark] == [*needed, "FAL_KEY"]
 
 
 def test_the_readme_has_a_row_for_every_setting_with_its_default_and_what_it_is() -> None:
@@ -72,6 +79,56 @@ def test_an_empty_variable_means_its_default(monkeypatch: pytest.MonkeyPatch) ->
     assert (found.default_quota, found.quota, found.jobs_at_once) == ("10/day", (10, "day"), 7)
 
 
+def test_each_service_is_a_choice_and_none_is_set_by_itself() -> None:
+    found = settings.load(_env_file=None, discord_token=TOKEN)
+    assert [getattr(found, name) for name in KEYS] == [None] * 4
+    assert found.secrets() == (TOKEN,)
+    whole = settings.load(_env_file=None, discord_token=TOKEN, **KEYS)
+    assert set(whole.secrets()) == {TOKEN, *KEYS.values()}
+
+
+def test_an_empty_key_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in KEYS:
+        monkeypatch.setenv(name.upper(), "")
+    found = settings.load(_env_file=None, discord_token=TOKEN)
+    assert (found.fal_key, found.fal_webhook_url, found.fal_start_timeout) == (None, None, None)
+
+
+@pytest.mark.parametrize(
+    ("text", "order"),
+    [
+        ("", {}),
+        (" ; ", {}),
+        ("gpt-image-1.5=lumenfall,fal", {"gpt-image-1.5": ("lumenfall", "fal")}),
+        (
+            " gpt-image-1.5 = Lumenfall , fal,lumenfall ;gpt-image-1=fal; ",
+            {"gpt-image-1.5": ("lumenfall", "fal"), "gpt-image-1": ("fal",)},
+        ),
+    ],
+)
+def test_the_order_of_services_is_read_for_each_model(text: str, order: dict[str, tuple[str, ...]]) -> None:
+    assert load(service_order=text).order == order
+
+
+@pytest.mark.parametrize(
+    ("text", "models"), [("", ()), (" , ", ()), ("gpt-image-2, gpt-image-1 ,", ("gpt-image-2", "gpt-image-1"))]
+)
+def test_the_only_models_are_read_apart_by_commas(text: str, models: tuple[str, ...]) -> None:
+    assert load(models=text).allowed_models == models
+
+
+@pytest.mark.parametrize(
+    ("text", "fields"),
+    [
+        ("", {}),
+        ("{}", {}),
+        ('{"moderation": "low", "seed": 7, "safe": true}', {"moderation": "low", "seed": 7, "safe": True}),
+    ],
+)
+def test_more_fields_for_lumenfall_are_plain_json(text: str, fields: dict[str, object]) -> None:
+    assert load(lumenfall_fields=text).lumenfall_extra == fields
+
+
 WRONG = [
     ("discord_token", f"{TOKEN} {TOKEN}"),
     ("fal_key", f"{KEY}\nand more"),
@@ -91,7 +148,46 @@ WRONG = [
     ("lease_seconds", "1"),
     ("shutdown_seconds", "-1"),
     ("log_level", "verbose"),
+    ("lumenfall_api_key", f"{KEY} {KEY}"),
+    ("oxen_api_key", f"{KEY}\t{KEY}"),
+    ("openai_api_key", f"“{KEY}”"),
+    ("service_order", "fal"),
+    ("service_order", "gpt-image-1.5="),
+    ("service_order", "gpt-image-1.5=,"),
+    ("service_order", "gpt-image-1.5=fal,"),
+    ("service_order", "=fal"),
+    ("service_order", "gpt-image-1.5=fal; lumenfall"),
+    ("fal_rest_url", "rest.fal.ai"),
+    ("fal_api_url", "ftp://api.fal.ai"),
+    ("fal_webhook_url", "easel.example/fal"),
+    ("fal_stream", "perhaps"),
+    ("fal_start_timeout", "0.5"),
+    ("fal_start_timeout", "3601"),
+    ("fal_longest_queue", "0"),
+    ("webhook_port", "65536"),
+    ("lumenfall_base_url", "api.lumenfall.ai"),
+    ("lumenfall_media_hosts", ""),
+    ("lumenfall_partials", "4"),
+    ("lumenfall_partials", "-1"),
+    ("lumenfall_fields", "moderation=low"),
+    ("lumenfall_fields", '["moderation"]'),
+    ("lumenfall_fields", '{"moderation": null}'),
+    ("lumenfall_fields", '{"moderation": {"level": "low"}}'),
+    ("lumenfall_fields", '{"strength": 0.5}'),
+    ("lumenfall_fields", '{"size": "auto"}'),
+    ("lumenfall_fields", '{"n": 4}'),
+    ("lumenfall_fields", f'{{"Api_Key": "{KEY}"}}'),
+    ("lumenfall_fields", "[" * 100_000),
+    ("oxen_base_url", "hub.oxen.ai"),
+    ("oxen_media_hosts", "*"),
 ]
+
+
+def test_a_field_that_easel_sets_itself_is_named() -> None:
+    with pytest.raises(SetupError, match=r"^LUMENFALL_FIELDS is not valid: Easel sets n, size itself\.$"):
+        load(lumenfall_fields='{"size": "auto", "n": 2}')
+    with pytest.raises(SetupError, match="set OPENAI_API_KEY and LUMENFALL_BYOK"):
+        load(lumenfall_fields='{"provider_key": "x"}')
 
 
 @pytest.mark.parametrize(("name", "value"), WRONG)
@@ -105,31 +201,64 @@ def test_a_wrong_setting_is_named_in_one_line_that_never_shows_its_value(name: s
     shown = "".join(traceback.format_exception(caught.value))
     assert TOKEN not in shown
     assert KEY not in shown
+    assert len(line) < 200
 
 
 async def test_a_default_model_that_does_not_exist_is_named_in_one_line(tmp_path: Path) -> None:
     found = load(default_model="crayons-2", database_url=f"sqlite:///{tmp_path}/easel.db")
-    with pytest.raises(SetupError, match=r"^DEFAULT_MODEL is not valid: choose one of gpt-image-1\.5\.$"):
+    sentence = "DEFAULT_MODEL is not valid: choose one of gpt-image-1, gpt-image-1.5, gpt-image-2."
+    with pytest.raises(SetupError, match=f"^{re.escape(sentence)}$"):
         async with open_app(found):
             pytest.fail("it opened")
 
 
-@pytest.mark.parametrize("name", ["discord_token", "fal_key"])
-def test_a_missing_secret_is_asked_for(name: str) -> None:
-    given = {"discord_token": TOKEN, "fal_key": KEY}
-    del given[name]
-    with pytest.raises(SetupError, match=f"^{name.upper()} is not set. Put it in .env; .env.example shows how.$"):
-        settings.load(_env_file=None, **given)
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        (
+            {"service_order": "crayons-2=fal"},
+            "SERVICE_ORDER is not valid: choose among gpt-image-1, gpt-image-1.5, gpt-image-2, not crayons-2.",
+        ),
+        (
+            {"models": "gpt-image-1.5,crayons-2"},
+            "MODELS is not valid: choose among gpt-image-1, gpt-image-1.5, gpt-image-2, not crayons-2.",
+        ),
+        ({"models": "gpt-image-2"}, "DEFAULT_MODEL is not valid: choose one of gpt-image-2."),
+        (
+            {"fal_key": None},
+            "No image service is set. Put FAL_KEY, LUMENFALL_API_KEY or OXEN_API_KEY in .env; "
+            ".env.example shows how.",
+        ),
+        (
+            {"fal_key": None, "openai_api_key": KEYS["openai_api_key"]},
+            "No image service is set. Put FAL_KEY, LUMENFALL_API_KEY or OXEN_API_KEY in .env; "
+            ".env.example shows how.",
+        ),
+    ],
+)
+async def test_settings_that_cannot_work_together_are_one_line_at_the_start(
+    tmp_path: Path, given: dict[str, Any], sentence: str
+) -> None:
+    found = load(database_url=f"sqlite:///{tmp_path}/easel.db", **given)
+    with pytest.raises(SetupError, match=f"^{re.escape(sentence)}$"):
+        async with open_app(found):
+            pytest.fail("it opened")
+
+
+def test_a_missing_token_is_asked_for() -> None:
+    sentence = r"^DISCORD_TOKEN is not set\. Put it in \.env; \.env\.example shows how\.$"
+    with pytest.raises(SetupError, match=sentence):
+        settings.load(_env_file=None, fal_key=KEY)
 
 
 def test_secrets_are_never_in_text_a_dump_or_a_traceback() -> None:
-    found = load()
+    found = load(**KEYS)
     shown = [str(found), repr(found), f"{found!r:>10}", str(found.model_dump()), found.model_dump_json()]
     error = ValueError(found)
     shown.append("".join(traceback.format_exception(error)))
     record = logging.LogRecord("bot", logging.ERROR, __file__, 1, "%s", (found,), (type(error), error, None))
     shown.append(Redacting(found.secrets()).format(record))
+    secrets = {TOKEN, *KEYS.values()}
     for text in shown:
-        assert TOKEN not in text
-        assert KEY not in text
-    assert set(found.secrets()) == {TOKEN, KEY}
+        assert [secret for secret in secrets if secret in text] == []
+    assert set(found.secrets()) == secrets

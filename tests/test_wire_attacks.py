@@ -31,8 +31,8 @@ from wire import (
     until,
 )
 
+from bot.claim import Patience
 from bot.clock import Clock, real_time
-from bot.errand import Patience
 from bot.sandbox.fal_files import PublicHosts, StoredFile
 
 GIVEN_BACK = {"reserve": 1, "refund": 1}

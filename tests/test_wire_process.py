@@ -144,7 +144,7 @@ def assert_once(house: House, job: int, *, submits: int) -> None:
 
 WRONG: dict[str, dict[str, str | None]] = {
     "DISCORD_TOKEN is not set": {"DISCORD_TOKEN": None},
-    "FAL_KEY is not set": {"FAL_KEY": None},
+    "No image service is set. Put FAL_KEY": {"FAL_KEY": None},
     "DEFAULT_QUOTA is not valid": {"DEFAULT_QUOTA": "ten a day"},
     "DISCORD_MEDIA_HOSTS is not valid": {"DISCORD_MEDIA_HOSTS": "https://cdn.example/pictures"},
     "DATABASE_URL is not valid": {"DATABASE_URL": "mysql://localhost/easel"},

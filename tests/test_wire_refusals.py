@@ -77,9 +77,12 @@ BEFORE: dict[str, tuple[dict[str, Any], str]] = {
     "spaces only": ({"prompt": " \n  "}, "Your prompt is empty."),
     "4,001 characters": ({"prompt": "x" * 4001}, "Your prompt has 4,001 characters; the most is 4,000."),
     "an unknown model": ({"model": "crayons-2"}, "Easel has no model “crayons-2”. Choose gpt-image-1.5"),
-    "an unknown size": ({"size": "huge"}, "has no size “huge”. Choose auto, square"),
-    "five pictures": ({"count": 5}, "paints 1 to 4 pictures at a time; you asked for 5."),
-    "a see-through JPEG": ({"background": "transparent", "format": "jpeg"}, "A JPEG cannot be transparent."),
+    "an unknown size": ({"size": "huge"}, "has no size “huge”. Choose square, landscape"),
+    "eleven pictures": ({"count": 11}, "paints 1 to 10 pictures at a time; you asked for 11."),
+    "a see-through JPEG": (
+        {"background": "transparent", "format": "jpeg"},
+        "cannot make a JPEG transparent. Choose PNG or WebP",
+    ),
 }
 
 

@@ -22,12 +22,15 @@ from PIL import Image
 
 from bot import app, settings
 from bot.app import App
+from bot.claim import Patience
 from bot.client import log_in
 from bot.clock import Clock
-from bot.errand import Patience
-from bot.providers.fal import Pace
+from bot.providers.pace import Pace
+from bot.routing import Cooling
 from bot.sandbox.discord import DiscordSandbox, Upload
 from bot.sandbox.fal import FalSandbox
+from bot.sandbox.lumenfall import LumenfallSandbox
+from bot.sandbox.oxen import OxenSandbox
 
 ROOT = Path(__file__).parents[1]
 TOKEN = "MTA1.a-token-that-nobody-may-read.0123456789"
@@ -35,6 +38,9 @@ KEY = "key-id-00112233:key-secret-that-nobody-may-read"
 IMAGINE = "fal-ai/gpt-image-1.5"
 POST, CALLBACK = "POST /channels/{channel}/messages", "POST /interactions/{interaction}/{token}/callback"
 QUICK = Patience(submit=1.5, post=8, first_retry=0.1, longest_retry=0.3)
+LUMENFALL_KEY = "lmnfl_key-id-44556677.secret-that-nobody-may-read"
+OXEN_KEY = "oxen-secret-that-nobody-may-read-8899"
+QUICK_COOLING = Cooling(first=0.2, longest=0.4, misconfigured=0.3)
 QUICK_PACE = Pace(first=0.05, longest=0.1, trouble=0.05, trouble_longest=0.1, failures=3)
 
 Value = TypeVar("Value")
@@ -104,9 +110,18 @@ class Process:
 class House:
     """A guild with a channel and a member, the bot, and both services."""
 
-    def __init__(self, discord_: DiscordSandbox, fal: FalSandbox, folder: Path) -> None:
+    def __init__(
+        self,
+        discord_: DiscordSandbox,
+        fal: FalSandbox,
+        folder: Path,
+        lumenfall: LumenfallSandbox | None = None,
+        oxen: OxenSandbox | None = None,
+    ) -> None:
         self.discord = discord_
         self.fal = fal
+        self._lumenfall = lumenfall
+        self._oxen = oxen
         self.folder = folder
         self.guild = self.channel = self.member = 0
         self.processes: list[Process] = []
@@ -116,6 +131,18 @@ class House:
     def database(self) -> Path:
         """The bot's file."""
         return self.folder / "easel.db"
+
+    @property
+    def lumenfall(self) -> LumenfallSandbox:
+        """The second service, in a house that has it."""
+        assert self._lumenfall is not None
+        return self._lumenfall
+
+    @property
+    def oxen(self) -> OxenSandbox:
+        """The third service, in a house that has it."""
+        assert self._oxen is not None
+        return self._oxen
 
     def environment(self, **more: str | None) -> dict[str, str]:
         """What an operator would set; None leaves a variable out."""
@@ -128,10 +155,23 @@ class House:
             "FAL_KEY": KEY,
             "FAL_QUEUE_URL": self.fal.url,
             "FAL_REST_URL": self.fal.url,
+            "FAL_API_URL": f"{self.fal.url}/v1",
             "FAL_MEDIA_HOSTS": self.fal.url.partition("//")[2],
             "LEASE_SECONDS": "2",
             "LOG_LEVEL": "DEBUG",
         }
+        if self._lumenfall is not None:
+            given |= {
+                "LUMENFALL_API_KEY": LUMENFALL_KEY,
+                "LUMENFALL_BASE_URL": self._lumenfall.base_url,
+                "LUMENFALL_MEDIA_HOSTS": self._lumenfall.url.partition("//")[2],
+            }
+        if self._oxen is not None:
+            given |= {
+                "OXEN_API_KEY": OXEN_KEY,
+                "OXEN_BASE_URL": self._oxen.base_url,
+                "OXEN_MEDIA_HOSTS": "127.0.0.1:*",
+            }
         return {name: value for name, value in (given | more).items() if value is not None}
 
     @asynccontextmanager
@@ -168,7 +208,9 @@ class House:
         """The bot in this process, at the gateway, with its worker."""
         given = {name.lower(): value for name, value in self.environment(**more).items()}
         found = settings.load(_env_file=None, **given)
-        async with app.open_app(found, clock=clock, patience=patience, pace=QUICK_PACE) as opened:
+        async with app.open_app(
+            found, clock=clock, patience=patience, pace=QUICK_PACE, cooling=QUICK_COOLING
+        ) as opened:
             opened.client._connection.guild_ready_timeout = 0.05
             await log_in(opened.client, opened.settings.discord_token)
             joined = self.discord.desk.gateway.identifies
@@ -320,7 +362,7 @@ class House:
         assert self.discord.desk.traffic.unknown == []
         tokens = list(self.discord.desk.world.tokens)
         for process in self.processes:
-            for secret in (TOKEN, KEY, KEY.partition(":")[2], *tokens):
+            for secret in (TOKEN, KEY, KEY.partition(":")[2], LUMENFALL_KEY, OXEN_KEY, *tokens):
                 assert secret not in process.log
             assert "hm=" not in process.log.replace("hm=***", "")
             assert "Traceback" not in process.log
@@ -353,14 +395,23 @@ async def assert_one_picture(house: House, job: int) -> Message:
 
 
 @asynccontextmanager
-async def open_house(folder: Path) -> AsyncIterator[House]:
-    """Both stand-ins, a guild, a channel and a member; discord.py's addresses are put back at the end."""
+async def open_house(folder: Path, *, three: bool = False) -> AsyncIterator[House]:
+    """The stand-ins, a guild, a channel and a member; discord.py's addresses are put back at the end.
+
+    `three`: Lumenfall and Oxen as well, not fal alone.
+    """
     async with AsyncExitStack() as stack:
         stack.callback(setattr, Route, "BASE", Route.BASE)
         stack.callback(setattr, DiscordWebSocket, "DEFAULT_GATEWAY", DiscordWebSocket.DEFAULT_GATEWAY)
         sandbox = await stack.enter_async_context(DiscordSandbox())
         fal = FalSandbox(key=KEY, queue_seconds=0.06, run_seconds=0.06, one_picture=True)
-        house = House(sandbox, await stack.enter_async_context(fal), folder)
+        more: dict[str, Any] = {}
+        if three:
+            lumenfall = LumenfallSandbox(key=LUMENFALL_KEY, run_seconds=0.06, partial_seconds=0.02)
+            oxen = OxenSandbox(key=OXEN_KEY, queue_seconds=0.05, run_seconds=0.06)
+            more["lumenfall"] = await stack.enter_async_context(lumenfall)
+            more["oxen"] = await stack.enter_async_context(oxen)
+        house = House(sandbox, await stack.enter_async_context(fal), folder, **more)
         house.guild = await sandbox.create_guild("gallery")
         house.channel = await sandbox.create_channel(house.guild, "canvas")
         house.member = await sandbox.create_member(house.guild, "ann")

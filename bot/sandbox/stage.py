@@ -1,6 +1,6 @@
 """The real Easel in a simulated Discord: what the demo and the tests play on.
 
-SimCord is Discord, `FalSandbox` is the service, `LocalCdn` serves attachments; everything else is what runs in
+SimCord is Discord, stand-ins are the services, `LocalCdn` serves attachments; everything else is what runs in
 production. SimCord waits for whatever the bot itself starts, so the worker is started here, beside it.
 """
 
@@ -23,15 +23,17 @@ from PIL import Image
 
 from bot import settings
 from bot.app import App, open_app
+from bot.claim import Patience
 from bot.client import Easel, Interaction, answer_error
 from bot.clock import Clock
-from bot.errand import Patience
 from bot.errors import EaselError
-from bot.models import Instant
 from bot.ports import Unit
-from bot.providers.fal import Pace
+from bot.providers.pace import Pace
 from bot.sandbox.cdn import LocalCdn
 from bot.sandbox.fal import FalSandbox
+from bot.sandbox.stage_time import StageTime
+from bot.sandbox.stand_ins import StandIns, open_stand_ins
+from bot.services import learn
 
 Seen = TypeVar("Seen")
 
@@ -42,36 +44,13 @@ LIMIT = 20.0
 NAMED_AFTER_JOB = re.compile(r"(?:SPOILER_)?easel-(\d+)-\d+\.\w+")
 
 
-class StageTime:
-    """Discord's simulated clock, which stands still, and Easel's, which goes on from where that one began."""
-
-    def __init__(self) -> None:
-        self._env: simcord.Env | None = None
-        self._began_at: Instant = 0
-        self._began = time.perf_counter()
-
-    def begin(self, env: simcord.Env) -> None:
-        """Take both clocks from this world."""
-        self._env = env
-        self._began_at = self.discord_now()
-        self._began = time.perf_counter()
-
-    def discord_now(self) -> Instant:
-        """Milliseconds since the epoch, as Discord counts them."""
-        return int(self._env.now().timestamp() * 1000) if self._env else 0
-
-    def now(self) -> Instant:
-        """Milliseconds since the epoch; perf_counter, because SimCord stops the monotonic clock for the bot."""
-        return self._began_at + int((time.perf_counter() - self._began) * 1000)
-
-
 @dataclass(kw_only=True)
 class Stage:
-    """A server with one channel and three people, Easel in it, its worker, and the service."""
+    """A server with one channel and three people, Easel in it, its worker, and the services."""
 
     env: simcord.Env
     app: App
-    fal: FalSandbox
+    services: StandIns
     time: StageTime
     guild: simcord.GuildHandle
     channel: simcord.ChannelHandle
@@ -82,6 +61,11 @@ class Stage:
     """The moderator."""
     work: asyncio.Task[None]
     open_again: Callable[[], Any]
+
+    @property
+    def fal(self) -> FalSandbox:
+        """The service that is always there."""
+        return self.services.fal
 
     async def until(self, seen: Callable[[], Seen], limit: float = LIMIT) -> Seen:
         """Wait for what a person would see.
@@ -100,7 +84,7 @@ class Stage:
 
     def pictures(self) -> list[discord.Message]:
         """Easel's results, oldest first."""
-        return [item for item in self.channel.history() if item.author.bot and item.attachments]
+        return [item for item in self.channel.history() if item.author.bot and _is_result(item)]
 
     async def picture(self, number: int = 1) -> discord.Message:
         """Easel's result with this number, once it is there and its job is settled."""
@@ -153,6 +137,11 @@ def first_answer(env: simcord.Env) -> dict[str, Any]:
     return data
 
 
+def _is_result(message: discord.Message) -> bool:
+    """Whether it holds finished pictures; a card may hold an unfinished one."""
+    return any(NAMED_AFTER_JOB.fullmatch(attachment.filename) for attachment in message.attachments)
+
+
 def job_of(message: discord.Message) -> int:
     """The job whose pictures a message holds."""
     found = NAMED_AFTER_JOB.fullmatch(message.attachments[0].filename)
@@ -173,40 +162,47 @@ def _running() -> Unit[int]:
     return int(rows[0]["jobs"])
 
 
-def stage_settings(database: Path, cdn: LocalCdn, fal: FalSandbox, **more: Any) -> settings.Settings:
+def stage_settings(database: Path, cdn: LocalCdn, services: StandIns, **more: Any) -> settings.Settings:
     """Every setting, each with a value of its own, so that nothing is taken from the environment."""
     defaults = {
         name: field.default for name, field in settings.Settings.model_fields.items() if not field.is_required()
     }
-    fal_host = fal.url.partition("://")[2]
     ours = {
         "discord_token": "simulated",
         "discord_media_hosts": cdn.host,
         "database_url": f"sqlite:///{database}",
-        "fal_key": "simulated:key",
-        "fal_queue_url": fal.url,
-        "fal_rest_url": fal.url,
-        "fal_media_hosts": fal_host,
         "shutdown_seconds": 2,
+        **services.settings(),
     }
     return settings.load(_env_file=None, **{**defaults, **ours, **more})
 
 
 @asynccontextmanager
 async def open_stage(
-    database: Path, *, quota: str = "10/day", at: float = 0, patience: Patience = PATIENCE
+    database: Path,
+    *,
+    quota: str = "10/day",
+    at: float = 0,
+    patience: Patience = PATIENCE,
+    three: bool = False,
 ) -> AsyncIterator[Stage]:
-    """Build the world over a database file, new or old, and start the worker; `at` is seconds into 2026."""
+    """Build the world over a database file, new or old, and start the worker; `at` is seconds into 2026.
+
+    `three`: Lumenfall and Oxen.ai as well, not fal alone.
+    """
     clock = StageTime()
     async with AsyncExitStack() as stack:
         cdn = await stack.enter_async_context(LocalCdn())
-        fal = await stack.enter_async_context(FalSandbox(queue_seconds=0.1, run_seconds=0.2))
-        found = stage_settings(database, cdn, fal, default_quota=quota)
+        services = await stack.enter_async_context(open_stand_ins(three=three))
+        found = stage_settings(database, cdn, services, default_quota=quota)
         easels = await stack.enter_async_context(AsyncExitStack())
 
         async def open_easel() -> App:
             times = Clock(now=clock.now, discord_now=clock.discord_now)
-            return await easels.enter_async_context(open_app(found, clock=times, patience=patience, pace=PACE))
+            opened = await easels.enter_async_context(open_app(found, clock=times, patience=patience, pace=PACE))
+            if three:  # what it asks its services at every start
+                await learn(opened.services, opened.routes, opened.database, opened.clock)
+            return opened
 
         app = await open_easel()
         env = simcord.Env(app.client, check_errors=False)
@@ -227,10 +223,8 @@ async def open_stage(
             _let_refuse(again.client)
             return again, start_worker(again)
 
-        place = _furnish(env)
-        stage = Stage(
-            env=env, app=app, fal=fal, time=clock, work=start_worker(app), open_again=open_again, **place
-        )
+        world = {"env": env, "services": services, "time": clock, **_furnish(env)}
+        stage = Stage(app=app, work=start_worker(app), open_again=open_again, **world)
         try:
             yield stage
         finally:

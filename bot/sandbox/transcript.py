@@ -13,12 +13,15 @@ from bot.sandbox.stage import labels
 
 KEPT = ("transcript.md", "easel.log", "easel.db", "easel.db-wal", "easel.db-shm")
 """What a run leaves in its folder beside the pictures."""
+PICTURES = ("[0-9]-*.png", "[0-9][0-9]-*.png", "[0-9]-unfinished.webp", "[0-9][0-9]-unfinished.webp")
+"""How the pictures are named, each led by its step's number."""
 
 
 def clear(folder: Path) -> None:
     """Make the folder, and remove what an earlier run left in it; nothing else."""
     folder.mkdir(parents=True, exist_ok=True)
-    for path in (*(folder / name for name in KEPT), *folder.glob("[0-9]-*.png")):
+    pictures = (path for pattern in PICTURES for path in folder.glob(pattern))
+    for path in (*(folder / name for name in KEPT), *pictures):
         path.unlink(missing_ok=True)
 
 
@@ -65,6 +68,12 @@ class Transcript:
             paths.append(self.file(f"{name}{suffix}.png", await attachment.read()))
             self.line(f"![{attachment.description}]({paths[-1].name})")
         return paths
+
+    def show(self, name: str, content: bytes) -> Path:
+        """Keep a picture, and show it here."""
+        path = self.file(name, content)
+        self.line(f"![{name}]({path.name})")
+        return path
 
     def file(self, name: str, content: bytes) -> Path:
         """Keep a picture, its name led by the step's number."""
