@@ -7,6 +7,7 @@ import logging
 import os
 import signal
 import socket
+from collections import defaultdict
 from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, closing
 from dataclasses import dataclass
@@ -26,7 +27,7 @@ from bot.ports import Provider
 from bot.providers.http import open_session
 from bot.providers.pace import Pace
 from bot.routing import Cooling, Routes
-from bot.services import Parts, catalog_for, check_services, learn, open_services
+from bot.services import Parts, catalog_for, check_services, learn, open_services, synchronous
 from bot.settings import Settings
 from bot.storage import routes as stored
 from bot.storage.sqlite import Sqlite, open_sqlite
@@ -37,7 +38,9 @@ from bot.worker import Worker
 log = logging.getLogger(__name__)
 
 PREPARED_BYTES = 128 * 1024 * 1024
-"""Source pictures that are in memory at the same time."""
+"""Source pictures that are in memory at the same time, for each service."""
+SYNCHRONOUS_AT_ONCE = 32
+"""Paintings that are waited for at a service that has no queue."""
 LEARN_EVERY = 3600.0
 """Seconds between two looks at what the services offer."""
 SPARE_CONNECTIONS = 32
@@ -113,8 +116,9 @@ async def open_app(
             pictures=pictures,
             clock=clock,
             patience=patience or Patience(lease=settings.lease_seconds),
-            preparing=Budget(PREPARED_BYTES),
-            delivering=asyncio.Semaphore(settings.uploads_at_once),
+            preparing={name: Budget(PREPARED_BYTES) for name in services},
+            turns={name: asyncio.Semaphore(SYNCHRONOUS_AT_ONCE) for name in synchronous(settings)},
+            delivering=defaultdict(lambda: asyncio.Semaphore(settings.uploads_at_once)),
         )
         yield App(
             settings=settings,
@@ -147,8 +151,8 @@ def _routes(
     asked = {name for order in settings.order.values() for name in order}
     if asked - set(services):
         raise SetupError(
-            f"SERVICE_ORDER is not valid: {min(asked - set(services))} has no key here. "
-            f"Choose among {', '.join(sorted(services))}."
+            f"SERVICE_ORDER is not valid: there is no {min(asked - set(services))} here. "
+            f"Choose among {', '.join(sorted(services))}, or set the key of another service."
         )
     return Routes(
         catalog=catalog,
@@ -165,7 +169,7 @@ def _default_model(settings: Settings, catalog: Catalog, routes: Routes) -> str:
     name = catalog.canonical(settings.default_model)
     choices = [model.name for model in catalog.models if routes.configured(model)]
     if name not in choices:
-        raise SetupError(f"DEFAULT_MODEL is not valid: choose one of {', '.join(sorted(choices))}.")
+        raise SetupError(f"DEFAULT_MODEL is not valid, as {name}: choose one of {', '.join(sorted(choices))}.")
     return name
 
 

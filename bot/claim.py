@@ -66,7 +66,10 @@ class Budget:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Workshop:
-    """What every errand works with. `preparing` and `delivering` bound what is held in memory at a time."""
+    """What every errand works with. `preparing` and `delivering` bound what is held in memory, service by service:
+
+    a slow one does not hold up the others.
+    """
 
     database: Database
     delivery: Delivery
@@ -76,8 +79,10 @@ class Workshop:
     pictures: Pictures
     clock: Clock
     patience: Patience
-    preparing: Budget
-    delivering: asyncio.Semaphore
+    preparing: Mapping[str, Budget]
+    turns: Mapping[str, asyncio.Semaphore]
+    """Of services that paint while they are submitted to: each holds a connection, and pictures, all the while."""
+    delivering: Mapping[str, asyncio.Semaphore]
 
     def provider(self, name: str) -> Provider:
         """The service of that name.

@@ -84,15 +84,18 @@ def _lines(found: Sequence[Finding]) -> Iterator[str]:
 
 
 def _services(opened: App, examinations: Sequence[Examination], today: date) -> Iterator[Finding]:
+    if any(examination.key_works for examination in examinations):
+        yield Finding(head="prices", text="of one square picture of medium quality, at each service")
     for examination in examinations:
         opened.routes.learn(examination)
         yield _service(opened, examination, today)
     missing = [account.name for name, account in ACCOUNTS.items() if name not in opened.services]
     if missing:
         yield Finding(head="not set up", text=", ".join(missing))
-    if any(examination.key_works for examination in examinations):
-        yield Finding(head="prices", text="of one square picture of medium quality")
-    yield _default(opened)
+    if all(examination.key_works is False for examination in examinations):
+        yield Finding(head="default", text="nobody can paint until a key works")
+    else:
+        yield _default(opened)
     for notice in opened.catalog.notices(today, [model.name for model in opened.routes.offered()]):
         yield Finding(head="soon", text=notice)
 

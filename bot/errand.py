@@ -173,7 +173,7 @@ class Errand:
                     await following.until_painted()
             except TimeoutError:
                 await self._give_up()
-            async with shop.delivering:
+            async with shop.delivering[self.job.tickets[0].provider]:
                 ending = await self._deliver(*await following.finished())
             # What follows holds no picture any more, so it holds up no other delivery.
             await self._end(ending)

@@ -18,6 +18,9 @@ from bot.storage import jobs
 
 log = logging.getLogger(__name__)
 
+ABSURD = 20
+"""A cost of so many times what was reserved is a garbled figure."""
+
 News = AsyncGenerator[Progress | Finished, None]
 
 
@@ -47,9 +50,13 @@ class Following:
         async with AsyncExitStack() as stack:
             for part, ticket in enumerate(job.tickets):
                 kept = partial(self._kept, part)
-                news = self._provider(ticket).follow(ticket, job.request, kept)
-                await stack.enter_async_context(aclosing(news))
-                self._pieces.append(_Piece(part, ticket, news))
+                piece = _Piece(part, ticket, _nothing())
+                self._pieces.append(piece)
+                try:
+                    piece.news = self._provider(ticket).follow(ticket, job.request, kept)
+                except ProviderMisconfigured as error:
+                    piece.error = error
+                await stack.enter_async_context(aclosing(piece.news))
             yield
 
     def _provider(self, ticket: Ticket) -> Provider:
@@ -74,6 +81,8 @@ class Following:
         self._judge()
 
     async def _until_painted(self, piece: _Piece) -> None:
+        if piece.error is not None:
+            return
         try:
             async for item in piece.news:
                 if isinstance(item, Finished):
@@ -153,10 +162,15 @@ class Following:
         made = await self._shop.pictures.convert(picture, fit.made_here, quality)
         return replace(made, url=picture.url)
 
-    @staticmethod
-    def _cost(finished: Finished, fit: Fit | None) -> Money:
-        if finished.cost is not None:
-            return finished.cost
+    def _cost(self, finished: Finished, fit: Fit | None) -> Money:
+        cost = finished.cost
+        if cost is not None and fit is not None and cost.micros > ABSURD * max(fit.most(), 1):
+            log.warning(
+                "job %d: %s tells a cost of %s, which is not believed", self._claim.job.id, fit.provider, cost
+            )
+            cost = None
+        if cost is not None:
+            return cost
         return Money(fit.likely(len(finished.pictures) + len(finished.links))) if fit else Money()
 
     def _succession(self) -> list[str]:
@@ -177,6 +191,12 @@ class Following:
         if answers == {CancelAnswer.REMOVED}:
             return CancelAnswer.REMOVED
         return CancelAnswer.TOO_LATE if CancelAnswer.TOO_LATE in answers else CancelAnswer.ASKED
+
+
+async def _nothing() -> News:
+    no_news: tuple[Progress, ...] = ()
+    for item in no_news:
+        yield item
 
 
 def _sentences(fit: Fit | None) -> list[str]:

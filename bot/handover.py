@@ -100,11 +100,15 @@ class Handover:
 
     def _untaken(self, fits: tuple[Fit, ...], refusals: Mapping[str, ProviderError]) -> ProviderError:
         """Why nobody took it: who is only busy, or rests, is worth waiting for, whatever the others said."""
-        busy = next((error for error in refusals.values() if isinstance(error, ProviderBusy)), None)
-        if busy is not None:
-            return busy
         routing = self._shop.routes
         resting = [fit for fit in fits if routing.standing(fit.provider) == "resting"]
+        busy = [error for error in refusals.values() if isinstance(error, ProviderBusy)]
+        if busy:
+            waits = [error.retry_after for error in busy if error.retry_after is not None]
+            soonest = None if len(waits) < len(busy) else min(waits)  # who names no time is asked at our own pace
+            if soonest is not None and resting:
+                soonest = min(soonest, routing.pause(resting))
+            return ProviderBusy(busy[0].sentence, detail=busy[0].detail, retry_after=soonest)
         if resting or not refusals:
             return ProviderBusy(detail="a service rests", retry_after=routing.pause(resting or fits))
         return list(refusals.values())[-1]
@@ -171,7 +175,10 @@ class Handover:
     async def _submit(self, fit: Fit) -> Ticket:
         claim, shop = self._claim, self._shop
         job, provider = claim.job, shop.provider(fit.provider)
-        async with shop.preparing.room(_size(fit)) if job.request.pictures else nullcontext():
+        async with (
+            shop.turns.get(fit.provider, nullcontext()),
+            shop.preparing[fit.provider].room(_size(fit)) if job.request.pictures else nullcontext(),
+        ):
             inputs, mask = await self._inputs()
             if claim.cancel_asked.is_set() and not job.tickets:
                 raise Withdrawn

@@ -73,8 +73,9 @@ class Listener:
             loop = asyncio.get_running_loop()
             try:
                 listening = await loop.create_server(lambda: self._connection(server), self.host, self.port)
-            except OSError as error:
-                raise SetupError(f"Nobody can listen at {self.host}:{self.port}: {error.strerror}.") from None
+            except (OSError, UnicodeError) as error:
+                why = error.strerror if isinstance(error, OSError) else "that is no host"
+                raise SetupError(f"Nobody can listen at {self.host}:{self.port}: {why}.") from None
             # In reverse: no new connections, then an end for those that are there.
             stack.callback(listening.close)
             self.port = int(listening.sockets[0].getsockname()[1])

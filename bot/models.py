@@ -77,6 +77,7 @@ class ImageRequest:
 
     prompt: str
     model: str
+    """Empty until the studio has chosen, where nobody named one."""
     size: Size = "auto"
     quality: Quality = "medium"
     background: Background = "auto"

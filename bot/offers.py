@@ -46,18 +46,23 @@ NO_LOSS = ("png", "gif")
 class Misfit(Exception):
     """The service cannot do it. `cannot` completes "GPT Image 1 …"; `can` completes "GPT Image 1.5 …"."""
 
-    def __init__(self, cannot: str, advice: str, *, prompt: bool = False) -> None:
+    def __init__(self, cannot: str, advice: str, *, prompt: bool = False, plain: bool = False) -> None:
+        """`prompt` blames the prompt; `plain` says something that is so with every model."""
         self.cannot = cannot
         self.advice = advice
         self._prompt = prompt
+        self._plain = plain
         super().__init__(cannot)
 
     def refusal(self, label: str, others: Sequence[str]) -> Refused:
         """The refusal that a member reads; `others` are labels of models that can."""
+        sentence = f"{self.cannot[:1].upper()}{self.cannot[1:]} {self.advice}".strip()
         if self._prompt:
-            return BadPrompt(f"{self.cannot[:1].upper()}{self.cannot[1:]} {self.advice}".strip())
+            return BadPrompt(sentence)
+        if self._plain:
+            return UnsupportedRequest(sentence)
         if others:
-            able = f"{either(others)} can: choose it as the model."
+            able = f"Choose {either(others)} as the model."
             return UnsupportedRequest(f"{label} {self.cannot} {able} {self.advice}".strip())
         advice = self.advice.removeprefix("Or ")
         return UnsupportedRequest(f"{label} {self.cannot} {advice[:1].upper()}{advice[1:]}".strip())
@@ -407,7 +412,7 @@ class Offer(_Data):
         if not 1 <= request.count <= MAXIMUM_COUNT:
             raise Misfit(f"paints 1 to {MAXIMUM_COUNT} pictures at a time; you asked for {request.count}.", "")
         if request.background == "transparent" and request.output_format == "jpeg":
-            raise Misfit("cannot make a JPEG transparent.", "Choose PNG or WebP, or another background.")
+            raise Misfit("a JPEG cannot be transparent.", "Choose PNG or WebP, or another background.", plain=True)
         _check_pictures(self, request)
 
 
@@ -494,7 +499,7 @@ def _spelled(
     if spelling is None:
         if value == "auto":
             return ""
-        raise Misfit(f"has no {word} to choose.", "Or leave it out.")
+        raise Misfit(f"lets nobody choose the {word}.", "Or leave it out.")
     if spelling.listed and (listed is None or spelling.field not in listed):
         if value in spelling.dropped:
             if value != "auto":
@@ -516,7 +521,8 @@ def _compressed(spelling: Spelling | None, request: ImageRequest, fields: dict[s
     if request.compression is None:
         return False
     if request.output_format in NO_LOSS:
-        raise Misfit(f"does not compress a {request.output_format.upper()}.", "Choose JPEG, WebP or AVIF.")
+        kind = request.output_format.upper()
+        raise Misfit(f"a {kind} cannot be compressed.", "Choose JPEG, WebP or AVIF as the format.", plain=True)
     if spelling is None or spelling.way == "emulate":
         return True
     fields[spelling.field] = request.compression

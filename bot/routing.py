@@ -11,10 +11,12 @@ from dataclasses import dataclass
 
 from bot.catalog import Catalog, Model
 from bot.clock import Clock
-from bot.errors import ProviderError, ProviderMisconfigured, RateLimited, TooDear, UnsupportedRequest
+from bot.errors import BadOrder, ProviderError, ProviderMisconfigured, RateLimited, TooDear
 from bot.models import Examination, ImageRequest, Instant, Money, Route, Served
 from bot.offers import Fit, Misfit
 
+LOOK_AGAIN = 5.0
+"""Seconds between two looks at a service that is being probed."""
 PROBE = 600_000
 """Milliseconds after which a probe that told nothing is forgotten, longer than any service takes."""
 
@@ -37,6 +39,7 @@ class Breaker:
         self._failures = 0
         self._trips = 0
         self._probing = False
+        self._probed_at: Instant = 0
         self.until: Instant = 0
         """When it may be probed, 0 while it is closed."""
         self.out = False
@@ -46,11 +49,16 @@ class Breaker:
         """Whether a job may be given to the service; the one that may probe it is let in alone."""
         if not self.until:
             return True
-        if now < self.until:
+        if now < self.until or (self._probing and now < self._probed_at + PROBE):
             return False
-        self.until = now + PROBE
-        self._probing = True
+        self._probing, self._probed_at = True, now
         return True
+
+    def pause(self, now: Instant) -> float:
+        """Seconds after which asking again makes sense: while it is probed, a moment."""
+        if self._probing:
+            return min(self._cooling.first, LOOK_AGAIN)
+        return max(0.0, (self.until - now) / 1000)
 
     def succeeded(self) -> bool:
         """Close it; whether it was open."""
@@ -181,14 +189,18 @@ class Routes:
         """An order of services as somebody typed it.
 
         Raises:
-            UnsupportedRequest: a service that does not have the model, or is not configured.
+            UnsupportedRequest: there is no such model.
+            BadOrder: a service that does not have the model, or is not configured.
         """
         found = self._catalog.model(model)
         able = self.serving(found)
         for name in names:
+            if name in ("off", "default"):
+                raise BadOrder(f"“{name}” stands alone, without any service.")
             if name not in able:
                 have = f"Choose among {', '.join(able)}." if able else "No service here has it."
-                raise UnsupportedRequest(f"{name[:40]} does not have {found.label} here. {have}")
+                plain = "".join(letter for letter in name[:40] if letter.isalnum() or letter in "-._")
+                raise BadOrder(f"No service “{plain}” paints {found.label} here. {have}")
         return tuple(dict.fromkeys(names))
 
     # What services say
@@ -223,8 +235,8 @@ class Routes:
 
     def pause(self, fits: Iterable[Fit]) -> float:
         """Seconds until the first of them may be asked again."""
-        waits = [self._breakers[fit.provider].until - self._clock.now() for fit in fits]
-        return max(0.0, min(waits, default=0) / 1000)
+        now = self._clock.now()
+        return min((self._breakers[fit.provider].pause(now) for fit in fits), default=0.0)
 
     def succeeded(self, provider: str) -> bool:
         """The service took work; whether it had been left alone before."""

@@ -151,7 +151,7 @@ def card_in_progress(job: Job, progress: Progress, label: str) -> Screen:
     lines = [
         f"🎨 **{verb}:** {plain(shortened(job.request.prompt, 200))}",
         f"-# {options(job.request, label)}",
-        f"{news[:1].upper()}{news[1:]} · since {timestamp(job.created_at)}",
+        f"{news[:1].upper()}{news[1:]} · started {timestamp(job.created_at)}",
     ]
     if progress.changes:
         lines.append(f"-# {sentences(progress.changes)}")
@@ -315,7 +315,7 @@ def routes(offers: Sequence[Lineup]) -> str:
     """The answer to `/moderate services`: each model, who paints it in which order, until when, for how much."""
     lines = ["**Who paints, in the order in which they are asked**"]
     for offer in offers:
-        services = " → ".join(f"{name}{_resting(state)}" for name, state in offer.services)
+        services = " → ".join(f"{service(name)}{_resting(state)}" for name, state in offer.services)
         own = " (set here)" if offer.own else ""
         price = f" · a medium square at most {offer.price}" if offer.price else ""
         lines.append(f"- **{offer.label}**: {services or 'switched off'}{own}{price}")
@@ -328,13 +328,25 @@ def _resting(state: str) -> str:
 
 def route_set(label: str, route: Route | None, former: Route | None) -> str:
     """The answer to `/moderate model`: what holds now, and what did before."""
-    return f"{label} now goes {_ways(route)}. Before: {_ways(former)}."
+    if route == former or (route and former and route.services == former.services):
+        return f"Nothing has changed: {label} {_ways(route)}."
+    undo = former.services if former else ("default",)
+    again = f"-# Undo: `/moderate model model: {label} services: {', '.join(undo) or 'off'}`"
+    return f"{label} {_ways(route)}. Before, it {_ways(former, was=True)}.\n{again}"
 
 
-def _ways(route: Route | None) -> str:
-    if route is None:
-        return "to the services in Easel’s own order"
-    return f"to {', then '.join(route.services)}" if route.services else "nowhere: it is switched off here"
+def _ways(route: Route | None, *, was: bool = False) -> str:
+    if route is not None and not route.services:
+        return "was switched off here" if was else "is switched off here"
+    order = "Easel’s own order" if route is None else ", then ".join(service(name) for name in route.services)
+    return (
+        f"{'was' if was else 'is now'} painted by {order}" if route else f"{'kept' if was else 'keeps'} to {order}"
+    )
+
+
+def service(name: str) -> str:
+    """A service's name as its people write it."""
+    return {"lumenfall": "Lumenfall", "oxen": "Oxen"}.get(name, name)
 
 
 def with_notices(sentence: str, notices: Sequence[str]) -> str:

@@ -59,6 +59,11 @@ def check_services(settings: Settings) -> None:
         )
 
 
+def synchronous(settings: Settings) -> tuple[str, ...]:
+    """The services that answer a submit only with the pictures."""
+    return ("lumenfall",) if settings.oxen_queue else ("lumenfall", "oxen")
+
+
 def catalog_for(settings: Settings) -> Catalog:
     """The catalogue, as these settings change it.
 
@@ -182,6 +187,11 @@ async def examine(services: Mapping[str, Provider]) -> list[Examination]:
                 return await provider.examine()
         except TimeoutError:
             return Examination(provider=provider.name, key_works=None, detail="no answer")
+        except Exception as error:  # noqa: BLE001 - whatever a service answers must not end the bot
+            log.warning(
+                "%s answered something that Easel does not understand (%s)", provider.name, type(error).__name__
+            )
+            return Examination(provider=provider.name, key_works=None, detail="an answer that makes no sense")
 
     return list(await asyncio.gather(*(one(provider) for provider in services.values())))
 

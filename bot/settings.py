@@ -22,7 +22,7 @@ def _hosts(text: str) -> str:
 
 
 def _quota(text: str) -> str:
-    match = re.fullmatch(r"(\d{1,6})/(\w+)", text)
+    match = re.fullmatch(r"([0-9]{1,6})/(\w+)", text)
     if match is None or match[2] not in get_args(Window):
         raise ValueError("write it as 10/day, 50/week or 200/month")
     return text
@@ -36,7 +36,8 @@ def _database(text: str) -> str:
 
 
 def _http(text: str) -> str:
-    TypeAdapter(HttpUrl).validate_python(text)
+    if TypeAdapter(HttpUrl).validate_python(text).username is not None:
+        raise ValueError("leave the name and the password out")
     return text.rstrip("/")
 
 
@@ -120,16 +121,16 @@ class Settings(BaseSettings):
     )
     service_order: Order = Field(
         "",
-        description="Who is asked first, as gpt-image-1.5=lumenfall,fal; gpt-image-1=fal. Empty: the catalogue's.",
+        description="Who is asked first: gpt-image-1.5=lumenfall,fal; gpt-image-1=fal. Empty: fal,lumenfall,oxen.",
     )
-    models: str = Field("", description="The only models that may be used, apart by commas. Empty: all.")
+    models: str = Field("", description="The only models that may be used, separated by commas. Empty: all.")
     fal_queue_url: Http = Field("https://queue.fal.run", description="fal's queue.")
     fal_rest_url: Http = Field("https://rest.fal.ai", description="fal's storage service.")
     fal_api_url: Http = Field("https://api.fal.ai/v1", description="fal's list of models.")
     fal_media_hosts: Hosts = Field(
         "fal.media,*.fal.media,storage.googleapis.com", description="Hosts that fal's pictures are read from."
     )
-    fal_stream: bool = Field(True, description="Be told by fal how a request goes on; else it is asked.")
+    fal_stream: bool = Field(True, description="Let fal tell how a request goes on; otherwise Easel asks.")
     fal_start_timeout: float | None = Field(
         None, ge=1, le=3600, description="After how many seconds in fal's queue a request is given up."
     )
@@ -149,7 +150,9 @@ class Settings(BaseSettings):
         2, ge=0, le=3, description="How many unfinished pictures are shown while one is painted."
     )
     lumenfall_inline: bool = Field(False, description="Have pictures sent in the answer, not by a link.")
-    lumenfall_dry_run: bool = Field(True, description="Ask for the price before each submit without pictures.")
+    lumenfall_dry_run: bool = Field(
+        True, description="Ask Lumenfall for the price first, where no picture is sent in."
+    )
     lumenfall_byok: bool = Field(False, description="Pass OPENAI_API_KEY on to Lumenfall as well.")
     lumenfall_fields: Fields = Field(
         "", description='More fields for each request, as JSON: {"moderation": "low"}.'
@@ -235,4 +238,23 @@ def load(**overrides: Any) -> Settings:
         name = str(first["loc"][0]).upper() if first["loc"] else "settings"
         if first["type"] == "missing":
             raise SetupError(f"{name} is not set. Put it in .env; .env.example shows how.") from None
-        raise SetupError(f"{name} is not valid: {first['msg'].removeprefix('Value error, ')}.") from None
+        raise SetupError(f"{name} is not valid: {_words(error)}.") from None
+
+
+def _words(error: ValidationError) -> str:
+    """What is wrong with the first setting, without its value."""
+    first = error.errors(include_url=False, include_input=False)[0]
+    limits = {**first.get("ctx", {})}
+    match first["type"]:
+        case "bool_parsing" | "bool_type":
+            return "write true or false"
+        case "greater_than_equal":
+            return f"write a number that is at least {limits['ge']}"
+        case "less_than_equal":
+            return f"write a number that is at most {limits['le']}"
+        case "int_parsing" | "float_parsing":
+            return "write a number"
+        case "string_pattern_mismatch":
+            return f"choose {str(limits['pattern']).strip('^$()').replace('|', ', ')}"
+        case _:
+            return first["msg"].removeprefix("Value error, ")

@@ -61,7 +61,7 @@ def read(text: str) -> Shape | None:
         return None
     if word in NAMED:
         return NAMED[word]
-    match = re.fullmatch(r"(\d{1,4})\s*([:x×])\s*(\d{1,4})", word)
+    match = re.fullmatch(r"([0-9]{1,4}) *([:x×]) *([0-9]{1,4})", word)
     if match is None:
         raise ValueError(text)
     width, height, exact = int(match[1]), int(match[3]), match[2] != ":"

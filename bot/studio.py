@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from bot import policy
@@ -62,14 +63,15 @@ class Studio:
         self._house = house
         self._reading = asyncio.Semaphore(UPLOADS_READ_AT_ONCE)
 
-    @property
-    def default_model(self) -> str:
-        """The model that is used when nobody names one."""
-        return self._house.default_model
-
     async def models(self, guild_id: int) -> list[Model]:
         """The models that a server's members may ask for."""
         return self._routes.offered(await self._own_routes(guild_id))
+
+    def _default(self, own: Sequence[Route]) -> str:
+        """The model that paints where nobody names one: the house's, or the first that this server may use."""
+        name = self._house.default_model
+        usable = [model.name for model in self._routes.offered(own)]
+        return name if self._routes.resolve(name, own) in usable or not usable else usable[0]
 
     async def _own_routes(self, guild_id: int) -> list[Route]:
         return await self._database.read(stored.routes(guild_id))
@@ -89,6 +91,8 @@ class Studio:
         """
         policy.check(request)
         own = await self._own_routes(requester.guild_id)
+        if not request.model:
+            request = replace(request, model=self._default(own))
         model = self._routes.resolve(self._catalog.canonical(request.model), own)
         former = request.model if model != self._catalog.canonical(request.model) else None
         request = replace(request, model=model, instead_of=former)

@@ -85,7 +85,10 @@ class Treasury:
             UnsupportedRequest: no such model, or a service that does not have it.
             BadOrder: nothing was named.
         """
-        model = self._catalog.model(self._catalog.canonical(model)).name
+        chosen = self._catalog.canonical(model)
+        if chosen not in {each.name for each in self._catalog.models}:
+            raise BadOrder("Easel has no such model. `/moderate services` shows those there are.")
+        model = chosen
         names, now = named(order), self._clock.now()
         if not names:
             raise BadOrder("Name the services in order, like fal, lumenfall; or off; or default.")

@@ -53,7 +53,7 @@ class Edit(commands.Cog):
         given = (image, image2, image3, image4)
         request = ImageRequest(
             prompt=prompt,
-            model=model or self._client.rooms.studio.default_model,
+            model=model or "",
             size=size,
             quality=quality,
             background=background,

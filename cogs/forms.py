@@ -56,7 +56,9 @@ class EditForm(discord.ui.Modal):
             self.add_item(discord.ui.Label(text="Which picture?", component=self._which))
         self.add_item(
             discord.ui.Label(
-                text="Mask", description="Same size; see-through or white where to paint.", component=self._mask
+                text="Mask",
+                description="Optional, of the same size: see-through or white where Easel may paint.",
+                component=self._mask,
             )
         )
         self.add_item(
@@ -71,7 +73,7 @@ class EditForm(discord.ui.Modal):
         uploads = [source_of(upload) for upload in self._second.values]
         request = ImageRequest(
             prompt=self._prompt.value,
-            model=interaction.client.rooms.studio.default_model,
+            model="",
             sources=(self._pictures[number - 1], *uploads),
             mask=source_of(self._mask.values[0]) if self._mask.values else None,
         )

@@ -41,7 +41,7 @@ class Imagine(commands.Cog):
         """Paint a picture from your words."""
         request = ImageRequest(
             prompt=prompt,
-            model=model or self._client.rooms.studio.default_model,
+            model=model or "",
             size=size,
             quality=quality,
             background=background,

@@ -102,7 +102,7 @@ class Moderation(commands.GroupCog, group_name="moderate", group_description="Wh
         """See every limit of this server."""
         moderator = check_moderator(interaction)
         rules = await self._client.rooms.treasury.limits(moderator.guild_id)
-        await _announce(interaction, screens.limits(rules))
+        await _answer(interaction, screens.limits(rules))
 
     @app_commands.command()
     @app_commands.describe(
@@ -141,7 +141,7 @@ class Moderation(commands.GroupCog, group_name="moderate", group_description="Wh
         rooms = self._client.rooms
         route, former = await rooms.treasury.route(moderator.guild_id, model, services, moderator.user_id)
         label = rooms.catalog.model(rooms.catalog.canonical(model)).label
-        await _announce(interaction, screens.route_set(label, route, former))
+        await _answer(interaction, screens.route_set(label, route, former))
 
     @model.autocomplete("model")
     async def models(self, interaction: Interaction, current: str) -> list[app_commands.Choice[str]]:

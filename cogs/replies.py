@@ -60,7 +60,7 @@ class Replies(commands.Cog):
         picture = pictures[number - 1]
         rooms = self._client.rooms
         parent = await rooms.studio.result(picture.message_id) if picture.message_id else None
-        request = ImageRequest(prompt=prompt, model=rooms.studio.default_model, sources=(picture,))
+        request = ImageRequest(prompt=prompt, model="", sources=(picture,))
         accepted = await rooms.studio.commission(
             message.id,
             requester_of(member, message.channel.id),

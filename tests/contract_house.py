@@ -25,7 +25,7 @@ from bot.providers.http import Limits, open_session
 SOURCE = Source(url="https://cdn.discordapp.com/a.png", filename="a.png")
 QUICK = Limits(connect=2, silence=0.3, total=0.8)
 """For answers that come too late."""
-SETTLED = 20_000
+SETTLED = 60_000
 """Milliseconds after which every service knows whether a submit arrived."""
 
 

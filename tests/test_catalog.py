@@ -93,7 +93,7 @@ def test_a_model_that_nobody_serves_here_is_refused_with_those_that_are(catalog:
 
 def test_only_a_model_that_can_be_had_here_is_recommended(catalog: Catalog) -> None:
     masked = replace(EDIT, model="gpt-image-1", mask=PICTURE)
-    with pytest.raises(UnsupportedRequest, match=r"GPT Image 1\.5 or GPT Image 2 can: choose it"):
+    with pytest.raises(UnsupportedRequest, match=r"Choose GPT Image 1\.5 or GPT Image 2 as"):
         catalog.fits(masked, only("fal"))
     with pytest.raises(UnsupportedRequest) as refusal:
         catalog.fits(replace(masked, model="gpt-image-1.5"), only("oxen"))
@@ -183,9 +183,12 @@ def test_a_second_model_and_service_are_only_an_edit_of_the_file(tmp_path: Path)
     squeezed = at(catalog, replace(asked, output_format="jpeg", compression=5), "elsewhere")
     assert (squeezed.body(1)["format"], squeezed.made_here, squeezed.compress_here) == ("JPG", "jpeg", True)
     for change, sentence in (
-        ({"sources": (PICTURE,)}, "Plain cannot edit pictures. GPT Image 1.5, GPT Image 2 or GPT Image 1 can: "),
-        ({"output_format": "gif"}, "Plain has no format “gif”. GPT Image 1.5, GPT Image 2 or GPT Image 1 can: "),
-        ({"quality": "high"}, "Plain has no quality to choose. GPT Image 1.5, GPT Image 2 or GPT Image 1 can: "),
+        ({"sources": (PICTURE,)}, "Plain cannot edit pictures. Choose GPT Image 1.5, GPT Image 2 or GPT Image 1 "),
+        ({"output_format": "gif"}, "Plain has no format “gif”. Choose GPT Image 1.5, GPT Image 2 or GPT Image 1 "),
+        (
+            {"quality": "high"},
+            "Plain lets nobody choose the quality. Choose GPT Image 1.5, GPT Image 2 or GPT Image 1 ",
+        ),
     ):
         with pytest.raises(UnsupportedRequest) as refusal:
             catalog.fits(replace(asked, **change))

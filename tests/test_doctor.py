@@ -75,7 +75,7 @@ async def test_a_house_in_order_is_told_service_by_service(three: House) -> None
     assert (report.code, report.complaints, report.advice()) == (0, [], [])
     heads = [head for head in report.heads() if head != "soon"]  # what is soon switched off depends on the day
     assert heads == [
-        *("settings", "database", "fal", "Lumenfall", "Oxen", "prices", "default", "Discord", "invite")
+        *("settings", "database", "prices", "fal", "Lumenfall", "Oxen", "default", "Discord", "invite")
     ]
     fal, lumenfall, oxen = (report.below(name) for name in ("fal", "Lumenfall", "Oxen"))
     assert (fal[0], lumenfall[0], oxen[0]) == ("its key works", "its key works, $25.00 left", "its key works")

@@ -86,7 +86,7 @@ async def test_a_prompt_becomes_a_picture_with_news_on_the_way(house: House) -> 
     queued = [item for item in news if item.position is not None]
     assert [item.note for item in queued] == [f"queued at the service, {item.position} ahead" for item in queued]
     assert [item.position for item in queued][-1] == 0
-    assert "painting: Running on the painter" in {item.note for item in news[len(queued) : -1]}
+    assert "Running on the painter" in {item.note for item in news[len(queued) : -1]}
     assert (news[-1].note, news[-1].fraction) == ("painted", 1.0)
     assert len(set(news)) == len(news)
 
@@ -751,7 +751,7 @@ async def test_a_cancel_while_painting_is_asked_and_then_seen(house: House) -> N
     house.sandbox.faults.set("slow_run", seconds=5)
     fal = house.fal()
     ticket = await fal.submit(order(), silent)
-    await until(fal, ticket, "painting")
+    await until(fal, ticket, "Running")
     assert await fal.cancel(ticket) is CancelAnswer.ASKED
     with pytest.raises(Withdrawn):
         await all_news(fal, ticket)
@@ -762,7 +762,7 @@ async def test_a_cancel_that_comes_too_late_still_brings_the_picture(house: Hous
     house.sandbox.faults.set("slow_run", seconds=0.5)
     fal = house.fal()
     ticket = await fal.submit(order(), silent)
-    await until(fal, ticket, "painting")
+    await until(fal, ticket, "Running")
     assert await fal.cancel(ticket) is CancelAnswer.ASKED
     assert len((await all_news(fal, ticket))[1].pictures) == 1
     assert await fal.cancel(ticket) is CancelAnswer.TOO_LATE

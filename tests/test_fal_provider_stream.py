@@ -59,8 +59,8 @@ async def test_the_stream_alone_brings_all_the_news(house: House) -> None:
     assert len(finished.pictures) == 1
     assert [item.position for item in news if item.position is not None] == [2, 1, 0]
     assert [item.note for item in news if item.position is None] == [
-        "painting: Running on the painter",
-        "painting: Painting 1 of 1",
+        "Running on the painter",
+        "Painting 1 of 1",
         "painted",
     ]
     assert house.request.counts == {"stream": 1, "result": 1}
@@ -313,11 +313,11 @@ def test_a_log_line_is_made_fit_to_be_shown(text: str, shown: str) -> None:
         (None, "painting"),
         ([], "painting"),
         ("a text", "painting"),
-        ([{"message": "first"}, {"message": "second"}], "painting: second"),
-        ([{"message": "first"}, {"message": "\n"}, {"level": "INFO"}, 5, {"message": 5}], "painting: first"),
-        ([{"message": "first"}, {"message": f"using {KEY}"}], "painting: first"),
-        ([{"message": "first"}, {"message": f"using {KEY.partition(':')[2]}"}], "painting: first"),
-        ([{"message": "first"}, {"message": f"using {OPENAI_KEY}"}], "painting: first"),
+        ([{"message": "first"}, {"message": "second"}], "second"),
+        ([{"message": "first"}, {"message": "\n"}, {"level": "INFO"}, 5, {"message": 5}], "first"),
+        ([{"message": "first"}, {"message": f"using {KEY}"}], "first"),
+        ([{"message": "first"}, {"message": f"using {KEY.partition(':')[2]}"}], "first"),
+        ([{"message": "first"}, {"message": f"using {OPENAI_KEY}"}], "first"),
     ],
 )
 @pytest.mark.parametrize("streams", [True, False])
@@ -344,7 +344,7 @@ async def test_a_line_that_the_stream_told_once_is_still_the_newest_when_no_othe
     events = [{"status": "IN_PROGRESS", "logs": [{"message": "one"}]}, {"status": "IN_PROGRESS", "logs": []}]
     async with talking(*events) as (url, _):
         news, _ = await all_news(streaming(house, queue_url=url), ticket_at(url))
-    assert [item.note for item in news] == ["painting: one", "painted"]
+    assert [item.note for item in news] == ["one", "painted"]
 
 
 async def test_more_log_lines_than_fit_are_done_without(house: House) -> None:

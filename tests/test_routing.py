@@ -13,6 +13,7 @@ import pytest
 from bot.catalog import Catalog
 from bot.clock import Clock
 from bot.errors import (
+    BadOrder,
     BadPrompt,
     ModelRetired,
     ProviderBusy,
@@ -112,11 +113,11 @@ def test_what_a_moderator_types_is_an_order_or_refused_with_a_choice(catalog: Ca
     assert named(" Lumenfall,FAL , fal;") == ("lumenfall", "fal", "fal;")
     assert named(" , ") == ()
     assert routes.check_order(MODEL, ("lumenfall", "fal", "lumenfall")) == ("lumenfall", "fal")
-    with pytest.raises(UnsupportedRequest) as refusal:
+    with pytest.raises(BadOrder) as refusal:
         routes.check_order(MODEL, ("fal", "oxen"))
-    assert refusal.value.sentence == "oxen does not have GPT Image 1.5 here. Choose among fal, lumenfall."
+    assert refusal.value.sentence == "No service “oxen” paints GPT Image 1.5 here. Choose among fal, lumenfall."
     routes.retired.add(("fal", NEW))
-    with pytest.raises(UnsupportedRequest, match=r"fal does not have GPT Image 2 here\. No service here has it\."):
+    with pytest.raises(BadOrder, match=r"No service “fal” paints GPT Image 2 here\. No service here has it\."):
         routes.check_order(NEW, ("fal",))
     with pytest.raises(UnsupportedRequest, match="Easel has no model “crayons”"):
         routes.check_order("crayons", ("fal",))
@@ -393,3 +394,14 @@ def test_each_service_is_left_alone_by_itself(catalog: Catalog, hand: Hand) -> N
     assert routes.pause(routes.fits(ASKED, [own(MODEL, "fal")])) == 3
     routes.failed("oxen", LOCKED)
     assert routes.pause(routes.fits(ASKED, [own(MODEL, "oxen")])) == 9
+
+
+def test_who_meets_a_probe_under_way_looks_again_in_a_moment(catalog: Catalog, hand: Hand) -> None:
+    routes = routing(catalog, hand)
+    alone = routes.fits(ASKED, [own(MODEL, "fal")])
+    trip(routes)
+    hand.later(30)
+    assert first(routes) == "fal"
+    assert routes.pause(alone) == 5
+    routes.succeeded("fal")
+    assert routes.pause(alone) == 0

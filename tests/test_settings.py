@@ -206,7 +206,7 @@ def test_a_wrong_setting_is_named_in_one_line_that_never_shows_its_value(name: s
 
 async def test_a_default_model_that_does_not_exist_is_named_in_one_line(tmp_path: Path) -> None:
     found = load(default_model="crayons-2", database_url=f"sqlite:///{tmp_path}/easel.db")
-    sentence = "DEFAULT_MODEL is not valid: choose one of gpt-image-1, gpt-image-1.5, gpt-image-2."
+    sentence = "DEFAULT_MODEL is not valid, as crayons-2: choose one of gpt-image-1, gpt-image-1.5, gpt-image-2."
     with pytest.raises(SetupError, match=f"^{re.escape(sentence)}$"):
         async with open_app(found):
             pytest.fail("it opened")
@@ -223,7 +223,7 @@ async def test_a_default_model_that_does_not_exist_is_named_in_one_line(tmp_path
             {"models": "gpt-image-1.5,crayons-2"},
             "MODELS is not valid: choose among gpt-image-1, gpt-image-1.5, gpt-image-2, not crayons-2.",
         ),
-        ({"models": "gpt-image-2"}, "DEFAULT_MODEL is not valid: choose one of gpt-image-2."),
+        ({"models": "gpt-image-2"}, "DEFAULT_MODEL is not valid, as gpt-image-1.5: choose one of gpt-image-2."),
         (
             {"fal_key": None},
             "No image service is set. Put FAL_KEY, LUMENFALL_API_KEY or OXEN_API_KEY in .env; "

@@ -81,7 +81,7 @@ BEFORE: dict[str, tuple[dict[str, Any], str]] = {
     "eleven pictures": ({"count": 11}, "paints 1 to 10 pictures at a time; you asked for 11."),
     "a see-through JPEG": (
         {"background": "transparent", "format": "jpeg"},
-        "cannot make a JPEG transparent. Choose PNG or WebP",
+        "A JPEG cannot be transparent. Choose PNG or WebP",
     ),
 }
 

@@ -34,7 +34,7 @@ async def test_after_five_failures_in_a_row_the_others_are_asked_at_once_until_o
         assert asked(three) == (5, 5, 0)
         await fail_over(three, 3)
         assert asked(three) == (5, 8, 0)
-        assert "fal (not answering) → lumenfall" in await moderate(three, who, "services")
+        assert "fal (not answering) → Lumenfall" in await moderate(three, who, "services")
         clock.jump(0.3)
         await fail_over(three, 1)  # the probe, and it is still not well
         assert asked(three) == (6, 9, 0)
@@ -48,7 +48,7 @@ async def test_after_five_failures_in_a_row_the_others_are_asked_at_once_until_o
             await three.picture(job)
             await three.ended(job)
             assert three.job(job)["provider"] == "fal"
-        assert "fal → lumenfall" in await moderate(three, who, "services")
+        assert "fal → Lumenfall" in await moderate(three, who, "services")
     assert errors(caplog.records) == []
     assert sum("takes work again" in record.getMessage() for record in caplog.records) == 1
 

@@ -16,7 +16,7 @@ async def servers(house: House, **services: str) -> dict[str, int]:
         channels[name] = await house.discord.create_channel(guild, "canvas")
         who = await moderator(house, guild)
         told = await moderate(house, who, "model", channels[name], model="gpt-image-1.5", services=order)
-        assert f"now goes to {order}" in told
+        assert "is now painted by" in told
     return channels
 
 

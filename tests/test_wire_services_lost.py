@@ -177,7 +177,9 @@ async def test_a_moderator_who_takes_a_service_out_does_not_lose_what_it_has_alr
     async with three.bot(patience=PATIENT, SERVICE_ORDER=first("lumenfall", "fal")):
         job = await three.imagine()
         await three.stands(job, "waiting")
-        assert "now goes to fal" in await moderate(three, who, "model", model="gpt-image-1.5", services="fal")
+        assert "is now painted by fal" in await moderate(
+            three, who, "model", model="gpt-image-1.5", services="fal"
+        )
         three.lumenfall.faults.clear()
         await assert_one_picture(three, job)
     assert asked(three) == (0, 1, 0)

@@ -80,10 +80,13 @@ async def test_oxen_chooses_the_quality_itself_and_says_so(three: House) -> None
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"background": "transparent", "format": "jpeg"}, "cannot make a JPEG transparent"),
-        ({"format": "png", "compression": 50}, "does not compress a PNG"),
+        ({"background": "transparent", "format": "jpeg"}, "A JPEG cannot be transparent"),
+        ({"format": "png", "compression": 50}, "A PNG cannot be compressed"),
         ({"size": "enormous"}, "has no size “enormous”"),
-        ({"model": "gpt-image-2", "background": "transparent"}, "GPT Image 1.5 or GPT Image 1 can"),
+        (
+            {"model": "gpt-image-2", "background": "transparent"},
+            "Choose GPT Image 1.5 or GPT Image 1 as the model",
+        ),
         ({"model": "gpt-image-3"}, "no model “gpt-image-3”"),
     ],
 )

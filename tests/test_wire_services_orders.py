@@ -10,7 +10,7 @@ from wire_services import MODEL, asked, first, moderate, moderator
 
 from bot.services import learn
 
-DEFAULT = "to the services in Easel’s own order"
+DEFAULT = "to Easel’s own order"
 
 
 async def offered(house: House, who: int, command: str, option: str, typed: str = "", **options: Any) -> list[str]:
@@ -24,18 +24,21 @@ async def test_a_moderator_sends_a_model_elsewhere_switches_it_off_and_takes_bot
     who = await moderator(three)
     async with three.bot():
         told = await moderate(three, who, "model", model=MODEL, services="lumenfall, fal")
-        assert told.startswith(f"GPT Image 1.5 now goes to lumenfall, then fal. Before: {DEFAULT}.")
+        assert told.startswith(
+            f"GPT Image 1.5 is now painted by Lumenfall, then fal. Before, it kept {DEFAULT}.\n"
+        )
         job = await three.imagine()
         await assert_one_picture(three, job)
         assert three.job(job)["provider"] == "lumenfall"
         told = await moderate(three, who, "model", model="GPT Image 1.5", services="OFF")
-        assert "now goes nowhere: it is switched off here. Before: to lumenfall, then fal." in told
-        refused = await three.refusal(await three.imagine())
+        assert "GPT Image 1.5 is switched off here. Before, it was painted by Lumenfall, then fal.\n" in told
+        assert "Undo: `/moderate model model: GPT Image 1.5 services: lumenfall, fal`" in told
+        refused = await three.refusal(await three.imagine(model=MODEL))
         assert "GPT Image 1.5 cannot be had here. Choose GPT Image 2 or GPT Image 1." in refused
         assert "switched off (set here)" in await moderate(three, who, "services")
         assert MODEL not in await offered(three, three.member, "imagine", "model")
         told = await moderate(three, who, "model", model=MODEL, services="default")
-        assert told.startswith(f"GPT Image 1.5 now goes {DEFAULT}. Before: nowhere")
+        assert told.startswith(f"GPT Image 1.5 keeps {DEFAULT}. Before, it was switched off here.")
         await three.painted("another boat")
     assert asked(three) == (1, 1, 0)
     reasons = [row["reason"] for row in three.rows("SELECT reason FROM ledger WHERE entry = 'rule' ORDER BY id")]
@@ -61,7 +64,7 @@ async def test_two_servers_have_two_orders_and_neither_changes_the_other(three: 
         await three.ended(here)
         await three.ended(there)
         listed = await moderate(three, theirs, "services", channel)
-        assert "**GPT Image 1.5**: oxen (set here)" in listed
+        assert "**GPT Image 1.5**: Oxen (set here)" in listed
     assert [three.job(job)["provider"] for job in (here, there)] == ["lumenfall", "oxen"]
     assert asked(three) == (0, 1, 1)
 
@@ -85,7 +88,7 @@ async def test_only_the_models_that_the_operator_allows_are_offered_asked_for_an
         refused = await three.refusal(await three.imagine(model="gpt-image-1"))
         assert "GPT Image 1 cannot be had here. Choose GPT Image 1.5 or GPT Image 2." in refused
         told = await moderate(three, who, "model", model="gpt-image-1", services="fal")
-        assert "fal does not have GPT Image 1 here. No service here has it." in told
+        assert "No service “fal” paints GPT Image 1 here. No service here has it." in told
         assert "GPT Image 1**" not in await moderate(three, who, "services")
     assert asked(three) == (0, 0, 0)
 
@@ -113,12 +116,16 @@ async def test_orders_are_offered_of_services_that_are_configured_and_still_have
 @pytest.mark.parametrize(
     ("model", "services", "words"),
     [
-        (MODEL, "midjourney", "midjourney does not have GPT Image 1.5 here. Choose among fal, lumenfall, oxen."),
-        (MODEL, "off, fal", "off does not have GPT Image 1.5 here."),
+        (
+            MODEL,
+            "midjourney",
+            "No service “midjourney” paints GPT Image 1.5 here. Choose among fal, lumenfall, oxen.",
+        ),
+        (MODEL, "off, fal", "“off” stands alone, without any service."),
         (MODEL, " , ,", "Name the services in order"),
-        ("gpt-image-2", "lumenfall", "lumenfall does not have GPT Image 2 here. Choose among fal."),
-        ("dall-e", "fal", "Easel has no model “dall-e”."),
-        (MODEL, "x" * 100, "does not have GPT Image 1.5 here."),
+        ("gpt-image-2", "lumenfall", "No service “lumenfall” paints GPT Image 2 here. Choose among fal."),
+        ("dall-e", "fal", "Easel has no such model. `/moderate services` shows those there are."),
+        (MODEL, "x" * 100, "paints GPT Image 1.5 here."),
     ],
 )
 async def test_an_order_that_makes_no_sense_is_answered_with_a_sentence_and_changes_nothing(

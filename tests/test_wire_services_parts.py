@@ -186,3 +186,23 @@ async def test_ten_pictures_in_oxens_synchronous_way_are_ten_submits_and_a_cance
     painted = len(message["attachments"])
     assert painted == three.oxen.submits == three.job(job)["charged_images"]
     assert 2 <= painted <= 4
+
+
+async def test_a_key_that_was_taken_away_costs_only_its_own_part(three: House) -> None:
+    three.fal.faults.set("slow_run", seconds=30)
+    three.oxen.run_seconds = 0.5
+    order = {"SERVICE_ORDER": "gpt-image-1.5=oxen,fal", "OXEN_QUEUE": "false"}
+    async with three.started(**order) as process:
+        job = await three.imagine(count=2)
+        await until(lambda: three.oxen.generations or None)
+        three.oxen.faults.set("submit_rate_limited")
+        await until(lambda: three.fal.requests or None, within=15)
+        await three.accepted(job)
+        await until(lambda: "fal" in (three.job(job)["ticket"] or "") or None)
+        await process.kill()
+    async with three.started(OXEN_QUEUE="false", FAL_KEY=None):
+        message = await three.picture(job, within=20)
+        assert await three.ended(job) == "done"
+    assert len(message["attachments"]) == 1
+    assert "The service painted 1 of 2 pictures." in message["content"]
+    assert moved(three, job) == {"reserve": 2, "settle": 1, "refund": 1}

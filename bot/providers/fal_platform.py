@@ -61,7 +61,12 @@ class Platform:
         if not answer.good:
             raise refusal(answer, self._clock.now())
         page = parsed(Models, answer)
-        if page is None or not {listing.endpoint_id for listing in page.models} <= set(endpoints):
+        # A page without any of them is no word of one.
+        if (
+            page is None
+            or not page.models
+            or not {listing.endpoint_id for listing in page.models} <= set(endpoints)
+        ):
             raise AnswerLost(detail=f"models {answer.status}, garbled")
         return {listing.endpoint_id: listing.metadata.status for listing in page.models}
 

@@ -80,7 +80,7 @@ class Status(_Wire):
     def progress(self, line: str) -> Progress:
         """The same in plain words; `line` is the newest log line."""
         if self.status != "IN_QUEUE":
-            return Progress(note=f"painting: {line}" if line else "painting")
+            return Progress(note=line or "painting")
         if self.queue_position is None:
             return Progress(note="queued at the service")
         return Progress(position=self.queue_position, note=f"queued at the service, {self.queue_position} ahead")

@@ -20,6 +20,9 @@ from bot.providers.lumenfall_door import NAME, Door
 from bot.providers.lumenfall_request import as_json
 from bot.providers.lumenfall_wire import complaint_in, decimal, estimate_in, refusal
 
+MOST_LEFT = 10_000_000
+"""Dollars: whatever is more is no balance."""
+
 
 class Account:
     """The account behind a key."""
@@ -125,6 +128,6 @@ def left_in(answer: Answer | None) -> str:
         return ""
     available = body.get("available")
     amount = decimal(available.get("amount")) if isinstance(available, dict) else None
-    if amount is not None:
+    if amount is not None and abs(amount) < MOST_LEFT:
         return f"${max(amount, 0):,.2f} left"
     return "billed afterwards" if body.get("billing_type") == "postpaid" else ""

@@ -21,6 +21,8 @@ from bot.providers.lumenfall_door import Door, room_for
 from bot.providers.lumenfall_request import trace_of, user_of
 from bot.providers.lumenfall_wire import Complaint, Painted, complaint_in, micros, painted_in, request_id_in
 
+LONGEST_DRY_RUN = 30_000
+"""Milliseconds: what a free call may take."""
 LISTED_AFTER = 15_000
 """Milliseconds after which a request that is not in the history never arrived."""
 PAGE = 100
@@ -169,7 +171,7 @@ def _moment(value: Any) -> Instant | None:
         if isinstance(value, str):
             parsed = datetime.fromisoformat(value)
             value = (parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).timestamp()
-        return int(value * 1000)
+        return int(value * 1000) if isinstance(value, int | float) else None
     except (TypeError, ValueError, OverflowError):
         return None
 

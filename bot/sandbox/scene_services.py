@@ -26,10 +26,10 @@ async def _who_paints(told: Narrator) -> None:
     mika = told.stage.mika
     await told.types(mika, "moderate services")
     answer = told.private(mika)
-    expect(all(service in answer for service in ("fal", "lumenfall", "oxen")), "a service is missing")
+    expect(all(service in answer for service in ("fal", "Lumenfall", "Oxen")), "a service is missing")
     for notice in told.stage.app.treasury.notices():  # of models that are soon switched off, if it is time
         expect(notice in answer, "the moderators are not told what ends")
-    await _asked_first(told, "lumenfall, fal", "lumenfall, then fal")
+    await _asked_first(told, "lumenfall, fal", "Lumenfall, then fal")
 
 
 async def _wide(told: Narrator) -> None:
@@ -49,7 +49,7 @@ async def _wide(told: Narrator) -> None:
 
 async def _oxen(told: Narrator) -> None:
     told.step("Mika has Oxen paint")
-    await _asked_first(told, "oxen", "oxen")
+    await _asked_first(told, "Oxen", "Oxen")
     prompt = "hot-air balloons over green hills in summer"
     await told.types(told.stage.mika, "imagine", prompt=prompt, size="landscape")
     told.card()
@@ -60,7 +60,7 @@ async def _oxen(told: Narrator) -> None:
 
 async def _fail_over(told: Narrator) -> None:
     told.step("Lumenfall is out of order, and the picture comes all the same")
-    await _asked_first(told, "lumenfall, fal, oxen", "lumenfall, then fal, then oxen")
+    await _asked_first(told, "lumenfall, fal, oxen", "Lumenfall, then fal, then Oxen")
     lumenfall = told.stage.services.lumenfall
     lumenfall.faults.set("exhausted", times=1)
     told.page.line("Lumenfall has trouble now: nobody behind it can paint.")
@@ -77,4 +77,4 @@ async def _asked_first(told: Narrator, order: str, ways: str) -> None:
     mika = told.stage.mika
     await told.types(mika, "moderate model", model=MODEL, services=order)
     answer = told.private(mika)
-    expect(f"{MODEL} now goes to {ways}." in answer, "the order of the services was not taken")
+    expect(f"{MODEL} is now painted by {ways}." in answer, "the order of the services was not taken")
