@@ -12,11 +12,12 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from bot.errors import BadPrompt, SetupError, UnsupportedRequest
 from bot.models import ImageRequest, Money, Served
 from bot.offers import Fit, Misfit, Offer, either
+from bot.spellings import Data
 
 NOTICE_BEFORE = timedelta(days=60)
 """How early a switch-off is announced."""
@@ -36,11 +37,7 @@ def as_listed(model: Model) -> Sequence[str]:
     return model.provider_names
 
 
-class _Data(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Model(_Data):
+class Model(Data):
     """A model, under the name and the label that members see."""
 
     name: str
@@ -55,7 +52,7 @@ class Model(_Data):
         return tuple(offer.provider for offer in self.offers)
 
 
-class Catalog(_Data):
+class Catalog(Data):
     """Every model. Read once, at start."""
 
     models: tuple[Model, ...] = Field(min_length=1)

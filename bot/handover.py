@@ -89,7 +89,7 @@ class Handover:
                 await self._failed(fit, error)
                 refusals[fit.provider] = error
                 continue
-            except BaseException:
+            except BaseException:  # a refusal of ours, a cancelled task: the service was not heard
                 routing.undecided(fit.provider)
                 raise
             if routing.succeeded(fit.provider):

@@ -13,8 +13,9 @@ from PIL import Image
 from bot import shapes
 from bot.errors import SourceRejected
 from bot.models import ImageRequest, Picture
-from bot.offers import WORDS, Misfit, Option
+from bot.offers import WORDS, Misfit
 from bot.pictures import TYPES
+from bot.spellings import Option
 
 case = Cases()
 

@@ -10,9 +10,10 @@ from collections.abc import Mapping
 
 from bot.errors import RequestRejected, TooDear
 from bot.models import Input
-from bot.offers import Count, Offer, Order, Verb
+from bot.offers import Offer, Order
 from bot.providers.http import data_uri
 from bot.providers.oxen_models import Card
+from bot.spellings import Count, Verb
 
 
 def one_at_a_time(offers: Mapping[str, Offer]) -> Mapping[str, Offer]:
