@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import aiosqlite
+from tenacity import AsyncRetrying, retry_if_exception, stop_after_delay, wait_random
 
 from bot.errors import SetupError, StorageError
 from bot.models import Instant
@@ -164,8 +165,20 @@ async def _connect(path: Path, opened: list[aiosqlite.Connection], *, reads_only
         "secure_delete=ON",
         f"query_only={int(reads_only)}",
     ):
-        await (await connection.execute(f"PRAGMA {pragma}")).close()
+        # Two that turn on the log at once: SQLite tells one at once that it is busy, without waiting.
+        async for attempt in AsyncRetrying(
+            retry=retry_if_exception(_is_busy),
+            stop=stop_after_delay(1),
+            wait=wait_random(0.01, 0.05),
+            reraise=True,
+        ):
+            with attempt:
+                await (await connection.execute(f"PRAGMA {pragma}")).close()
     return connection
+
+
+def _is_busy(error: BaseException) -> bool:
+    return isinstance(error, sqlite3.OperationalError) and error.sqlite_errorcode == sqlite3.SQLITE_BUSY
 
 
 async def _close(connections: list[aiosqlite.Connection]) -> None:
