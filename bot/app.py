@@ -24,8 +24,8 @@ from bot.hosts import AllowedHosts
 from bot.models import Rule
 from bot.pictures import Pictures
 from bot.ports import Provider
-from bot.providers.http import open_session
-from bot.providers.pace import Pace
+from bot.providers.shared.http import open_session
+from bot.providers.shared.polling import Pace
 from bot.routing import Cooling, Routes
 from bot.services import Parts, catalog_for, check_services, learn, open_services, synchronous
 from bot.settings import Settings

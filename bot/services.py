@@ -19,12 +19,12 @@ from bot.listener import Listener, Route
 from bot.models import Examination
 from bot.pictures import Pictures
 from bot.ports import Database, Provider
-from bot.providers.fal import Fal
-from bot.providers.fal_webhooks import Webhooks
-from bot.providers.lumenfall import Lumenfall
-from bot.providers.oxen import Oxen
-from bot.providers.oxen_request import one_at_a_time
-from bot.providers.pace import Pace
+from bot.providers.fal.provider import Fal
+from bot.providers.fal.webhooks import Webhooks
+from bot.providers.lumenfall.provider import Lumenfall
+from bot.providers.oxen.provider import Oxen
+from bot.providers.oxen.request import one_at_a_time
+from bot.providers.shared.polling import Pace
 from bot.routing import Routes
 from bot.settings import Settings
 from bot.storage import routes as stored

@@ -11,7 +11,7 @@ from pydantic import SecretStr
 
 from bot.models import Money
 from bot.offers import Offer
-from bot.providers.fal import Fal
+from bot.providers.fal.provider import Fal
 from bot.sandbox.fal import FalSandbox
 from bot.sandbox.fal_files import PublicHosts
 from bot.sandbox.faults import Faults

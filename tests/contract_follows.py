@@ -26,7 +26,7 @@ from bot.errors import (
     Withdrawn,
 )
 from bot.models import CancelAnswer, Money, Progress
-from bot.providers.http import open_session
+from bot.providers.shared.http import open_session
 
 case = Cases()
 

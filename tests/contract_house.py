@@ -20,7 +20,7 @@ from bot.models import Finished, ImageRequest, Input, Money, Picture, Progress, 
 from bot.offers import Fit, Order
 from bot.pictures import Pictures
 from bot.ports import Provider
-from bot.providers.http import Limits, open_session
+from bot.providers.shared.http import Limits, open_session
 
 SOURCE = Source(url="https://cdn.discordapp.com/a.png", filename="a.png")
 QUICK = Limits(connect=2, silence=0.3, total=0.8)

@@ -11,7 +11,7 @@ from pydantic import SecretStr
 
 from bot.models import Money
 from bot.offers import Offer
-from bot.providers.lumenfall import Lumenfall
+from bot.providers.lumenfall.provider import Lumenfall
 from bot.sandbox.faults import Faults
 from bot.sandbox.lumenfall import LumenfallSandbox
 from bot.sandbox.lumenfall_options import PublicHosts

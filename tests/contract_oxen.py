@@ -12,8 +12,8 @@ from pydantic import SecretStr
 
 from bot.models import Money
 from bot.offers import Offer
-from bot.providers.oxen import Oxen
-from bot.providers.oxen_request import one_at_a_time
+from bot.providers.oxen.provider import Oxen
+from bot.providers.oxen.request import one_at_a_time
 from bot.sandbox.faults import Faults
 from bot.sandbox.oxen import OxenSandbox
 from bot.sandbox.oxen_rows import Generation

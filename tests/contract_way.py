@@ -22,8 +22,8 @@ from bot.models import Money
 from bot.offers import Offer
 from bot.pictures import Pictures
 from bot.ports import Provider
-from bot.providers.http import Limits
-from bot.providers.pace import Pace
+from bot.providers.shared.http import Limits
+from bot.providers.shared.polling import Pace
 from bot.sandbox.faults import Faults
 
 Fault = Literal[

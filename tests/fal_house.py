@@ -21,9 +21,9 @@ from bot.hosts import AllowedHosts
 from bot.models import Finished, ImageRequest, Input, Picture, Progress, Source, Ticket
 from bot.offers import Offer, Order
 from bot.pictures import Pictures
-from bot.providers.fal import Fal
-from bot.providers.http import Limits, open_session
-from bot.providers.pace import Pace
+from bot.providers.fal.provider import Fal
+from bot.providers.shared.http import Limits, open_session
+from bot.providers.shared.polling import Pace
 from bot.sandbox.fal import FalSandbox
 from bot.sandbox.fal_request import QueueRequest
 

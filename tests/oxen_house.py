@@ -34,9 +34,9 @@ from bot.models import (
 )
 from bot.offers import Offer, Order
 from bot.pictures import Pictures
-from bot.providers.http import Limits, open_session
-from bot.providers.oxen import Oxen
-from bot.providers.pace import Pace
+from bot.providers.oxen.provider import Oxen
+from bot.providers.shared.http import Limits, open_session
+from bot.providers.shared.polling import Pace
 from bot.sandbox.oxen import OxenSandbox
 
 KEY = "oxen-a-very-secret-key"

@@ -60,8 +60,8 @@ from bot.errors import (
 )
 from bot.hosts import AllowedHosts
 from bot.models import CancelAnswer, Ticket
-from bot.providers.http import Downloads, Heard, Limits, open_session, read_data_uri
-from bot.providers.pace import Pace
+from bot.providers.shared.http import Downloads, Heard, Limits, open_session, read_data_uri
+from bot.providers.shared.polling import Pace
 
 
 @pytest.fixture

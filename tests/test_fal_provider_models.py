@@ -39,7 +39,7 @@ from bot.errors import (
 )
 from bot.models import Examination, Finished, ImageRequest, Money
 from bot.offers import Misfit
-from bot.providers.fal_wire import Usage
+from bot.providers.fal.schemas import Usage
 
 ONE = ImageRequest(prompt="a fox in the snow", model="gpt-image-1", quality="low")
 TWO = ImageRequest(prompt="a fox in the snow", model="gpt-image-2", quality="low")

@@ -33,9 +33,9 @@ from pydantic import SecretStr
 from bot.clock import Clock, real_time
 from bot.errors import PatienceEnded, PromptRejected, ProviderBusy, ProviderError, RunFailed, Withdrawn
 from bot.models import CancelAnswer, Finished, Progress
-from bot.providers.fal import Fal
-from bot.providers.fal_wire import readable
-from bot.providers.http import Limits
+from bot.providers.fal.provider import Fal
+from bot.providers.fal.schemas import readable
+from bot.providers.shared.http import Limits
 
 INLINE = "data:image/png;base64," + base64.b64encode(painted()).decode()
 OPENAI_KEY = "not-shaped-like-a-key-at-all"

@@ -33,10 +33,10 @@ from bot.clock import Clock, real_time
 from bot.errors import PromptRejected, ProviderError, RunFailed
 from bot.listener import Listener
 from bot.models import Finished
-from bot.providers.fal import Fal
-from bot.providers.fal_webhooks import Webhooks
-from bot.providers.http import open_session
-from bot.providers.pace import Pace
+from bot.providers.fal.provider import Fal
+from bot.providers.fal.webhooks import Webhooks
+from bot.providers.shared.http import open_session
+from bot.providers.shared.polling import Pace
 
 CALM = Pace(first=30, longest=30, jitter=0)
 """Polls so rarely that only a webhook can be what brought the picture."""

@@ -36,9 +36,9 @@ from bot.hosts import AllowedHosts
 from bot.models import CancelAnswer, Finished, ImageRequest, Input, Money, Picture, Progress, Source, Ticket
 from bot.offers import Order
 from bot.pictures import Pictures
-from bot.providers.http import Limits, NotSent, TooBig, open_session
-from bot.providers.lumenfall import Lumenfall
-from bot.providers.pace import Pace
+from bot.providers.lumenfall.provider import Lumenfall
+from bot.providers.shared.http import Limits, NotSent, TooBig, open_session
+from bot.providers.shared.polling import Pace
 from bot.sandbox.lumenfall import LumenfallSandbox
 from bot.sandbox.lumenfall_history import GatewayRequest
 

@@ -58,8 +58,8 @@ from bot.models import (
 )
 from bot.offers import Order
 from bot.ports import Provider
-from bot.providers.http import open_session
-from bot.providers.oxen_request import one_at_a_time
+from bot.providers.oxen.request import one_at_a_time
+from bot.providers.shared.http import open_session
 
 
 @pytest.fixture

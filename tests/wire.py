@@ -25,7 +25,7 @@ from bot.app import App
 from bot.claim import Patience
 from bot.client import log_in
 from bot.clock import Clock
-from bot.providers.pace import Pace
+from bot.providers.shared.polling import Pace
 from bot.routing import Cooling
 from bot.sandbox.discord import DiscordSandbox, Upload
 from bot.sandbox.fal import FalSandbox

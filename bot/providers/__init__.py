@@ -1,1 +1,1 @@
-"""The services that paint, one module each."""
+"""The services that paint, a package each, and what they share."""

@@ -28,7 +28,7 @@ from bot.client import Easel, Interaction, answer_error
 from bot.clock import Clock
 from bot.errors import EaselError
 from bot.ports import Unit
-from bot.providers.pace import Pace
+from bot.providers.shared.polling import Pace
 from bot.sandbox.cdn import LocalCdn
 from bot.sandbox.fal import FalSandbox
 from bot.sandbox.stage_time import StageTime

@@ -8,10 +8,10 @@ from bot.clock import Clock
 from bot.errors import ProviderError, ProviderMisconfigured
 from bot.models import Examination, ImageRequest, Money, Served
 from bot.offers import Misfit, Offer
-from bot.providers.fal_line import Line
-from bot.providers.fal_refusals import refusal
-from bot.providers.fal_wire import Models, Trouble, parsed, valid
-from bot.providers.http import AnswerLost
+from bot.providers.fal.client import Line
+from bot.providers.fal.errors import refusal
+from bot.providers.fal.schemas import Models, Trouble, parsed, valid
+from bot.providers.shared.http import AnswerLost
 
 GONE = {"active": False, "deprecated": True}
 

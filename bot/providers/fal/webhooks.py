@@ -27,7 +27,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from bot.clock import Clock
 from bot.errors import ProviderError
 from bot.models import Instant
-from bot.providers.http import Answer, Limits, exchange
+from bot.providers.shared.http import Answer, Limits, exchange
 
 SKEW = 300
 """Seconds by which a webhook's time may differ from ours."""

@@ -9,8 +9,8 @@ from dataclasses import replace
 from bot.errors import BadAnswer, BadSource, ProviderBusy, ProviderError
 from bot.models import Picture
 from bot.pictures import Pictures
-from bot.providers.http import Downloads
-from bot.providers.pace import Pace
+from bot.providers.shared.http import Downloads
+from bot.providers.shared.polling import Pace
 
 
 class Gatherer:

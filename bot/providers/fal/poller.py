@@ -13,11 +13,11 @@ from contextlib import suppress
 from bot.clock import Clock
 from bot.errors import BadAnswer, PatienceEnded, ProviderBusy, ProviderError, RunFailed
 from bot.models import Progress
-from bot.providers.fal_line import Line
-from bot.providers.fal_refusals import not_started, refusal, too_early
-from bot.providers.fal_wire import Held, Painted, Status, extended, painted, parsed, valid
-from bot.providers.http import JSON_LIMIT, Answer, Answering, AnswerLost, Limits, TooBig
-from bot.providers.pace import Pace
+from bot.providers.fal.client import Line
+from bot.providers.fal.errors import not_started, refusal, too_early
+from bot.providers.fal.schemas import Held, Painted, Status, extended, painted, parsed, valid
+from bot.providers.shared.http import JSON_LIMIT, Answer, Answering, AnswerLost, Limits, TooBig
+from bot.providers.shared.polling import Pace
 
 RESULT_LIMIT = 67_108_864
 """Bytes of a result with four pictures inside, as base64."""

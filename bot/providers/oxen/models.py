@@ -19,9 +19,9 @@ from bot.clock import Clock
 from bot.errors import ProviderError
 from bot.models import Examination, Instant, Money, Served
 from bot.offers import Offer
-from bot.providers.http import Answer, Limits
-from bot.providers.oxen_api import Api
-from bot.providers.oxen_wire import NAME, dollars, money
+from bot.providers.oxen.client import Api
+from bot.providers.oxen.schemas import NAME, dollars, money
+from bot.providers.shared.http import Answer, Limits
 
 LOOK_LIMITS = Limits(connect=5.0, silence=10.0, total=15.0)
 READING = 5.0

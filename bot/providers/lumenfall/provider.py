@@ -29,15 +29,15 @@ from bot.models import CancelAnswer, Examination, Finished, ImageRequest, Money,
 from bot.offers import Offer, Order
 from bot.pictures import Pictures
 from bot.ports import Kept, Tell
-from bot.providers.gather import Gatherer
-from bot.providers.http import AnswerLost, Downloads, Limits
-from bot.providers.lumenfall_account import Account
-from bot.providers.lumenfall_door import NAME, Door, room_for
-from bot.providers.lumenfall_history import LISTED_AFTER, LONGEST_DRY_RUN, History
-from bot.providers.lumenfall_request import MOST_PARTIALS, Extra, Manner, trace_of
-from bot.providers.lumenfall_stream import Watch
-from bot.providers.lumenfall_wire import Painted, painted_in, refusal
-from bot.providers.pace import Pace
+from bot.providers.lumenfall.client import NAME, Door, room_for
+from bot.providers.lumenfall.models import Account
+from bot.providers.lumenfall.reconcile import LISTED_AFTER, LONGEST_DRY_RUN, History
+from bot.providers.lumenfall.request import MOST_PARTIALS, Extra, Manner, trace_of
+from bot.providers.lumenfall.schemas import Painted, painted_in, refusal
+from bot.providers.lumenfall.stream import Watch
+from bot.providers.shared.downloads import Gatherer
+from bot.providers.shared.http import AnswerLost, Downloads, Limits
+from bot.providers.shared.polling import Pace
 
 _HELD_UP_KEPT = 1_000
 

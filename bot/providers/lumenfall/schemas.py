@@ -28,7 +28,7 @@ from bot.errors import (
 )
 from bot.models import Instant
 from bot.offers import Order
-from bot.providers.http import Answer, for_status, read_data_uri
+from bot.providers.shared.http import Answer, for_status, read_data_uri
 
 REQUEST_ID = "x-lumenfall-request-id"
 PICTURE_LIMIT = 33_554_432

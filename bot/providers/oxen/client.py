@@ -17,7 +17,8 @@ from pydantic import SecretStr
 from bot.clock import Clock
 from bot.errors import ProviderBusy, ProviderError, ProviderMisconfigured, SetupError
 from bot.models import Instant
-from bot.providers.http import (
+from bot.providers.oxen.schemas import Row, row_in, rows_in
+from bot.providers.shared.http import (
     JSON_LIMIT,
     Answer,
     Answering,
@@ -28,7 +29,6 @@ from bot.providers.http import (
     for_status,
     same_origin,
 )
-from bot.providers.oxen_wire import Row, row_in, rows_in
 
 LIST_LIMIT = 67_108_864
 """Bytes: rows repeat what was submitted, pictures inside the request included."""

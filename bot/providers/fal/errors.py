@@ -22,8 +22,8 @@ from bot.errors import (
     Withdrawn,
 )
 from bot.models import Instant
-from bot.providers.fal_wire import Status
-from bot.providers.http import Answer, for_status
+from bot.providers.fal.schemas import Status
+from bot.providers.shared.http import Answer, for_status
 
 _RETIRED = re.compile(
     r"deprecated|no longer (available|supported|offered)|has been (retired|removed|shut ?down)"

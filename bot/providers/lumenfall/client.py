@@ -12,8 +12,8 @@ from pydantic import SecretStr
 
 from bot.errors import ProviderError, ProviderMisconfigured, SetupError
 from bot.offers import Order
-from bot.providers.http import JSON_LIMIT, Answer, Answering, Content, Limits, asked, exchange, same_origin
-from bot.providers.lumenfall_request import Manner, as_form, as_json, traceparent
+from bot.providers.lumenfall.request import Manner, as_form, as_json, traceparent
+from bot.providers.shared.http import JSON_LIMIT, Answer, Answering, Content, Limits, asked, exchange, same_origin
 
 NAME: Final = "lumenfall"
 PAINTING = Limits(connect=10.0, silence=300.0, total=330.0)

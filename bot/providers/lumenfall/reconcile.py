@@ -16,10 +16,10 @@ from urllib.parse import urlencode
 from bot.errors import BadAnswer, ProviderError, SubmitUnknown
 from bot.models import Instant
 from bot.offers import Order
-from bot.providers.http import Answer
-from bot.providers.lumenfall_door import Door, room_for
-from bot.providers.lumenfall_request import trace_of, user_of
-from bot.providers.lumenfall_wire import Complaint, Painted, complaint_in, micros, painted_in, request_id_in
+from bot.providers.lumenfall.client import Door, room_for
+from bot.providers.lumenfall.request import trace_of, user_of
+from bot.providers.lumenfall.schemas import Complaint, Painted, complaint_in, micros, painted_in, request_id_in
+from bot.providers.shared.http import Answer
 
 LONGEST_DRY_RUN = 30_000
 """Milliseconds: what a free call may take."""

@@ -31,7 +31,7 @@ from bot.errors import (
     Withdrawn,
 )
 from bot.models import ImageRequest, Instant, Money, Ticket
-from bot.providers.http import Answer, for_status, read_data_uri
+from bot.providers.shared.http import Answer, for_status, read_data_uri
 
 NAME: Final = "oxen"
 PICTURE_LIMIT = 33_554_432

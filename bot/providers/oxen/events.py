@@ -12,8 +12,8 @@ from collections.abc import AsyncIterator, Callable, Collection, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
 
 from bot.errors import ProviderBusy, ProviderError
-from bot.providers.http import Answering
-from bot.providers.pace import Pace
+from bot.providers.shared.http import Answering
+from bot.providers.shared.polling import Pace
 from bot.providers.sse import Event
 
 log = logging.getLogger(__name__)

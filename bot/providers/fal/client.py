@@ -13,7 +13,7 @@ import aiohttp
 from pydantic import SecretStr
 
 from bot.errors import BadAnswer, SetupError
-from bot.providers.http import JSON_LIMIT, Answer, Answering, Limits, asked, same_origin
+from bot.providers.shared.http import JSON_LIMIT, Answer, Answering, Limits, asked, same_origin
 
 BIG_AT_ONCE = 2
 """Results full of pictures that are read at the same time; each takes up to three times its size."""

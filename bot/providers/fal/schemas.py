@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from bot.errors import BadAnswer
 from bot.models import Instant, Money, Progress
-from bot.providers.http import Answer, read_data_uri
+from bot.providers.shared.http import Answer, read_data_uri
 from bot.spellings import Byok
 
 PICTURE_LIMIT = 33_554_432

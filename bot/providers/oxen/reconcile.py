@@ -12,8 +12,8 @@ from contextlib import contextmanager
 
 from bot.errors import SubmitUnknown
 from bot.offers import Order
-from bot.providers.oxen_api import Listing
-from bot.providers.oxen_wire import Row
+from bot.providers.oxen.client import Listing
+from bot.providers.oxen.schemas import Row
 
 REMEMBERED = 10_000
 SLACK = 5_000

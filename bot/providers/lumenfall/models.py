@@ -15,10 +15,10 @@ from bot.clock import Clock
 from bot.errors import BadAnswer, ModelRetired, ProviderBusy, ProviderError
 from bot.models import Examination, ImageRequest, Money, Served
 from bot.offers import Fit, Misfit, Offer, Order
-from bot.providers.http import Answer
-from bot.providers.lumenfall_door import NAME, Door
-from bot.providers.lumenfall_request import as_json
-from bot.providers.lumenfall_wire import complaint_in, decimal, estimate_in, refusal
+from bot.providers.lumenfall.client import NAME, Door
+from bot.providers.lumenfall.request import as_json
+from bot.providers.lumenfall.schemas import complaint_in, decimal, estimate_in, refusal
+from bot.providers.shared.http import Answer
 
 MOST_LEFT = 10_000_000
 """Dollars: whatever is more is no balance."""

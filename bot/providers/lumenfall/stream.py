@@ -10,9 +10,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from bot.errors import PromptRejected, SubmitUnknown
-from bot.providers.http import Answering
-from bot.providers.lumenfall_request import MOST_PARTIALS
-from bot.providers.lumenfall_wire import (
+from bot.providers.lumenfall.request import MOST_PARTIALS
+from bot.providers.lumenfall.schemas import (
     REQUEST_ID,
     Painted,
     complaint_in,
@@ -21,6 +20,7 @@ from bot.providers.lumenfall_wire import (
     painted_in,
     request_id_in,
 )
+from bot.providers.shared.http import Answering
 
 EVENT_LIMIT = 33_554_432
 PREVIEW_LIMIT = 8_388_608

@@ -23,16 +23,16 @@ from bot.models import CancelAnswer, Examination, Finished, ImageRequest, Progre
 from bot.offers import Offer, Order
 from bot.pictures import Pictures
 from bot.ports import Kept, Tell
-from bot.providers.gather import Gatherer
-from bot.providers.http import JSON_LIMIT, Answer, AnswerLost, Downloads, Limits
-from bot.providers.oxen_api import LIST_LIMIT, Api, Listing, json_of
-from bot.providers.oxen_claims import Claims, merged
-from bot.providers.oxen_events import Events
-from bot.providers.oxen_models import Card, Models
-from bot.providers.oxen_request import content_of, refuse_dear
-from bot.providers.oxen_rows import Looks, Rows
-from bot.providers.oxen_wire import NAME, PICTURE_LIMIT, Held, empty_handed, ids_in, painted_in, refusal
-from bot.providers.pace import Pace
+from bot.providers.oxen.client import LIST_LIMIT, Api, Listing, json_of
+from bot.providers.oxen.events import Events
+from bot.providers.oxen.models import Card, Models
+from bot.providers.oxen.poller import Looks, Rows
+from bot.providers.oxen.reconcile import Claims, merged
+from bot.providers.oxen.request import content_of, refuse_dear
+from bot.providers.oxen.schemas import NAME, PICTURE_LIMIT, Held, empty_handed, ids_in, painted_in, refusal
+from bot.providers.shared.downloads import Gatherer
+from bot.providers.shared.http import JSON_LIMIT, Answer, AnswerLost, Downloads, Limits
+from bot.providers.shared.polling import Pace
 
 PACE = Pace(first=2.0, longest=5.0, growth=1.2)
 """What Oxen advises for pictures."""

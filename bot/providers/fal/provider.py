@@ -22,16 +22,16 @@ from bot.models import CancelAnswer, Examination, Finished, ImageRequest, Progre
 from bot.offers import Offer, Order
 from bot.pictures import Pictures
 from bot.ports import Kept, Tell
-from bot.providers.fal_line import Line
-from bot.providers.fal_platform import Platform
-from bot.providers.fal_refusals import not_started, refusal
-from bot.providers.fal_storage import LIFETIME, Storage
-from bot.providers.fal_watch import Watch
-from bot.providers.fal_webhooks import Webhooks
-from bot.providers.fal_wire import Held, Painted, extended, parsed, valid
-from bot.providers.gather import Gatherer
-from bot.providers.http import Answer, AnswerLost, Downloads, Limits, TooBig, same_origin
-from bot.providers.pace import Pace
+from bot.providers.fal.client import Line
+from bot.providers.fal.errors import not_started, refusal
+from bot.providers.fal.models import Platform
+from bot.providers.fal.poller import Watch
+from bot.providers.fal.schemas import Held, Painted, extended, parsed, valid
+from bot.providers.fal.uploads import LIFETIME, Storage
+from bot.providers.fal.webhooks import Webhooks
+from bot.providers.shared.downloads import Gatherer
+from bot.providers.shared.http import Answer, AnswerLost, Downloads, Limits, TooBig, same_origin
+from bot.providers.shared.polling import Pace
 
 NAME: Final = "fal"
 

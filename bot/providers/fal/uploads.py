@@ -18,10 +18,10 @@ from bot.clock import Clock
 from bot.errors import BadAnswer, ProviderBusy, ProviderError, ProviderMisconfigured, SourceRejected
 from bot.hosts import AllowedHosts
 from bot.models import Input, Picture
-from bot.providers.fal_line import Line
-from bot.providers.fal_refusals import upload_refusal
-from bot.providers.fal_wire import Place, Stored, Token, parsed
-from bot.providers.http import Answer, data_uri, exchange
+from bot.providers.fal.client import Line
+from bot.providers.fal.errors import upload_refusal
+from bot.providers.fal.schemas import Place, Stored, Token, parsed
+from bot.providers.shared.http import Answer, data_uri, exchange
 
 INLINE_LIMIT = 3_000_000
 """Bytes of pictures that travel inside a submit; the rest goes through the storage."""

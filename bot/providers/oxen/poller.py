@@ -11,10 +11,10 @@ from decimal import Decimal
 from bot.clock import Clock
 from bot.errors import BadAnswer, PatienceEnded, PromptRejected, ProviderBusy, ProviderError, TicketLost
 from bot.models import ImageRequest, Instant, Money, Progress
-from bot.providers.oxen_api import Api
-from bot.providers.oxen_events import Bell
-from bot.providers.oxen_wire import Held, Row, failure, money
-from bot.providers.pace import Pace
+from bot.providers.oxen.client import Api
+from bot.providers.oxen.events import Bell
+from bot.providers.oxen.schemas import Held, Row, failure, money
+from bot.providers.shared.polling import Pace
 
 MISSES = 3
 """Looks at a row that is not there, or has no picture, before it is given up."""

@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from bot.errors import RequestRejected, TooDear
 from bot.models import Input
 from bot.offers import Offer, Order
-from bot.providers.http import data_uri
-from bot.providers.oxen_models import Card
+from bot.providers.oxen.models import Card
+from bot.providers.shared.http import data_uri
 from bot.spellings import Count, Verb
 
 

@@ -1,0 +1,1 @@
+"""What the providers share: HTTP, downloads, polling."""
