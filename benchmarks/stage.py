@@ -18,7 +18,7 @@ from typing import IO, Any
 import aiohttp
 import psutil
 
-from bot.sandbox.discord import DiscordControl
+from bot.sandbox.discord.server import DiscordControl
 
 ROOT = Path(__file__).parent.parent
 BOTS = {"easel": ("-m", "bot", "run"), "floor": ("-m", "benchmarks.barest")}

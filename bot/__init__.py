@@ -19,6 +19,7 @@ screens      what each message looks like
 delivery     Discord as the core sees it: read, show, post
 client       discord.py: the client, its command tree, answers to what went wrong
 app          opens everything in order and closes it in reverse
-sandbox      local stand-ins for Discord and the services, and the demo
+sandbox      local stand-ins for Discord and the services
+demo         the play that shows Easel in a simulated Discord
 __main__     the command line
 """

@@ -67,7 +67,7 @@ async def _migrate(found: settings.Settings) -> None:
 
 def _demo(chosen: argparse.Namespace) -> int:
     try:
-        from bot.sandbox import scene  # the bot itself does without what the demo needs
+        from bot.demo import play as scene  # the bot itself does without what the demo needs
     except ModuleNotFoundError as error:
         raise SetupError(f"The demo needs {error.name}. Use make demo, or install easel-bot[demo].") from None
     return asyncio.run(scene.play(once=chosen.once, port=chosen.port, output=chosen.output))

@@ -12,9 +12,9 @@ from pydantic import SecretStr
 from bot.models import Money
 from bot.offers import Offer
 from bot.providers.fal.provider import Fal
-from bot.sandbox.fal import FalSandbox
-from bot.sandbox.fal_files import PublicHosts
-from bot.sandbox.faults import Faults
+from bot.sandbox.fal.files import PublicHosts
+from bot.sandbox.fal.server import FalSandbox
+from bot.sandbox.kit.faults import Faults
 
 OPENAI_KEY = "sk-the-operators-own"
 TEXT_TOKEN, PICTURE_TOKEN, PAINTED_TOKEN = 5, 10, 40

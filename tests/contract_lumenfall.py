@@ -12,9 +12,9 @@ from pydantic import SecretStr
 from bot.models import Money
 from bot.offers import Offer
 from bot.providers.lumenfall.provider import Lumenfall
-from bot.sandbox.faults import Faults
-from bot.sandbox.lumenfall import LumenfallSandbox
-from bot.sandbox.lumenfall_options import PublicHosts
+from bot.sandbox.kit.faults import Faults
+from bot.sandbox.lumenfall.options import PublicHosts
+from bot.sandbox.lumenfall.server import LumenfallSandbox
 
 ONE_CALL = "one call paints: nothing to look at"
 INSIDE = "the picture is inside the answer"

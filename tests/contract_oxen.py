@@ -14,9 +14,9 @@ from bot.models import Money
 from bot.offers import Offer
 from bot.providers.oxen.provider import Oxen
 from bot.providers.oxen.request import one_at_a_time
-from bot.sandbox.faults import Faults
-from bot.sandbox.oxen import OxenSandbox
-from bot.sandbox.oxen_rows import Generation
+from bot.sandbox.kit.faults import Faults
+from bot.sandbox.oxen.records import Generation
+from bot.sandbox.oxen.server import OxenSandbox
 
 ONE_CALL = "one call paints: nothing to look at"
 STAGES: Mapping[str, Stage] = {"queued": "queued", "processing": "running"}

@@ -24,7 +24,7 @@ from bot.pictures import Pictures
 from bot.ports import Provider
 from bot.providers.shared.http import Limits
 from bot.providers.shared.polling import Pace
-from bot.sandbox.faults import Faults
+from bot.sandbox.kit.faults import Faults
 
 Fault = Literal[
     # the submit and its answer

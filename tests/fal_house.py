@@ -24,8 +24,8 @@ from bot.pictures import Pictures
 from bot.providers.fal.provider import Fal
 from bot.providers.shared.http import Limits, open_session
 from bot.providers.shared.polling import Pace
-from bot.sandbox.fal import FalSandbox
-from bot.sandbox.fal_request import QueueRequest
+from bot.sandbox.fal.records import QueueRequest
+from bot.sandbox.fal.server import FalSandbox
 
 KEY = "me:a-very-secret-key"
 LOCAL = AllowedHosts.parse("127.0.0.1:*")

@@ -37,7 +37,7 @@ from bot.pictures import Pictures
 from bot.providers.oxen.provider import Oxen
 from bot.providers.shared.http import Limits, open_session
 from bot.providers.shared.polling import Pace
-from bot.sandbox.oxen import OxenSandbox
+from bot.sandbox.oxen.server import OxenSandbox
 
 KEY = "oxen-a-very-secret-key"
 NOWHERE = AllowedHosts.parse("")

@@ -11,10 +11,10 @@ from pathlib import Path
 import discord
 import simcord
 
+from bot.demo.stage import Stage, job_of, open_stage
 from bot.errors import Refused
 from bot.models import Job
 from bot.sandbox import painter
-from bot.sandbox.stage import Stage, job_of, open_stage
 
 PRIVATE = 64
 """The flag of a message that only one person sees."""

@@ -10,8 +10,8 @@ import pytest
 from PIL import Image, ImageChops
 from simcord_house import job, painted, picture_file, pinged, playing, private, quota, whisper
 
+from bot.demo.stage import Stage, image_of, labels
 from bot.sandbox import painter
-from bot.sandbox.stage import Stage, image_of, labels
 
 SIDE = 1024
 LEFT, RIGHT = (0, 0, SIDE // 2, SIDE), (SIDE // 2, 0, SIDE, SIDE)

@@ -39,8 +39,8 @@ from bot.pictures import Pictures
 from bot.providers.lumenfall.provider import Lumenfall
 from bot.providers.shared.http import Limits, NotSent, TooBig, open_session
 from bot.providers.shared.polling import Pace
-from bot.sandbox.lumenfall import LumenfallSandbox
-from bot.sandbox.lumenfall_history import GatewayRequest
+from bot.sandbox.lumenfall.records import GatewayRequest
+from bot.sandbox.lumenfall.server import LumenfallSandbox
 
 KEY = "lmnfl_easel.a-very-secret-part"
 LOCAL = AllowedHosts.parse("127.0.0.1:*")

@@ -9,7 +9,7 @@ import pytest
 import simcord
 from simcord_house import painted, playing, private, quota
 
-from bot.sandbox.stage import Stage
+from bot.demo.stage import Stage
 
 
 @pytest.fixture

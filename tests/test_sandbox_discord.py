@@ -21,7 +21,7 @@ from discord import app_commands
 from discord.gateway import DiscordWebSocket
 from discord.http import Route
 
-from bot.sandbox.discord import ControlError, DiscordControl, DiscordSandbox, Settings, Upload
+from bot.sandbox.discord.server import ControlError, DiscordControl, DiscordSandbox, Settings, Upload
 
 MANAGE_GUILD = 1 << 5
 SEND_MESSAGES, VIEW_CHANNEL = 1 << 11, 1 << 10

@@ -24,10 +24,10 @@ from forwarder import Forwarder
 from PIL import Image, ImageChops, ImageStat
 
 from bot.sandbox import painter
-from bot.sandbox.fal import FalSandbox
-from bot.sandbox.fal_faults import FAULTS, fal_faults
-from bot.sandbox.fal_files import PublicHosts
-from bot.sandbox.spoil import bomb
+from bot.sandbox.fal.faults import FAULTS, fal_faults
+from bot.sandbox.fal.files import PublicHosts
+from bot.sandbox.fal.server import FalSandbox
+from bot.sandbox.kit.broken_answers import bomb
 
 KEY = "an-id:a-secret"
 AUTH = {"Authorization": f"Key {KEY}"}

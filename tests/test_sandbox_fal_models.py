@@ -11,7 +11,7 @@ from PIL import Image
 from test_sandbox_fal import EDIT, MODEL, at_the_real_hosts, data_uri, opened, picture_of
 
 from bot.sandbox import painter
-from bot.sandbox.fal_prices import units_text
+from bot.sandbox.fal.prices import units_text
 
 TWO, TWO_EDIT = "openai/gpt-image-2", "openai/gpt-image-2/edit"
 ONE, ONE_EDIT = "fal-ai/gpt-image-1/text-to-image", "fal-ai/gpt-image-1/edit-image"

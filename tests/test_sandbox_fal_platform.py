@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from test_sandbox_fal import AUTH, EDIT, KEY, MODEL, at_the_real_hosts, opened
 
-from bot.sandbox.fal_prices import LISTINGS
-from bot.sandbox.fal_schema import ENDPOINTS
+from bot.sandbox.fal.prices import LISTINGS
+from bot.sandbox.fal.schema import ENDPOINTS
 
 jsonschema: Any = import_module("jsonschema")  # it has no types
 

@@ -18,7 +18,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from test_sandbox_fal import AUTH, MODEL, Caller, at_the_real_hosts, opened
 
-from bot.sandbox.fal import FalSandbox
+from bot.sandbox.fal.server import FalSandbox
 
 PAUSES = {"webhook_pauses": (0.01, 0.01)}
 

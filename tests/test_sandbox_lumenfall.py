@@ -19,12 +19,12 @@ import openai
 import pytest
 from PIL import Image, ImageChops, ImageStat
 
-from bot.sandbox.lumenfall import LumenfallSandbox
-from bot.sandbox.lumenfall_faults import FAULTS
-from bot.sandbox.lumenfall_history import GatewayRequest
-from bot.sandbox.lumenfall_options import PublicHosts
-from bot.sandbox.lumenfall_schema import FORMATS
-from bot.sandbox.spoil import bomb
+from bot.sandbox.kit.broken_answers import bomb
+from bot.sandbox.lumenfall.faults import FAULTS
+from bot.sandbox.lumenfall.options import PublicHosts
+from bot.sandbox.lumenfall.records import GatewayRequest
+from bot.sandbox.lumenfall.schema import FORMATS
+from bot.sandbox.lumenfall.server import LumenfallSandbox
 
 KEY = "lmnfl_an-id.a-secret"
 AUTH = {"Authorization": f"Bearer {KEY}"}

@@ -20,11 +20,11 @@ import pytest
 from PIL import Image, ImageChops
 
 from bot.sandbox import painter
-from bot.sandbox.oxen import OxenSandbox
-from bot.sandbox.oxen_faults import FAULTS
-from bot.sandbox.oxen_options import ErrorShape, SchemaName
-from bot.sandbox.oxen_rows import TERMINAL, Generation
-from bot.sandbox.spoil import bomb
+from bot.sandbox.kit.broken_answers import bomb
+from bot.sandbox.oxen.faults import FAULTS
+from bot.sandbox.oxen.options import ErrorShape, SchemaName
+from bot.sandbox.oxen.records import TERMINAL, Generation
+from bot.sandbox.oxen.server import OxenSandbox
 
 jsonschema: Any = import_module("jsonschema")  # it has no types
 KEY = "an-oxen-key"

@@ -33,7 +33,7 @@ from wire import (
 
 from bot.claim import Patience
 from bot.clock import Clock, real_time
-from bot.sandbox.fal_files import PublicHosts, StoredFile
+from bot.sandbox.fal.files import PublicHosts, StoredFile
 
 GIVEN_BACK = {"reserve": 1, "refund": 1}
 CHARGED = {"reserve": 1, "settle": 1}

@@ -17,7 +17,7 @@ from wire import KEY, POST, QUICK, TOKEN, House, Process, Quota, moved, until
 from bot import settings
 from bot.clock import Clock, real_time
 from bot.errors import SetupError
-from bot.sandbox.discord import Upload
+from bot.sandbox.discord.server import Upload
 
 CHARGED = {"reserve": 1, "settle": 1}
 RECONNECT = re.compile(r"reconnect in (\d+\.\d+)s")

@@ -6,7 +6,7 @@ import discord
 import pytest
 from wire import House, Message, Quota, png
 
-from bot.sandbox.discord import Upload
+from bot.sandbox.discord.server import Upload
 
 READ_HISTORY = discord.Permissions(read_message_history=True).value
 

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from wire import House, Quota, png
 
-from bot.sandbox.discord import Upload
-from bot.sandbox.discord_files import Blob
+from bot.sandbox.discord.files import Blob
+from bot.sandbox.discord.server import Upload
 
 NOTHING = Quota(left=10, spent=0, reserved=0)
 DOWNLOAD = "GET /ephemeral-attachments*"

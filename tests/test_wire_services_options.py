@@ -8,7 +8,7 @@ import pytest
 from wire import House, Quota, assert_one_picture, png
 from wire_services import asked, first, shown
 
-from bot.sandbox.discord import Upload
+from bot.sandbox.discord.server import Upload
 
 
 @pytest.mark.parametrize(("kind", "label"), [("gif", "GIF"), ("avif", "AVIF")])

@@ -27,10 +27,10 @@ from bot.client import log_in
 from bot.clock import Clock
 from bot.providers.shared.polling import Pace
 from bot.routing import Cooling
-from bot.sandbox.discord import DiscordSandbox, Upload
-from bot.sandbox.fal import FalSandbox
-from bot.sandbox.lumenfall import LumenfallSandbox
-from bot.sandbox.oxen import OxenSandbox
+from bot.sandbox.discord.server import DiscordSandbox, Upload
+from bot.sandbox.fal.server import FalSandbox
+from bot.sandbox.lumenfall.server import LumenfallSandbox
+from bot.sandbox.oxen.server import OxenSandbox
 
 ROOT = Path(__file__).parents[1]
 TOKEN = "MTA1.a-token-that-nobody-may-read.0123456789"

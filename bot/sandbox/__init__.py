@@ -1,1 +1,1 @@
-"""Local stand-ins for Discord and the services, spoken to over sockets, and the demo."""
+"""Local stand-ins for Discord and the image services, spoken to over sockets. They import nothing of Easel."""

@@ -1,0 +1,1 @@
+"""A stand-in for Discord: REST API, gateway and CDN on a local socket."""

@@ -1,0 +1,100 @@
+"""One request in fal's queue, and all that is known of it."""
+
+import asyncio
+import json
+from collections import Counter
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from bot.sandbox.fal.wire import Failure
+
+_SHORT_RESULT, _LONG_RESULT, _LONG_FROM = 3_600, 360, 10_240
+"""Seconds a result is kept when its payload is not stored: an hour, 6 minutes from 10 KB on (fal: result)."""
+
+
+@dataclass(slots=True, eq=False)
+class QueueRequest:
+    """One accepted submit."""
+
+    request_id: str
+    endpoint: str
+    body: Any
+    shown: Any
+    digest: str
+    submitted_at: float
+    host: str
+    headers: dict[str, str]
+    webhook: str | None = None
+    direct: bool = False
+    """A synchronous run: it does not queue."""
+    state: str = "IN_QUEUE"
+    position: int = 0
+    logs: list[dict[str, str]] = field(default_factory=list)
+    started_at: float | None = None
+    finished_at: float | None = None
+    cancelled: bool = False
+    hidden: bool = False
+    stored: bool = True
+    failure: Failure | None = None
+    result: dict[str, Any] | None = None
+    result_size: int = 0
+    units: float = 0
+    counts: Counter[str] = field(default_factory=Counter)
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
+    task: asyncio.Task[None] | None = None
+
+    @property
+    def app(self) -> str:
+        """owner/app: the endpoint without its sub-path."""
+        return "/".join(self.endpoint.split("/")[:2])
+
+    def touch(self) -> None:
+        """Wake those who watch."""
+        self.changed.set()
+        self.changed = asyncio.Event()
+
+    def log(self, message: str) -> None:
+        """One more log line."""
+        stamp = datetime.now(UTC).isoformat()
+        self.logs.append({"message": message, "level": "INFO", "source": "USER", "timestamp": stamp})
+        self.touch()
+
+    def start(self, now: float) -> None:
+        """IN_PROGRESS."""
+        self.state, self.started_at = "IN_PROGRESS", now
+        self.log("Running on the painter")
+
+    def finish(self, now: float, *, result: dict[str, Any] | None = None, failure: Failure | None = None) -> None:
+        """COMPLETED, which is not success. The input is forgotten."""
+        self.result, self.failure, self.finished_at = result, failure, now
+        self.result_size = len(json.dumps(result)) if result else 0
+        self.state, self.body = "COMPLETED", None
+        self.touch()
+
+    def expired(self, now: float) -> bool:
+        """Whether the result is no longer kept."""
+        if self.stored or self.finished_at is None:
+            return False
+        return now - self.finished_at > (_LONG_RESULT if self.result_size >= _LONG_FROM else _SHORT_RESULT)
+
+    def as_json(self) -> dict[str, Any]:
+        """For GET /sandbox/state; no picture bytes, no key."""
+        return {
+            "request_id": self.request_id,
+            "endpoint": self.endpoint,
+            "body": self.shown,
+            "state": self.state,
+            "cancelled": self.cancelled,
+            "error": self.failure.status if self.failure else None,
+            "error_type": self.failure.error_type if self.failure else None,
+            "submitted_at": self.submitted_at,
+            "started_at": self.started_at,
+            "finished_at": self.finished_at,
+            "host": self.host,
+            "headers": self.headers,
+            "webhook": self.webhook,
+            "direct": self.direct,
+            "units": self.units,
+            "calls": dict(self.counts),
+        }

@@ -1,0 +1,1 @@
+"""The parts that the stand-ins for image services share."""

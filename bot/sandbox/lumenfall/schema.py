@@ -1,0 +1,130 @@
+"""What Lumenfall takes for the two GPT image models, as its model page lists it (lumenfall: gpt-image-1.5)."""
+
+import math
+import re
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from bot.sandbox.lumenfall.wire import Failure, Sent
+
+MODELS = {"gpt-image-1": 1_745_366_400, "gpt-image-1.5": 1_765_843_200}
+"""Model: when it was added, in seconds since 1970."""
+ROUTES = {"openai": "OpenAI", "fal": "fal.ai", "replicate": "Replicate"}
+FORMATS = ("png", "jpeg", "gif", "webp", "avif")
+SHAPES = {"1:1": (1024, 1024), "2:3": (1024, 1536), "3:2": (1536, 1024)}
+_ODD_SIZES = ((836, 1254), (1254, 836))
+_RATIO = re.compile(r"(\d{1,5}(?:\.\d+)?):(\d{1,5}(?:\.\d+)?)")
+_PIXELS = re.compile(r"(\d{1,5})x(\d{1,5})")
+_TIER = re.compile(r"\d{1,3}(\.\d+)?K?")
+_SECRETS = ("openai_api_key",)
+
+
+class Order(BaseModel):
+    """A request's parameters; those that are not known pass through."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    model: str = Field(min_length=1)
+    prompt: str = Field(min_length=1)
+    n: int = Field(default=1, ge=1, le=10)
+    size: str | None = None
+    aspect_ratio: str | None = None
+    resolution: str | None = None
+    quality: Literal["low", "medium", "high"] | None = None
+    response_format: Literal["url", "b64_json"] = "url"
+    output_format: Literal["png", "jpeg", "gif", "webp", "avif"] = "png"
+    output_compression: int | None = Field(default=None, ge=0, le=100)
+    background: Literal["opaque", "transparent"] | None = None
+    input_fidelity: Literal["low", "high"] | None = None
+    moderation: Literal["low"] | None = None
+    user: str | None = None
+    user_id: str | None = None
+    openai_api_key: str | None = None
+    stream: bool = False
+    partial_images: int = Field(default=0, ge=0, le=3)
+    sync_mode: bool = False
+
+    @field_validator("size")
+    @classmethod
+    def _known_size(cls, value: str | None) -> str | None:
+        if value is None or _shape(value):
+            return value
+        match = _PIXELS.fullmatch(value)
+        size = (int(match[1]), int(match[2])) if match else (0, 0)
+        if size not in _ODD_SIZES and not all(1024 <= side <= 1536 for side in size):
+            raise ValueError("expected WxH with 1024 to 1536 pixels per side, or W:H")
+        return value
+
+    @field_validator("aspect_ratio")
+    @classmethod
+    def _known_ratio(cls, value: str | None) -> str | None:
+        if value is not None and not _shape(value):
+            raise ValueError("expected W:H")
+        return value
+
+    @field_validator("resolution")
+    @classmethod
+    def _known_tier(cls, value: str | None) -> str | None:
+        if value is not None and not _TIER.fullmatch(value):
+            raise ValueError('expected a tier such as "1K" or megapixels')
+        return value
+
+    @property
+    def bare_model(self) -> str:
+        """The model without a provider's prefix."""
+        return self.model.rpartition("/")[2]
+
+    def pixels(self, source: tuple[int, int] | None) -> tuple[int, int]:
+        """Width and height of the pictures; without a wish, the known shape nearest to the source's."""
+        if self.size is not None and (match := _PIXELS.fullmatch(self.size)):
+            return int(match[1]), int(match[2])
+        wanted = self.size or self.aspect_ratio
+        shape = _shape(wanted) if wanted else None
+        if shape is None:
+            shape = source[0] / source[1] if source else 1.0
+        return nearest(shape)
+
+
+def nearest(shape: float) -> tuple[int, int]:
+    """The size of the known shape that is nearest to this width/height."""
+    return min(SHAPES.values(), key=lambda size: abs(math.log(size[0] / size[1] / shape)))
+
+
+def order_of(sent: Sent, *, multipart: bool, prompt_cap: int) -> Order:
+    """The order; Failure INVALID_REQUEST that names the first parameter which is no good."""
+    values = {name: value for name, value in sent.values.items() if value is not None}
+    try:
+        order = Order.model_validate(values, strict=not multipart)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        raise Failure("INVALID_REQUEST", f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+    if len(order.prompt) > prompt_cap:
+        text = f"prompt: Too big: expected string to have <={prompt_cap} characters"
+        raise Failure("INVALID_REQUEST", text)
+    if order.background == "transparent" and order.output_format == "jpeg":
+        raise Failure("INVALID_REQUEST", "background: transparent needs an output_format with transparency")
+    return order
+
+
+def shown(sent: Sent) -> dict[str, Any]:
+    """The values that may be kept: long texts cut, secrets hidden."""
+    return {name: "<secret>" if name in _SECRETS else _shortened(value) for name, value in sent.values.items()}
+
+
+def parameters() -> dict[str, Any]:
+    """The compiled JSON schema of the model page (lumenfall: models, `schema=true`)."""
+    schema = Order.model_json_schema()
+    return {"type": "object", "required": schema["required"], "properties": schema["properties"]}
+
+
+def _shape(text: str) -> float | None:
+    match = _RATIO.fullmatch(text)
+    if match is None or not float(match[1]) or not float(match[2]):
+        return None
+    return float(match[1]) / float(match[2])
+
+
+def _shortened(value: Any) -> Any:
+    text = value if isinstance(value, str) else repr(value)
+    return value if len(text) <= 4_000 else f"{text[:4_000]}<{len(text)} characters>"

@@ -1,0 +1,116 @@
+"""What the stand-in knows of one generation, and how the API shows it."""
+
+import asyncio
+import uuid
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+
+from bot.sandbox.fal.schema import shortened
+
+TERMINAL = frozenset({"succeeded", "failed", "cancelled"})
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """Who a key belongs to. Rows and events are this user's alone."""
+
+    user_id: str
+    username: str
+
+
+@dataclass(slots=True, eq=False)
+class Generation:
+    """One row: one picture. `batch` counts submits, `index` is the row's place in its own.
+
+    `path` is where the result's file is; `doom` the text with which it is going to fail; `error_status` the code
+    with which a synchronous call tells its failure.
+    """
+
+    user: User
+    model: str
+    params: Mapping[str, Any]
+    batch: int
+    index: int
+    digest: str
+    enqueued_at: float
+    via: str = "queue"
+    generation_id: str = field(default_factory=lambda: str(uuid.uuid4()))
+    retried_from_id: str | None = None
+    status: str = "queued"
+    result_url: str | None = None
+    error_message: str | None = None
+    started_at: float | None = None
+    completed_at: float | None = None
+    cost: Decimal | None = None
+    path: str | None = None
+    gone: bool = False
+    doom: str | None = None
+    error_status: int = 400
+    counts: Counter[str] = field(default_factory=Counter)
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
+    task: asyncio.Task[None] | None = None
+
+    @property
+    def done(self) -> bool:
+        """Whether it will not change any more."""
+        return self.status in TERMINAL
+
+    def become(self, status: str) -> None:
+        """Enter a state, and wake those who watch."""
+        self.status = status
+        self.changed.set()
+        self.changed = asyncio.Event()
+
+    async def ended(self) -> None:
+        """Wait until it is done."""
+        while not self.done:
+            await self.changed.wait()
+
+    def row(self, *, whole: bool = True) -> dict[str, Any]:
+        """As GET /ai/queue shows it: what was submitted is repeated at the top level (Oxen: async queue)."""
+        params = {name: value for name, value in self.params.items() if name != "num_generations"}
+        return {
+            **(params if whole else shortened(params)),
+            "generation_id": self.generation_id,
+            "model_name": self.model,
+            "prompt": self.params.get("prompt"),
+            "media_type": "image",
+            "status": self.status,
+            "result_url": self.result_url,
+            "error_message": self.error_message,
+            "enqueued_at": int(self.enqueued_at),
+            "started_at": _whole(self.started_at),
+            "completed_at": _whole(self.completed_at),
+            **({"retried_from_id": self.retried_from_id} if self.retried_from_id else {}),
+        }
+
+    def details(self, *, whole: bool = True) -> dict[str, Any]:
+        """As GET /ai/generations shows it: the row, its cost and its user (Oxen: get generation details)."""
+        return {
+            **self.row(whole=whole),
+            "cost": None if self.cost is None else str(self.cost),
+            "target_namespace": self.params.get("target_namespace") or self.user.username,
+            "target_repo": self.params.get("target_repo"),
+            "target_directory": self.params.get("target_directory"),
+            "user_id": self.user.user_id,
+            "username": self.user.username,
+            "user_image": None,
+        }
+
+    def as_json(self) -> dict[str, Any]:
+        """For GET /sandbox/state; no picture bytes, no key."""
+        return {
+            **shortened(self.details(whole=False)),
+            "params": shortened(dict(self.params)),
+            "batch": self.batch,
+            "via": self.via,
+            "gone": self.gone,
+            "calls": dict(self.counts),
+        }
+
+
+def _whole(seconds: float | None) -> int | None:
+    return None if seconds is None else int(seconds)

@@ -1,0 +1,159 @@
+"""Paints a real picture from a prompt, the same one each time: what the stand-in services sell.
+
+A scene is read out of the prompt's words (sunset, snow, sea, forest, night, city, lighthouse, cat); what
+the words leave open, a hash of the prompt decides. Nothing here reads a file, a font or the network.
+"""
+
+import hashlib
+import io
+import random
+import struct
+import zlib
+from functools import lru_cache
+
+from PIL import Image, ImageChops, ImageOps
+
+from bot.sandbox.painter import scene
+
+SIZES = ((1024, 1024), (1536, 1024), (1024, 1536))
+FORMATS = ("png", "jpeg", "webp")
+
+_GRAIN = 4
+"""Amplitude of the paper grain, in levels of 255; also what makes a PNG weigh as much as a photograph."""
+
+_OVERSAMPLE = 2
+"""Everything is drawn at this multiple and reduced: Pillow's polygons have hard edges."""
+
+
+def paint(
+    prompt: str, size: tuple[int, int], *, index: int = 0, transparent: bool = False, noise: int = _GRAIN
+) -> Image.Image:
+    """A picture of `prompt`, `size` pixels (width, height): RGB, or RGBA without its sky when `transparent`.
+
+    The same arguments give the same pixels. `index` tells the pictures of one request apart; `noise` is the
+    grain in levels of 255 (0: none, small files; 60: a PNG near its raw size).
+    """
+    rng = _random(prompt, size, index)
+    plan = scene.plan(prompt, rng)
+    large = (size[0] * _OVERSAMPLE, size[1] * _OVERSAMPLE)
+    picture = scene.draw(plan, large, rng, transparent=transparent).reduce(_OVERSAMPLE)
+    return _grained(picture, rng, noise)
+
+
+def edit(
+    source: Image.Image,
+    prompt: str,
+    size: tuple[int, int] | None = None,
+    mask: Image.Image | None = None,
+    *,
+    index: int = 0,
+) -> Image.Image:
+    """`source` visibly changed and still recognisable: "snow" snows on it, "night" darkens it.
+
+    `size` crops and scales to width, height in pixels (None: as the source). `mask` has the source's size:
+    where it is opaque the picture stays bit for bit, where it is transparent it may change. ValueError: a mask
+    of another size or without an alpha channel.
+    """
+    if mask is not None and mask.size != source.size:
+        raise ValueError(f"the mask is {mask.size}, the picture {source.size}")
+    if mask is not None and "A" not in mask.getbands() and "transparency" not in mask.info:
+        raise ValueError("the mask has no alpha channel")
+    base = _plain(source)
+    if size is not None and size != base.size:
+        base = ImageOps.fit(base, size)
+    rng = _random(f"edit:{prompt}", base.size, index)
+    changed = scene.change(base.convert("RGB"), prompt, rng)
+    changed = _grained(changed, rng, 2)
+    if base.mode == "RGBA":
+        changed.putalpha(base.getchannel("A"))
+    if mask is None:
+        return changed
+    kept = mask.convert("RGBA").getchannel("A")
+    if kept.size != base.size:
+        kept = ImageOps.fit(kept, base.size, Image.Resampling.NEAREST)
+    return Image.composite(base, changed, kept)
+
+
+def encode(image: Image.Image, kind: str, *, pad_to: int | None = None) -> bytes:
+    """`image` as "png", "jpeg" or "webp".
+
+    `pad_to`: at least so many bytes, filled up with a chunk that every decoder skips (exact but for a dozen
+    bytes; ValueError for WebP).
+    """
+    buffer = io.BytesIO()
+    match kind:
+        case "png":
+            image.save(buffer, "PNG", compress_level=1)
+        case "jpeg":
+            _flat(image).save(buffer, "JPEG", quality=90)
+        case "webp":
+            image.save(buffer, "WEBP", quality=88, method=1)
+        case _:
+            raise ValueError(f"no such format: {kind}")
+    content = buffer.getvalue()
+    return content if pad_to is None else _padded(content, kind, pad_to)
+
+
+@lru_cache(maxsize=48)
+def painted(
+    prompt: str,
+    size: tuple[int, int],
+    kind: str = "png",
+    *,
+    index: int = 0,
+    transparent: bool = False,
+    pad_to: int | None = None,
+) -> bytes:
+    """`paint` and `encode`, remembered: the second call for the same picture costs nothing."""
+    return encode(paint(prompt, size, index=index, transparent=transparent), kind, pad_to=pad_to)
+
+
+def _random(prompt: str, size: tuple[int, int], index: int) -> random.Random:
+    seed = hashlib.sha256(f"{prompt}|{size[0]}x{size[1]}|{index}".encode()).digest()
+    return random.Random(seed)
+
+
+def _plain(image: Image.Image) -> Image.Image:
+    has_alpha = "A" in image.getbands() or "transparency" in image.info
+    mode = "RGBA" if has_alpha else "RGB"
+    return image if image.mode == mode else image.convert(mode)
+
+
+def _flat(image: Image.Image) -> Image.Image:
+    if image.mode != "RGBA":
+        return image.convert("RGB")
+    ground = Image.new("RGB", image.size, "white")
+    ground.paste(image, mask=image.getchannel("A"))
+    return ground
+
+
+def _grained(picture: Image.Image, rng: random.Random, amplitude: int) -> Image.Image:
+    if amplitude <= 0:
+        return picture
+    width, height = picture.size
+    speckle = Image.frombytes("L", (width, height), rng.randbytes(width * height))
+    table = [128 + round((level - 128) * amplitude / 128) for level in range(256)]
+    speckle = speckle.point(table)
+    colours = picture.convert("RGB")
+    grained = ImageChops.add(colours, Image.merge("RGB", (speckle,) * 3), 1, -128)
+    if picture.mode == "RGBA":
+        grained.putalpha(picture.getchannel("A"))
+    return grained
+
+
+def _padded(content: bytes, kind: str, pad_to: int) -> bytes:
+    missing = pad_to - len(content)
+    if missing <= 0:
+        return content
+    if kind == "png":
+        body = random.Random(missing).randbytes(max(missing - 12, 0))
+        chunk = struct.pack(">I", len(body)) + b"eaSl" + body
+        chunk += struct.pack(">I", zlib.crc32(b"eaSl" + body))
+        return content[:-12] + chunk + content[-12:]
+    if kind == "jpeg":
+        filler = bytearray()
+        while len(filler) < missing:
+            body = random.Random(len(filler)).randbytes(max(0, min(60_000, missing - len(filler) - 4)))
+            filler += b"\xff\xfe" + struct.pack(">H", len(body) + 2) + body
+        return content[:2] + bytes(filler) + content[2:]
+    raise ValueError("a WebP cannot be padded")
