@@ -1,25 +1,23 @@
-"""Easel, a Discord bot that paints. The map, from the bottom up.
+"""Easel, a Discord bot that paints. The map, from the inside out; imports point inwards only.
 
-models       the nouns
-clock        our time and Discord's
-errors       what may go wrong, each with its sentence
-hosts        which hosts may be spoken to
+domain       the nouns, and every error with its sentence
+net          where Easel may go, and who may call it
+logs         log lines without secrets
 settings     every environment variable
-catalog      models as data, read from catalog.toml
 pictures     Pillow, off the event loop
-policy       who may do what, and why: pure functions
+catalog      models as data: what each can do at each service, and what it costs
 ports        the three plugs: Provider, Delivery, Database
+routing      which service is asked next
 storage      SQLite, migrations; jobs, quotas and rules as units of work
-providers    the services that paint
-studio       what members can do
-treasury     what moderators can do
-errand       one job's way, from claimed to delivered or refunded
-worker       claims jobs and looks after their errands
-screens      what each message looks like
-delivery     Discord as the core sees it: read, show, post
-client       discord.py: the client, its command tree, answers to what went wrong
+providers    the services that paint, a folder each
+usecases     what members can do, what moderators can do
+worker       one job's way, from claimed to delivered or refunded
+chat         discord.py: client, delivery, and what each message looks like
 app          opens everything in order and closes it in reverse
-sandbox      local stand-ins for Discord and the services
-demo         the play that shows Easel in a simulated Discord
+doctor       says whether everything is in order
+demo         the play that `make demo` shows
+sandbox      stand-ins for Discord and the services; they import nothing of Easel
 __main__     the command line
+
+Beside it: `cogs`, what people type and press.
 """

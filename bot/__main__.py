@@ -12,8 +12,8 @@ from pathlib import Path
 import aiohttp
 
 from bot import app, doctor, logs, settings
-from bot.clock import real_time
-from bot.errors import EXIT_SETUP, EaselError, SetupError
+from bot.domain.clock import real_time
+from bot.domain.errors import EXIT_SETUP, EaselError, SetupError
 from bot.storage.sqlite import open_sqlite
 
 log = logging.getLogger("bot")

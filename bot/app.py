@@ -13,27 +13,27 @@ from contextlib import AsyncExitStack, asynccontextmanager, closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from bot.catalog import Catalog
-from bot.claim import Budget, Patience, Workshop
-from bot.client import Easel, Rooms, invite_link, log_in, redirect, stay_connected
-from bot.clock import Clock
-from bot.delivery import DiscordDelivery
-from bot.errors import SetupError, StorageError
-from bot.herald import Herald
-from bot.hosts import AllowedHosts
-from bot.models import Rule
+from bot.catalog.catalog import Catalog
+from bot.chat.discord.announcer import Herald
+from bot.chat.discord.client import Easel, Rooms, invite_link, log_in, redirect, stay_connected
+from bot.chat.discord.delivery import DiscordDelivery
+from bot.domain.clock import Clock
+from bot.domain.errors import SetupError, StorageError
+from bot.domain.types import Rule
+from bot.net.hosts import AllowedHosts
 from bot.pictures import Pictures
 from bot.ports import Provider
+from bot.providers.registry import Parts, catalog_for, check_services, learn, open_services, synchronous
 from bot.providers.shared.http import open_session
 from bot.providers.shared.polling import Pace
-from bot.routing import Cooling, Routes
-from bot.services import Parts, catalog_for, check_services, learn, open_services, synchronous
+from bot.routing.router import Cooling, Routes
 from bot.settings import Settings
-from bot.storage import routes as stored
+from bot.storage import provider_orders as stored
 from bot.storage.sqlite import Sqlite, open_sqlite
-from bot.studio import House, Studio
-from bot.treasury import Treasury
-from bot.worker import Worker
+from bot.usecases.members import House, Studio
+from bot.usecases.moderators import Treasury
+from bot.worker.context import Budget, Patience, Workshop
+from bot.worker.worker import Worker
 
 log = logging.getLogger(__name__)
 

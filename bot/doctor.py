@@ -10,11 +10,11 @@ from urllib.parse import urlsplit
 
 from bot import app
 from bot.app import App
-from bot.catalog import Model
-from bot.client import invite_link, log_in
-from bot.models import Examination, ImageRequest, Money, Served
-from bot.offers import Misfit
-from bot.services import examine
+from bot.catalog.catalog import Model
+from bot.catalog.offers import Misfit
+from bot.chat.discord.client import invite_link, log_in
+from bot.domain.types import Examination, ImageRequest, Money, Served
+from bot.providers.registry import examine
 from bot.settings import Settings
 
 HEAD = 11

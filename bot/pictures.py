@@ -23,8 +23,8 @@ from typing import TypeVar
 
 from PIL import Image, ImageOps
 
-from bot.errors import BadAnswer, BadSource
-from bot.models import OutputFormat, Picture
+from bot.domain.errors import BadAnswer, BadSource
+from bot.domain.types import OutputFormat, Picture
 
 MAXIMUM_PIXELS = 50_000_000
 """Width times height. Decoded, a picture of this size takes 200 MB."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
-from bot.models import (
+from bot.catalog.offers import Order
+from bot.domain.types import (
     CancelAnswer,
     Examination,
     Fetched,
@@ -16,7 +17,6 @@ from bot.models import (
     Source,
     Ticket,
 )
-from bot.offers import Order
 
 Row = Mapping[str, Any]
 Statement = tuple[str, Sequence[Any]]

@@ -10,9 +10,9 @@ from typing import Annotated, Any, get_args
 from pydantic import AfterValidator, Field, HttpUrl, SecretStr, TypeAdapter, ValidationError, WebsocketUrl
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from bot.errors import SetupError
-from bot.hosts import AllowedHosts
-from bot.models import Window
+from bot.domain.errors import SetupError
+from bot.domain.types import Window
+from bot.net.hosts import AllowedHosts
 
 
 def _hosts(text: str) -> str:

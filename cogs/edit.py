@@ -6,11 +6,11 @@ import discord
 from discord import app_commands
 from discord.ext import commands
 
-from bot.client import Easel, Interaction
-from bot.models import ImageRequest
+from bot.chat.discord.client import Easel, Interaction
+from bot.chat.discord.sources import source_of
+from bot.domain.types import ImageRequest
 from cogs.imagine import commission, model_choices, size_choices
 from cogs.options import DESCRIPTIONS, Background, Compression, Count, Fidelity, Format, Prompt, Quality, Size
-from cogs.sources import source_of
 
 
 class Edit(commands.Cog):

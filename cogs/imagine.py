@@ -8,9 +8,9 @@ import discord
 from discord import app_commands
 from discord.ext import commands
 
-from bot import screens
-from bot.client import DISCORD_TROUBLE, Easel, Interaction, failure_kind, reply_address, requester
-from bot.models import ImageRequest
+from bot.chat.discord import messages as screens
+from bot.chat.discord.client import DISCORD_TROUBLE, Easel, Interaction, failure_kind, reply_address, requester
+from bot.domain.types import ImageRequest
 from cogs.options import DESCRIPTIONS, SIZES, Background, Compression, Count, Format, Prompt, Quality, Size
 
 log = logging.getLogger(__name__)

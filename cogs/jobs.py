@@ -10,10 +10,10 @@ import discord
 from discord import app_commands
 from discord.ext import commands
 
-from bot import screens
-from bot.client import Easel, Interaction, answering, requester
-from bot.errors import NotFound
-from bot.models import JobState
+from bot.chat.discord import messages as screens
+from bot.chat.discord.client import Easel, Interaction, answering, requester
+from bot.domain.errors import NotFound
+from bot.domain.types import JobState
 
 Button = discord.ui.Button[discord.ui.View]
 

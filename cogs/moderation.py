@@ -8,11 +8,11 @@ import discord
 from discord import app_commands
 from discord.ext import commands
 
-from bot import screens
-from bot.client import Easel, Interaction, requester, requester_of
-from bot.errors import BadOrder, NotAllowed
-from bot.models import Requester, Rule, Window
-from bot.treasury import MOST_GRANTED, MOST_IMAGES
+from bot.chat.discord import messages as screens
+from bot.chat.discord.client import Easel, Interaction, requester, requester_of
+from bot.domain.errors import BadOrder, NotAllowed
+from bot.domain.types import Requester, Rule, Window
+from bot.usecases.moderators import MOST_GRANTED, MOST_IMAGES
 
 Images = app_commands.Range[int, 0, MOST_IMAGES]
 Granted = app_commands.Range[int, -MOST_GRANTED, MOST_GRANTED]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from discord import app_commands
 from discord.ext import commands
 
-from bot import screens
-from bot.client import Easel, Interaction, requester
+from bot.chat.discord import messages as screens
+from bot.chat.discord.client import Easel, Interaction, requester
 
 
 class Quota(commands.Cog):

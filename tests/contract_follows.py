@@ -15,7 +15,7 @@ from contract_house import QUICK, House
 from contract_way import Fault
 from contract_wire import nobody, stranger
 
-from bot.errors import (
+from bot.domain.errors import (
     BadAnswer,
     PatienceEnded,
     ProviderBusy,
@@ -25,7 +25,7 @@ from bot.errors import (
     TicketLost,
     Withdrawn,
 )
-from bot.models import CancelAnswer, Money, Progress
+from bot.domain.types import CancelAnswer, Money, Progress
 from bot.providers.shared.http import open_session
 
 case = Cases()

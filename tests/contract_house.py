@@ -14,10 +14,10 @@ import pytest
 from contract_way import Fault, Lack, Setting, Stage, Way, opened
 from contract_wire import Bend, between
 
-from bot.clock import Clock, real_time
-from bot.errors import ProviderError
-from bot.models import Finished, ImageRequest, Input, Money, Picture, Progress, Source, Ticket
-from bot.offers import Fit, Order
+from bot.catalog.offers import Fit, Order
+from bot.domain.clock import Clock, real_time
+from bot.domain.errors import ProviderError
+from bot.domain.types import Finished, ImageRequest, Input, Money, Picture, Progress, Source, Ticket
 from bot.pictures import Pictures
 from bot.ports import Provider
 from bot.providers.shared.http import Limits, open_session

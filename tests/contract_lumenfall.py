@@ -9,8 +9,8 @@ from typing import Any, ClassVar
 from contract_way import BOMB, CATALOG, HUGE, PACE, Fault, Lack, Setting, Stage, Switches, Way, switch
 from pydantic import SecretStr
 
-from bot.models import Money
-from bot.offers import Offer
+from bot.catalog.offers import Offer
+from bot.domain.types import Money
 from bot.providers.lumenfall.provider import Lumenfall
 from bot.sandbox.kit.faults import Faults
 from bot.sandbox.lumenfall.options import PublicHosts

@@ -10,12 +10,12 @@ from contract_house import SOURCE, House, given
 from contract_wire import painted, stranger
 from PIL import Image
 
-from bot import shapes
-from bot.errors import SourceRejected
-from bot.models import ImageRequest, Picture
-from bot.offers import WORDS, Misfit
+from bot.catalog import sizes as shapes
+from bot.catalog.offers import WORDS, Misfit
+from bot.catalog.schema import Option
+from bot.domain.errors import SourceRejected
+from bot.domain.types import ImageRequest, Picture
 from bot.pictures import TYPES
-from bot.spellings import Option
 
 case = Cases()
 

@@ -10,8 +10,8 @@ from typing import Any, ClassVar
 from contract_way import BOMB, CATALOG, HUGE, PACE, Fault, Lack, Setting, Stage, Switches, Way, switch
 from pydantic import SecretStr
 
-from bot.models import Money
-from bot.offers import Offer
+from bot.catalog.offers import Offer
+from bot.domain.types import Money
 from bot.providers.oxen.provider import Oxen
 from bot.providers.oxen.request import one_at_a_time
 from bot.sandbox.kit.faults import Faults

@@ -8,8 +8,8 @@ from contract_house import QUICK, House
 from contract_way import Fault
 from contract_wire import stranger
 
-from bot.errors import BadAnswer, ProviderError, ResultLost, TicketLost
-from bot.models import Ticket
+from bot.domain.errors import BadAnswer, ProviderError, ResultLost, TicketLost
+from bot.domain.types import Ticket
 
 case = Cases()
 

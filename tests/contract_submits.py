@@ -13,7 +13,8 @@ from contract_case import Cases
 from contract_house import QUICK, SETTLED, SOURCE, House, given
 from contract_wire import nobody, painted, stranger
 
-from bot.errors import (
+from bot.catalog.offers import Order
+from bot.domain.errors import (
     ModelRetired,
     PromptRejected,
     ProviderBusy,
@@ -25,8 +26,7 @@ from bot.errors import (
     SubmitUnknown,
     TooDear,
 )
-from bot.models import ImageRequest, Money
-from bot.offers import Order
+from bot.domain.types import ImageRequest, Money
 
 case = Cases()
 

@@ -15,11 +15,11 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
-from bot.catalog import Catalog
-from bot.clock import Clock
-from bot.hosts import AllowedHosts
-from bot.models import Money
-from bot.offers import Offer
+from bot.catalog.catalog import Catalog
+from bot.catalog.offers import Offer
+from bot.domain.clock import Clock
+from bot.domain.types import Money
+from bot.net.hosts import AllowedHosts
 from bot.pictures import Pictures
 from bot.ports import Provider
 from bot.providers.shared.http import Limits

@@ -15,11 +15,11 @@ import aiohttp
 from PIL import Image
 from pydantic import SecretStr
 
-from bot.catalog import Catalog
-from bot.clock import Clock, real_time
-from bot.hosts import AllowedHosts
-from bot.models import Finished, ImageRequest, Input, Picture, Progress, Source, Ticket
-from bot.offers import Offer, Order
+from bot.catalog.catalog import Catalog
+from bot.catalog.offers import Offer, Order
+from bot.domain.clock import Clock, real_time
+from bot.domain.types import Finished, ImageRequest, Input, Picture, Progress, Source, Ticket
+from bot.net.hosts import AllowedHosts
 from bot.pictures import Pictures
 from bot.providers.fal.provider import Fal
 from bot.providers.shared.http import Limits, open_session

@@ -16,13 +16,13 @@ import pytest
 from PIL import Image
 from pydantic import SecretStr
 
-from bot.catalog import Catalog
-from bot.clock import Clock, real_time
-from bot.errors import (
+from bot.catalog.catalog import Catalog
+from bot.catalog.offers import Offer, Order
+from bot.domain.clock import Clock, real_time
+from bot.domain.errors import (
     SubmitUnknown,
 )
-from bot.hosts import AllowedHosts
-from bot.models import (
+from bot.domain.types import (
     Finished,
     ImageRequest,
     Input,
@@ -32,7 +32,7 @@ from bot.models import (
     Source,
     Ticket,
 )
-from bot.offers import Offer, Order
+from bot.net.hosts import AllowedHosts
 from bot.pictures import Pictures
 from bot.providers.oxen.provider import Oxen
 from bot.providers.shared.http import Limits, open_session

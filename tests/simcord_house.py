@@ -12,8 +12,8 @@ import discord
 import simcord
 
 from bot.demo.stage import Stage, job_of, open_stage
-from bot.errors import Refused
-from bot.models import Job
+from bot.domain.errors import Refused
+from bot.domain.types import Job
 from bot.sandbox import painter
 
 PRIVATE = 64

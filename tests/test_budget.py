@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bot.claim import Budget
+from bot.worker.context import Budget
 
 
 class Guest:

@@ -9,15 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from bot.catalog import Catalog, Model
-from bot.errors import BadPrompt, SetupError, UnsupportedRequest
-from bot.models import ImageRequest, Money, Served, Source
-from bot.offers import Fit
+from bot.catalog.catalog import Catalog, Model
+from bot.catalog.offers import Fit
+from bot.domain.errors import BadPrompt, SetupError, UnsupportedRequest
+from bot.domain.types import ImageRequest, Money, Served, Source
 
 PICTURE = Source(url="https://cdn.discordapp.com/a.png", filename="a.png")
 ASKED = ImageRequest(prompt="a fox in the snow", model="gpt-image-1.5")
 EDIT = replace(ASKED, sources=(PICTURE,))
-SHIPPED = Path(__file__).parent.parent / "bot" / "catalog.toml"
+SHIPPED = Path(__file__).parent.parent / "bot" / "catalog" / "catalog.toml"
 
 
 @pytest.fixture(scope="module")

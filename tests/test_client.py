@@ -10,7 +10,7 @@ import discord
 import pytest
 import yarl
 
-from bot.client import PERMISSIONS, invite_link, redirect
+from bot.chat.discord.client import PERMISSIONS, invite_link, redirect
 from bot.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -45,7 +45,7 @@ def test_one_file_of_the_bot_redirects_discord() -> None:
         for path in sources
         if re.search(r"Route\.BASE =|DEFAULT_GATEWAY =", path.read_text(encoding="utf-8"))
     }
-    assert redirecting == {"bot/client.py"}
+    assert redirecting == {"bot/chat/discord/client.py"}
 
 
 def test_the_readme_shows_the_invite_link_that_easel_prints() -> None:

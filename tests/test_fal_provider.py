@@ -40,8 +40,8 @@ from fal_house import (
 )
 from pydantic import SecretStr
 
-from bot.clock import Clock, real_time
-from bot.errors import (
+from bot.domain.clock import Clock, real_time
+from bot.domain.errors import (
     BadAnswer,
     ModelRetired,
     PatienceEnded,
@@ -58,8 +58,8 @@ from bot.errors import (
     TicketLost,
     Withdrawn,
 )
-from bot.hosts import AllowedHosts
-from bot.models import CancelAnswer, Ticket
+from bot.domain.types import CancelAnswer, Ticket
+from bot.net.hosts import AllowedHosts
 from bot.providers.shared.http import Downloads, Heard, Limits, open_session, read_data_uri
 from bot.providers.shared.polling import Pace
 

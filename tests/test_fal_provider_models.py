@@ -30,15 +30,15 @@ from fal_house import (
 )
 from pydantic import SecretStr
 
-from bot.errors import (
+from bot.catalog.offers import Misfit
+from bot.domain.errors import (
     ModelRetired,
     ProviderMisconfigured,
     RateLimited,
     RunFailed,
     SubmitUnknown,
 )
-from bot.models import Examination, Finished, ImageRequest, Money
-from bot.offers import Misfit
+from bot.domain.types import Examination, Finished, ImageRequest, Money
 from bot.providers.fal.schemas import Usage
 
 ONE = ImageRequest(prompt="a fox in the snow", model="gpt-image-1", quality="low")

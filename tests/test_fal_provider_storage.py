@@ -23,8 +23,8 @@ from fal_house import (
     wire,
 )
 
-from bot.errors import BadAnswer, ProviderBusy, ProviderError, ProviderMisconfigured, SourceRejected
-from bot.hosts import AllowedHosts
+from bot.domain.errors import BadAnswer, ProviderBusy, ProviderError, ProviderMisconfigured, SourceRejected
+from bot.net.hosts import AllowedHosts
 
 BIG = painted() + bytes(3_000_000)
 LIFETIME = {"expiration_duration_seconds": 86400}

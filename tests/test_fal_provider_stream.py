@@ -30,9 +30,9 @@ from fal_house import (
 )
 from pydantic import SecretStr
 
-from bot.clock import Clock, real_time
-from bot.errors import PatienceEnded, PromptRejected, ProviderBusy, ProviderError, RunFailed, Withdrawn
-from bot.models import CancelAnswer, Finished, Progress
+from bot.domain.clock import Clock, real_time
+from bot.domain.errors import PatienceEnded, PromptRejected, ProviderBusy, ProviderError, RunFailed, Withdrawn
+from bot.domain.types import CancelAnswer, Finished, Progress
 from bot.providers.fal.provider import Fal
 from bot.providers.fal.schemas import readable
 from bot.providers.shared.http import Limits

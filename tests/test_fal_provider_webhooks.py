@@ -29,10 +29,10 @@ from fal_house import (
 )
 from multidict import CIMultiDict
 
-from bot.clock import Clock, real_time
-from bot.errors import PromptRejected, ProviderError, RunFailed
-from bot.listener import Listener
-from bot.models import Finished
+from bot.domain.clock import Clock, real_time
+from bot.domain.errors import PromptRejected, ProviderError, RunFailed
+from bot.domain.types import Finished
+from bot.net.webhook_server import Listener
 from bot.providers.fal.provider import Fal
 from bot.providers.fal.webhooks import Webhooks
 from bot.providers.shared.http import open_session

@@ -7,7 +7,7 @@ import datetime as dt
 import discord
 from wire import House
 
-from bot.clock import Clock, real_time
+from bot.domain.clock import Clock, real_time
 
 DAY = dt.timedelta(days=1)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bot.hosts import AllowedHosts, is_private
+from bot.net.hosts import AllowedHosts, is_private
 
 FAL = AllowedHosts.parse("fal.media, *.fal.media, storage.googleapis.com")
 LOCAL = AllowedHosts.parse("127.0.0.1:*, [::1]:8080, localhost:9000")

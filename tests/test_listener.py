@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 import aiohttp
 import pytest
 
-from bot.errors import SetupError
-from bot.listener import Listener
+from bot.domain.errors import SetupError
+from bot.net.webhook_server import Listener
 
 
 @dataclass

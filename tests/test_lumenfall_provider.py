@@ -15,9 +15,10 @@ import pytest
 from PIL import Image
 from pydantic import SecretStr
 
-from bot.catalog import Catalog
-from bot.clock import Clock, real_time
-from bot.errors import (
+from bot.catalog.catalog import Catalog
+from bot.catalog.offers import Order
+from bot.domain.clock import Clock, real_time
+from bot.domain.errors import (
     BadAnswer,
     ModelRetired,
     PromptRejected,
@@ -32,9 +33,8 @@ from bot.errors import (
     SubmitUnknown,
     TicketLost,
 )
-from bot.hosts import AllowedHosts
-from bot.models import CancelAnswer, Finished, ImageRequest, Input, Money, Picture, Progress, Source, Ticket
-from bot.offers import Order
+from bot.domain.types import CancelAnswer, Finished, ImageRequest, Input, Money, Picture, Progress, Source, Ticket
+from bot.net.hosts import AllowedHosts
 from bot.pictures import Pictures
 from bot.providers.lumenfall.provider import Lumenfall
 from bot.providers.shared.http import Limits, NotSent, TooBig, open_session

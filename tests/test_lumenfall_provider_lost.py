@@ -24,8 +24,9 @@ from test_lumenfall_provider import (
     painted,
 )
 
-from bot.clock import Clock, real_time
-from bot.errors import (
+from bot.catalog.offers import Order
+from bot.domain.clock import Clock, real_time
+from bot.domain.errors import (
     ModelRetired,
     PromptRejected,
     ProviderBusy,
@@ -36,8 +37,7 @@ from bot.errors import (
     SubmitUnknown,
     TooDear,
 )
-from bot.models import Money
-from bot.offers import Order
+from bot.domain.types import Money
 
 # Another process made the submit: beside the 15 s its dry run may have taken 30.
 SOON = 44_000

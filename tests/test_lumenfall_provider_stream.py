@@ -14,8 +14,8 @@ import pytest
 from aiohttp import web
 from test_lumenfall_provider import ASKED, QUICK, House, all_news, assert_discreet, open_house, painted
 
-from bot.errors import PromptRejected, SubmitUnknown
-from bot.models import Money
+from bot.domain.errors import PromptRejected, SubmitUnknown
+from bot.domain.types import Money
 
 PICTURE = base64.b64encode(painted()).decode()
 DONE: dict[str, Any] = {"type": "image_generation.completed", "b64_json": PICTURE}

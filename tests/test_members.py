@@ -13,7 +13,7 @@ import simcord
 from simcord_house import PRIVATE, job, painted, picture_file, pinged, playing, private, quota, whisper
 
 from bot.demo.stage import Stage, first_answer, image_of, labels
-from bot.models import JobState
+from bot.domain.types import JobState
 
 MIDNIGHT = 1767312000
 """The end of SimCord's first day, 2026-01-02 00:00 UTC."""

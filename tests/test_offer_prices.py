@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.catalog import Catalog
-from bot.errors import Refused, UnsupportedRequest
-from bot.models import ImageRequest, Money, OutputFormat, Quality, Served, Source
-from bot.offers import Fit, Misfit, Offer
+from bot.catalog.catalog import Catalog
+from bot.catalog.offers import Fit, Misfit, Offer
+from bot.domain.errors import Refused, UnsupportedRequest
+from bot.domain.types import ImageRequest, Money, OutputFormat, Quality, Served, Source
 
 PICTURE = Source(url="https://cdn.discordapp.com/a.png", filename="a.png")
 ASKED = ImageRequest(prompt="a fox in the snow", model="gpt-image-1.5")

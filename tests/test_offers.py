@@ -8,10 +8,10 @@ from typing import Any, get_args
 
 import pytest
 
-from bot.catalog import Catalog, Model
-from bot.errors import Refused
-from bot.models import Background, Fidelity, ImageRequest, OutputFormat, Quality, Served, Source
-from bot.offers import Fit
+from bot.catalog.catalog import Catalog, Model
+from bot.catalog.offers import Fit
+from bot.domain.errors import Refused
+from bot.domain.types import Background, Fidelity, ImageRequest, OutputFormat, Quality, Served, Source
 
 PICTURE = Source(url="https://cdn.discordapp.com/a.png", filename="a.png")
 ASKED = ImageRequest(prompt="a fox in the snow", model="gpt-image-1.5")

@@ -32,8 +32,9 @@ from oxen_house import (
 )
 from pydantic import SecretStr
 
-from bot.clock import real_time
-from bot.errors import (
+from bot.catalog.offers import Order
+from bot.domain.clock import real_time
+from bot.domain.errors import (
     ModelRetired,
     PromptRejected,
     ProviderBusy,
@@ -47,7 +48,7 @@ from bot.errors import (
     SubmitUnknown,
     TooDear,
 )
-from bot.models import (
+from bot.domain.types import (
     CancelAnswer,
     ImageRequest,
     Input,
@@ -56,7 +57,6 @@ from bot.models import (
     Served,
     Ticket,
 )
-from bot.offers import Order
 from bot.ports import Provider
 from bot.providers.oxen.request import one_at_a_time
 from bot.providers.shared.http import open_session

@@ -23,7 +23,7 @@ from oxen_house import (
     wire,
 )
 
-from bot.errors import (
+from bot.domain.errors import (
     PromptRejected,
     ProviderMisconfigured,
     RateLimited,

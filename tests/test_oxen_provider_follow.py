@@ -34,7 +34,7 @@ from oxen_house import (
 )
 from pydantic import SecretStr
 
-from bot.errors import (
+from bot.domain.errors import (
     BadAnswer,
     ModelRetired,
     PatienceEnded,
@@ -48,13 +48,13 @@ from bot.errors import (
     TicketLost,
     Withdrawn,
 )
-from bot.hosts import AllowedHosts
-from bot.models import (
+from bot.domain.types import (
     CancelAnswer,
     ImageRequest,
     Money,
     Ticket,
 )
+from bot.net.hosts import AllowedHosts
 
 
 @pytest.fixture

@@ -12,8 +12,8 @@ from io import BytesIO
 import pytest
 from PIL import Image
 
-from bot.errors import BadSource
-from bot.models import Picture
+from bot.domain.errors import BadSource
+from bot.domain.types import Picture
 from bot.pictures import Pictures
 
 

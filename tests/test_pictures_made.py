@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from PIL import Image, ImageDraw, ImageFilter
 from test_pictures import encoded, noise, png_that_claims, webp_that_claims
 
-from bot.errors import BadAnswer, BadSource
-from bot.models import OutputFormat, Picture
+from bot.domain.errors import BadAnswer, BadSource
+from bot.domain.types import OutputFormat, Picture
 from bot.pictures import KINDS, SUFFIXES, Pictures
 
 FORMATS: tuple[OutputFormat, ...] = get_args(OutputFormat)

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bot.errors import BadPrompt, BadSource
-from bot.models import MAXIMUM_PROMPT, ImageRequest, Instant, Requester, Rule, Source, Window
-from bot.policy import MAXIMUM_SOURCE_BYTES, check, holding, span
+from bot.domain.checks import MAXIMUM_SOURCE_BYTES, check, holding, span
+from bot.domain.errors import BadPrompt, BadSource
+from bot.domain.types import MAXIMUM_PROMPT, ImageRequest, Instant, Requester, Rule, Source, Window
 
 HOUR = 60 * 60 * 1000
 ZONES = (

@@ -18,9 +18,9 @@ from contract_oxen import OxenQueue
 from contract_way import Way
 from contract_wire import painted
 
-from bot.catalog import Catalog
-from bot.models import ImageRequest, Input
-from bot.offers import Misfit, Offer
+from bot.catalog.catalog import Catalog
+from bot.catalog.offers import Misfit, Offer
+from bot.domain.types import ImageRequest, Input
 
 FOLDER = Path(__file__).with_name("recordings")
 WAYS: Mapping[str, type[Way]] = {"fal": FalPolled, "lumenfall": LumenfallLink, "oxen": OxenQueue}

@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
-from bot.catalog import Catalog
-from bot.clock import Clock
-from bot.errors import (
+from bot.catalog.catalog import Catalog
+from bot.catalog.offers import Misfit
+from bot.domain.clock import Clock
+from bot.domain.errors import (
     BadOrder,
     BadPrompt,
     ModelRetired,
@@ -24,15 +25,14 @@ from bot.errors import (
     TooDear,
     UnsupportedRequest,
 )
-from bot.models import Examination, ImageRequest, Money, Route, Served, Source
-from bot.offers import Misfit
-from bot.routing import PROBE, Cooling, Routes, named
+from bot.domain.types import Examination, ImageRequest, Money, Route, Served, Source
+from bot.routing.router import PROBE, Cooling, Routes, named
 
 PICTURE = Source(url="https://cdn.discordapp.com/a.png", filename="a.png")
 ASKED = ImageRequest(prompt="a fox in the snow", model="gpt-image-1.5")
 ALL = ("fal", "lumenfall", "oxen")
 OLD, MODEL, NEW = "gpt-image-1", "gpt-image-1.5", "gpt-image-2"
-SHIPPED = Path(__file__).parent.parent / "bot" / "catalog.toml"
+SHIPPED = Path(__file__).parent.parent / "bot" / "catalog" / "catalog.toml"
 BUSY, LOCKED = ProviderBusy(), ProviderMisconfigured()
 NOW = 1_767_268_800_000
 

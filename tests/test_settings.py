@@ -13,7 +13,7 @@ from pydantic_core import PydanticUndefined
 
 from bot import settings
 from bot.app import open_app
-from bot.errors import SetupError
+from bot.domain.errors import SetupError
 from bot.logs import Redacting
 
 ROOT = Path(__file__).parents[1]

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot import shapes
-from bot.shapes import Bounds, Shape, nearest, same_ratio
+from bot.catalog import sizes as shapes
+from bot.catalog.sizes import Bounds, Shape, nearest, same_ratio
 
 STEPS = Bounds(
     step=16,

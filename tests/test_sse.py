@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.errors import BadAnswer
-from bot.providers.sse import Event, events
+from bot.domain.errors import BadAnswer
+from bot.net.sse import Event, events
 
 ENDS = ("\n", "\r", "\r\n")
 

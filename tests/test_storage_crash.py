@@ -25,8 +25,9 @@ from test_storage_ledger import (
     requester,
 )
 
-from bot.errors import QuotaExceeded
-from bot.storage import jobs, rules
+from bot.domain.errors import QuotaExceeded
+from bot.storage import jobs
+from bot.storage import limits as rules
 from bot.storage.sqlite import Sqlite
 
 PAINTERS = 8

@@ -27,10 +27,11 @@ from test_storage_ledger import (
     rule,
 )
 
-from bot.errors import QuotaExceeded
-from bot.models import Commission
+from bot.domain.errors import QuotaExceeded
+from bot.domain.types import Commission
 from bot.ports import Unit
-from bot.storage import jobs, quotas, rules
+from bot.storage import jobs, quotas
+from bot.storage import limits as rules
 
 
 def grant_until(images: int, expires_at: int | None) -> Unit[int]:

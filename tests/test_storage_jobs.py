@@ -22,8 +22,8 @@ from test_storage_ledger import (
     requester,
 )
 
-from bot.errors import NotFound
-from bot.models import Charge, ImageRequest, Job, JobState, Money, Ticket
+from bot.domain.errors import NotFound
+from bot.domain.types import Charge, ImageRequest, Job, JobState, Money, Ticket
 from bot.storage import jobs
 from bot.storage.sqlite import Sqlite
 

@@ -15,10 +15,22 @@ from typing import Any
 
 import pytest
 
-from bot.errors import QuotaExceeded
-from bot.models import Charge, ImageRequest, Instant, Job, JobState, Money, ReplyAddress, Requester, Rule, Window
+from bot.domain.errors import QuotaExceeded
+from bot.domain.types import (
+    Charge,
+    ImageRequest,
+    Instant,
+    Job,
+    JobState,
+    Money,
+    ReplyAddress,
+    Requester,
+    Rule,
+    Window,
+)
 from bot.ports import Row, Unit
-from bot.storage import jobs, quotas, rules
+from bot.storage import jobs, quotas
+from bot.storage import limits as rules
 from bot.storage.sqlite import Sqlite, open_sqlite
 
 HOUR = 60 * 60 * 1000

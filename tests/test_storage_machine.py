@@ -27,10 +27,11 @@ from test_storage_ledger import (
 )
 from test_storage_ledger import rule as limit_of
 
-from bot.errors import NotFound, QuotaExceeded
-from bot.models import Job, JobState, Money, Ticket
+from bot.domain.errors import NotFound, QuotaExceeded
+from bot.domain.types import Job, JobState, Money, Ticket
 from bot.ports import Result, Unit
-from bot.storage import jobs, quotas, rules
+from bot.storage import jobs, quotas
+from bot.storage import limits as rules
 from bot.storage.sqlite import open_sqlite
 
 MEMBERS = (1, 2)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from test_storage_ledger import DEFAULT, NOW, asked, left, opened, query
 
-from bot.errors import SetupError
+from bot.domain.errors import SetupError
 from bot.storage import jobs, migrations
 from bot.storage.sqlite import TYPES, open_sqlite
 

@@ -30,10 +30,11 @@ from test_storage_ledger import (
     rule,
 )
 
-from bot.errors import QuotaExceeded
-from bot.models import Charge, JobState, Money, Rule
+from bot.domain.errors import QuotaExceeded
+from bot.domain.types import Charge, JobState, Money, Rule
 from bot.ports import Unit
-from bot.storage import jobs, quotas, rules
+from bot.storage import jobs, quotas
+from bot.storage import limits as rules
 from bot.storage.sqlite import Sqlite
 
 FIVE = rule("everyone", 0, 5)

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 from test_storage_ledger import GUILD, MODERATOR, NOW, opened, query
 
-from bot.models import Route
-from bot.storage import routes, rules
+from bot.domain.types import Route
+from bot.storage import limits as rules
+from bot.storage import provider_orders as routes
 from bot.storage.sqlite import Sqlite
 
 MODEL = "gpt-image-1.5"

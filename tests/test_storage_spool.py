@@ -8,7 +8,7 @@ import pytest
 from test_storage_jobs import claimed, one_claimed
 from test_storage_ledger import CHANNEL, DEFAULT, FAILED, NOW, asked, opened, query
 
-from bot.models import ImageRequest, JobState, ReplyAddress, Source, Ticket
+from bot.domain.types import ImageRequest, JobState, ReplyAddress, Source, Ticket
 from bot.storage import jobs
 
 SECRETS = ("token", "source", "mask", "ticket", "upload", "kept")

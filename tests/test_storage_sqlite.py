@@ -15,10 +15,11 @@ from pathlib import Path
 import pytest
 from test_storage_ledger import DEFAULT, NOW, asked, assert_balanced, opened, query, requester
 
-from bot.errors import NotFound, StorageError
-from bot.models import Commission, ImageRequest
+from bot.domain.errors import NotFound, StorageError
+from bot.domain.types import Commission, ImageRequest
 from bot.ports import Unit
-from bot.storage import jobs, rules
+from bot.storage import jobs
+from bot.storage import limits as rules
 from bot.storage.sqlite import GROUP, Sqlite, open_sqlite
 
 PLENTY = 1_000_000_000

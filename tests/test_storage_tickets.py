@@ -25,9 +25,10 @@ from test_storage_ledger import (
     rule,
 )
 
-from bot.errors import NotFound, QuotaExceeded
-from bot.models import Job, JobState, Money, Ticket
-from bot.storage import jobs, rules
+from bot.domain.errors import NotFound, QuotaExceeded
+from bot.domain.types import Job, JobState, Money, Ticket
+from bot.storage import jobs
+from bot.storage import limits as rules
 from bot.storage.sqlite import Sqlite
 
 FIRST = Ticket(provider="fal", data={"request_id": "a"}, count=4)

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from test_policy import ALL_WINDOWS, ZONES, instant
 from test_storage_ledger import DAY, DEFAULT, FAILED, HOUR, NOW, asked, begun, done, left, opened, query, requester
 
-from bot.models import Allowance, Instant, Requester, Rule, Window
-from bot.policy import span
+from bot.domain.checks import span
+from bot.domain.types import Allowance, Instant, Requester, Rule, Window
 from bot.ports import Unit
 from bot.storage import jobs, quotas
 from bot.storage.sqlite import Sqlite, open_sqlite

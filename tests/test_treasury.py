@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 from test_storage_ledger import DAY, DEFAULT, GUILD, MODERATOR, NOW, opened
 
-from bot.catalog import Catalog
-from bot.clock import Clock
-from bot.errors import BadOrder, ProviderBusy, ProviderMisconfigured
-from bot.models import Money, Route
-from bot.routing import Routes
-from bot.storage import routes as stored
+from bot.catalog.catalog import Catalog
+from bot.domain.clock import Clock
+from bot.domain.errors import BadOrder, ProviderBusy, ProviderMisconfigured
+from bot.domain.types import Money, Route
+from bot.routing.router import Routes
+from bot.storage import provider_orders as stored
 from bot.storage.sqlite import Sqlite
-from bot.treasury import Treasury
+from bot.usecases.moderators import Treasury
 
 MODEL = "gpt-image-1.5"
 

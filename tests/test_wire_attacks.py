@@ -31,9 +31,9 @@ from wire import (
     until,
 )
 
-from bot.claim import Patience
-from bot.clock import Clock, real_time
+from bot.domain.clock import Clock, real_time
 from bot.sandbox.fal.files import PublicHosts, StoredFile
+from bot.worker.context import Patience
 
 GIVEN_BACK = {"reserve": 1, "refund": 1}
 CHARGED = {"reserve": 1, "settle": 1}

@@ -15,8 +15,8 @@ from PIL import Image
 from wire import KEY, POST, QUICK, TOKEN, House, Process, Quota, moved, until
 
 from bot import settings
-from bot.clock import Clock, real_time
-from bot.errors import SetupError
+from bot.domain.clock import Clock, real_time
+from bot.domain.errors import SetupError
 from bot.sandbox.discord.server import Upload
 
 CHARGED = {"reserve": 1, "settle": 1}

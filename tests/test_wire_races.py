@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 from wire import ATTACH_FILES, CALLBACK, POST, QUICK, SEND_MESSAGES, House, Quota, assert_one_picture, moved
 
-from bot.clock import Clock, real_time
+from bot.domain.clock import Clock, real_time
 
 GIVEN_BACK = {"reserve": 1, "refund": 1}
 

@@ -6,7 +6,7 @@ import pytest
 from wire import House, assert_one_picture, moved
 from wire_services import PATIENT, asked, errors, first, notes
 
-from bot.services import learn
+from bot.providers.registry import learn
 
 GIVEN_BACK = {"reserve": 1, "refund": 1}
 NOWHERE = "http://127.0.0.1:9"

@@ -9,7 +9,7 @@ import pytest
 from wire import QUICK, House, assert_one_picture, moved, until
 from wire_services import PATIENT, Jumping, asked, first, micros, moderate, moderator, notes, tickets
 
-from bot.models import Money
+from bot.domain.types import Money
 
 GIVEN_BACK = {"reserve": 1, "refund": 1}
 

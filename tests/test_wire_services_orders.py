@@ -8,7 +8,7 @@ import pytest
 from wire import House, assert_one_picture
 from wire_services import MODEL, asked, first, moderate, moderator
 
-from bot.services import learn
+from bot.providers.registry import learn
 
 DEFAULT = "to Easel’s own order"
 

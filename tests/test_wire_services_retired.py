@@ -9,10 +9,10 @@ from wire import House, assert_one_picture
 from wire_services import MODEL, asked, first, micros, moderate, moderator
 
 from bot.app import App
-from bot.clock import Clock
-from bot.models import Rule
-from bot.services import learn
-from bot.storage import rules
+from bot.domain.clock import Clock
+from bot.domain.types import Rule
+from bot.providers.registry import learn
+from bot.storage import limits as rules
 
 TOLD = "GPT Image 1.5 was switched off; GPT Image 2 paints in its place."
 

@@ -22,15 +22,15 @@ from PIL import Image
 
 from bot import app, settings
 from bot.app import App
-from bot.claim import Patience
-from bot.client import log_in
-from bot.clock import Clock
+from bot.chat.discord.client import log_in
+from bot.domain.clock import Clock
 from bot.providers.shared.polling import Pace
-from bot.routing import Cooling
+from bot.routing.router import Cooling
 from bot.sandbox.discord.server import DiscordSandbox, Upload
 from bot.sandbox.fal.server import FalSandbox
 from bot.sandbox.lumenfall.server import LumenfallSandbox
 from bot.sandbox.oxen.server import OxenSandbox
+from bot.worker.context import Patience
 
 ROOT = Path(__file__).parents[1]
 TOKEN = "MTA1.a-token-that-nobody-may-read.0123456789"

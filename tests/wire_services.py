@@ -12,7 +12,7 @@ from typing import Any
 from PIL import Image
 from wire import MANAGE_GUILD, QUICK, House, Message
 
-from bot.clock import Clock, real_time
+from bot.domain.clock import Clock, real_time
 
 MODEL = "gpt-image-1.5"
 PATIENT = replace(QUICK, submit=180)

@@ -6,7 +6,7 @@ import time
 
 import simcord
 
-from bot.models import Instant
+from bot.domain.types import Instant
 
 
 class StageTime:

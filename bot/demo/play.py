@@ -20,7 +20,7 @@ from bot.demo import scene_providers as scene_services
 from bot.demo.avatars import faces
 from bot.demo.narrator import Narrator, WentWrong, expect, say
 from bot.demo.stage import PATIENCE, Stage, open_stage
-from bot.errors import EaselError
+from bot.domain.errors import EaselError
 
 QUOTA = "4/day"
 CARD_EVERY = 0.1

@@ -23,17 +23,17 @@ from PIL import Image
 
 from bot import settings
 from bot.app import App, open_app
-from bot.claim import Patience
-from bot.client import Easel, Interaction, answer_error
-from bot.clock import Clock
+from bot.chat.discord.client import Easel, Interaction, answer_error
 from bot.demo.cdn import LocalCdn
 from bot.demo.clock import StageTime
 from bot.demo.providers import StandIns, open_stand_ins
-from bot.errors import EaselError
+from bot.domain.clock import Clock
+from bot.domain.errors import EaselError
 from bot.ports import Unit
+from bot.providers.registry import learn
 from bot.providers.shared.polling import Pace
 from bot.sandbox.fal.server import FalSandbox
-from bot.services import learn
+from bot.worker.context import Patience
 
 Seen = TypeVar("Seen")
 

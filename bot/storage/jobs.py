@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
-from bot.errors import NotFound, QuotaExceeded
-from bot.models import (
+from bot.domain.errors import NotFound, QuotaExceeded
+from bot.domain.types import (
     Allowance,
     Charge,
     Commission,

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from datetime import UTC
 from zoneinfo import ZoneInfo
 
-from bot import policy
-from bot.errors import QuotaExceeded
-from bot.models import Allowance, Charge, Instant, Money, Requester, Rule
+from bot.domain import checks as policy
+from bot.domain.errors import QuotaExceeded
+from bot.domain.types import Allowance, Charge, Instant, Money, Requester, Rule
 from bot.ports import Row, Unit
 from bot.storage.rows import rule_from
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
-from bot.models import (
+from bot.domain.types import (
     Charge,
     ImageRequest,
     Job,

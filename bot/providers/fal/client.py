@@ -12,7 +12,7 @@ from typing import Any
 import aiohttp
 from pydantic import SecretStr
 
-from bot.errors import BadAnswer, SetupError
+from bot.domain.errors import BadAnswer, SetupError
 from bot.providers.shared.http import JSON_LIMIT, Answer, Answering, Limits, asked, same_origin
 
 BIG_AT_ONCE = 2

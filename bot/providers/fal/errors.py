@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from bot.errors import (
+from bot.domain.errors import (
     ModelRetired,
     PromptRejected,
     ProviderBusy,
@@ -21,7 +21,7 @@ from bot.errors import (
     TicketLost,
     Withdrawn,
 )
-from bot.models import Instant
+from bot.domain.types import Instant
 from bot.providers.fal.schemas import Status
 from bot.providers.shared.http import Answer, for_status
 

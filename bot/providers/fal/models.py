@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from bot.clock import Clock
-from bot.errors import ProviderError, ProviderMisconfigured
-from bot.models import Examination, ImageRequest, Money, Served
-from bot.offers import Misfit, Offer
+from bot.catalog.offers import Misfit, Offer
+from bot.domain.clock import Clock
+from bot.domain.errors import ProviderError, ProviderMisconfigured
+from bot.domain.types import Examination, ImageRequest, Money, Served
 from bot.providers.fal.client import Line
 from bot.providers.fal.errors import refusal
 from bot.providers.fal.schemas import Models, Trouble, parsed, valid

@@ -10,9 +10,9 @@ import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import suppress
 
-from bot.clock import Clock
-from bot.errors import BadAnswer, PatienceEnded, ProviderBusy, ProviderError, RunFailed
-from bot.models import Progress
+from bot.domain.clock import Clock
+from bot.domain.errors import BadAnswer, PatienceEnded, ProviderBusy, ProviderError, RunFailed
+from bot.domain.types import Progress
 from bot.providers.fal.client import Line
 from bot.providers.fal.errors import not_started, refusal, too_early
 from bot.providers.fal.schemas import Held, Painted, Status, extended, painted, parsed, valid

@@ -15,11 +15,11 @@ from urllib.parse import quote
 import aiohttp
 from pydantic import SecretStr
 
-from bot.clock import Clock
-from bot.errors import BadAnswer, ProviderBusy, ProviderError, RequestRejected, SubmitUnknown, TicketLost
-from bot.hosts import AllowedHosts
-from bot.models import CancelAnswer, Examination, Finished, ImageRequest, Progress, Ticket
-from bot.offers import Offer, Order
+from bot.catalog.offers import Offer, Order
+from bot.domain.clock import Clock
+from bot.domain.errors import BadAnswer, ProviderBusy, ProviderError, RequestRejected, SubmitUnknown, TicketLost
+from bot.domain.types import CancelAnswer, Examination, Finished, ImageRequest, Progress, Ticket
+from bot.net.hosts import AllowedHosts
 from bot.pictures import Pictures
 from bot.ports import Kept, Tell
 from bot.providers.fal.client import Line

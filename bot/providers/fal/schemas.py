@@ -15,10 +15,10 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from bot.errors import BadAnswer
-from bot.models import Instant, Money, Progress
+from bot.catalog.schema import Byok
+from bot.domain.errors import BadAnswer
+from bot.domain.types import Instant, Money, Progress
 from bot.providers.shared.http import Answer, read_data_uri
-from bot.spellings import Byok
 
 PICTURE_LIMIT = 33_554_432
 """Bytes of one picture inside a result."""

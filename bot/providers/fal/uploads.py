@@ -14,10 +14,10 @@ from typing import TypeVar
 import aiohttp
 from pydantic import BaseModel
 
-from bot.clock import Clock
-from bot.errors import BadAnswer, ProviderBusy, ProviderError, ProviderMisconfigured, SourceRejected
-from bot.hosts import AllowedHosts
-from bot.models import Input, Picture
+from bot.domain.clock import Clock
+from bot.domain.errors import BadAnswer, ProviderBusy, ProviderError, ProviderMisconfigured, SourceRejected
+from bot.domain.types import Input, Picture
+from bot.net.hosts import AllowedHosts
 from bot.providers.fal.client import Line
 from bot.providers.fal.errors import upload_refusal
 from bot.providers.fal.schemas import Place, Stored, Token, parsed

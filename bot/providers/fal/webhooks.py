@@ -24,9 +24,9 @@ import aiohttp
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from bot.clock import Clock
-from bot.errors import ProviderError
-from bot.models import Instant
+from bot.domain.clock import Clock
+from bot.domain.errors import ProviderError
+from bot.domain.types import Instant
 from bot.providers.shared.http import Answer, Limits, exchange
 
 SKEW = 300

@@ -10,8 +10,8 @@ import aiohttp
 import yarl
 from pydantic import SecretStr
 
-from bot.errors import ProviderError, ProviderMisconfigured, SetupError
-from bot.offers import Order
+from bot.catalog.offers import Order
+from bot.domain.errors import ProviderError, ProviderMisconfigured, SetupError
 from bot.providers.lumenfall.request import Manner, as_form, as_json, traceparent
 from bot.providers.shared.http import JSON_LIMIT, Answer, Answering, Content, Limits, asked, exchange, same_origin
 

@@ -11,10 +11,10 @@ from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
 
-from bot.clock import Clock
-from bot.errors import BadAnswer, ModelRetired, ProviderBusy, ProviderError
-from bot.models import Examination, ImageRequest, Money, Served
-from bot.offers import Fit, Misfit, Offer, Order
+from bot.catalog.offers import Fit, Misfit, Offer, Order
+from bot.domain.clock import Clock
+from bot.domain.errors import BadAnswer, ModelRetired, ProviderBusy, ProviderError
+from bot.domain.types import Examination, ImageRequest, Money, Served
 from bot.providers.lumenfall.client import NAME, Door
 from bot.providers.lumenfall.request import as_json
 from bot.providers.lumenfall.schemas import complaint_in, decimal, estimate_in, refusal

@@ -13,8 +13,9 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 import aiohttp
 from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError
 
-from bot.clock import Clock
-from bot.errors import (
+from bot.catalog.offers import Offer, Order
+from bot.domain.clock import Clock
+from bot.domain.errors import (
     BadAnswer,
     BadSource,
     PromptRejected,
@@ -24,9 +25,8 @@ from bot.errors import (
     TicketLost,
     TooDear,
 )
-from bot.hosts import AllowedHosts
-from bot.models import CancelAnswer, Examination, Finished, ImageRequest, Money, Progress, Ticket
-from bot.offers import Offer, Order
+from bot.domain.types import CancelAnswer, Examination, Finished, ImageRequest, Money, Progress, Ticket
+from bot.net.hosts import AllowedHosts
 from bot.pictures import Pictures
 from bot.ports import Kept, Tell
 from bot.providers.lumenfall.client import NAME, Door, room_for

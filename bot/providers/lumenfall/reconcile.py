@@ -13,9 +13,9 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlencode
 
-from bot.errors import BadAnswer, ProviderError, SubmitUnknown
-from bot.models import Instant
-from bot.offers import Order
+from bot.catalog.offers import Order
+from bot.domain.errors import BadAnswer, ProviderError, SubmitUnknown
+from bot.domain.types import Instant
 from bot.providers.lumenfall.client import Door, room_for
 from bot.providers.lumenfall.request import trace_of, user_of
 from bot.providers.lumenfall.schemas import Complaint, Painted, complaint_in, micros, painted_in, request_id_in

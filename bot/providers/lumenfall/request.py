@@ -15,8 +15,8 @@ from typing import Any
 
 import aiohttp
 
-from bot.models import Input
-from bot.offers import Fit, Order
+from bot.catalog.offers import Fit, Order
+from bot.domain.types import Input
 
 Extra = Mapping[str, str | bool | int]
 MOST_PARTIALS = 3

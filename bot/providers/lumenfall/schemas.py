@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from decimal import ROUND_CEILING, Decimal, InvalidOperation
 from typing import Any
 
-from bot.errors import (
+from bot.catalog.offers import Order
+from bot.domain.errors import (
     BadAnswer,
     ModelRetired,
     PromptRejected,
@@ -26,8 +27,7 @@ from bot.errors import (
     SourceRejected,
     SubmitUnknown,
 )
-from bot.models import Instant
-from bot.offers import Order
+from bot.domain.types import Instant
 from bot.providers.shared.http import Answer, for_status, read_data_uri
 
 REQUEST_ID = "x-lumenfall-request-id"

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from bot.errors import PromptRejected, SubmitUnknown
+from bot.domain.errors import PromptRejected, SubmitUnknown
 from bot.providers.lumenfall.request import MOST_PARTIALS
 from bot.providers.lumenfall.schemas import (
     REQUEST_ID,

@@ -14,9 +14,9 @@ from urllib.parse import quote, urlencode
 import aiohttp
 from pydantic import SecretStr
 
-from bot.clock import Clock
-from bot.errors import ProviderBusy, ProviderError, ProviderMisconfigured, SetupError
-from bot.models import Instant
+from bot.domain.clock import Clock
+from bot.domain.errors import ProviderBusy, ProviderError, ProviderMisconfigured, SetupError
+from bot.domain.types import Instant
 from bot.providers.oxen.schemas import Row, row_in, rows_in
 from bot.providers.shared.http import (
     JSON_LIMIT,

@@ -11,10 +11,10 @@ import logging
 from collections.abc import AsyncIterator, Callable, Collection, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
 
-from bot.errors import ProviderBusy, ProviderError
+from bot.domain.errors import ProviderBusy, ProviderError
+from bot.net.sse import Event
 from bot.providers.shared.http import Answering
 from bot.providers.shared.polling import Pace
-from bot.providers.sse import Event
 
 log = logging.getLogger(__name__)
 

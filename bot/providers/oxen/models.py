@@ -15,10 +15,10 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
-from bot.clock import Clock
-from bot.errors import ProviderError
-from bot.models import Examination, Instant, Money, Served
-from bot.offers import Offer
+from bot.catalog.offers import Offer
+from bot.domain.clock import Clock
+from bot.domain.errors import ProviderError
+from bot.domain.types import Examination, Instant, Money, Served
 from bot.providers.oxen.client import Api
 from bot.providers.oxen.schemas import NAME, dollars, money
 from bot.providers.shared.http import Answer, Limits

@@ -8,9 +8,9 @@ from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from decimal import Decimal
 
-from bot.clock import Clock
-from bot.errors import BadAnswer, PatienceEnded, PromptRejected, ProviderBusy, ProviderError, TicketLost
-from bot.models import ImageRequest, Instant, Money, Progress
+from bot.domain.clock import Clock
+from bot.domain.errors import BadAnswer, PatienceEnded, PromptRejected, ProviderBusy, ProviderError, TicketLost
+from bot.domain.types import ImageRequest, Instant, Money, Progress
 from bot.providers.oxen.client import Api
 from bot.providers.oxen.events import Bell
 from bot.providers.oxen.schemas import Held, Row, failure, money

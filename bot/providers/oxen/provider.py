@@ -16,11 +16,11 @@ from urllib.parse import urlsplit
 import aiohttp
 from pydantic import SecretStr
 
-from bot.clock import Clock
-from bot.errors import BadAnswer, ProviderError, SubmitUnknown
-from bot.hosts import DEFAULT_PORTS, AllowedHosts
-from bot.models import CancelAnswer, Examination, Finished, ImageRequest, Progress, Ticket
-from bot.offers import Offer, Order
+from bot.catalog.offers import Offer, Order
+from bot.domain.clock import Clock
+from bot.domain.errors import BadAnswer, ProviderError, SubmitUnknown
+from bot.domain.types import CancelAnswer, Examination, Finished, ImageRequest, Progress, Ticket
+from bot.net.hosts import DEFAULT_PORTS, AllowedHosts
 from bot.pictures import Pictures
 from bot.ports import Kept, Tell
 from bot.providers.oxen.client import LIST_LIMIT, Api, Listing, json_of

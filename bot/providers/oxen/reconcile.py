@@ -10,8 +10,8 @@ from collections import Counter, OrderedDict
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 
-from bot.errors import SubmitUnknown
-from bot.offers import Order
+from bot.catalog.offers import Order
+from bot.domain.errors import SubmitUnknown
 from bot.providers.oxen.client import Listing
 from bot.providers.oxen.schemas import Row
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
-from bot.errors import RequestRejected, TooDear
-from bot.models import Input
-from bot.offers import Offer, Order
+from bot.catalog.offers import Offer, Order
+from bot.catalog.schema import Count, Verb
+from bot.domain.errors import RequestRejected, TooDear
+from bot.domain.types import Input
 from bot.providers.oxen.models import Card
 from bot.providers.shared.http import data_uri
-from bot.spellings import Count, Verb
 
 
 def one_at_a_time(offers: Mapping[str, Offer]) -> Mapping[str, Offer]:

@@ -18,7 +18,7 @@ from typing import Annotated, Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from bot.errors import (
+from bot.domain.errors import (
     BadAnswer,
     ModelRetired,
     PromptRejected,
@@ -30,7 +30,7 @@ from bot.errors import (
     TicketLost,
     Withdrawn,
 )
-from bot.models import ImageRequest, Instant, Money, Ticket
+from bot.domain.types import ImageRequest, Instant, Money, Ticket
 from bot.providers.shared.http import Answer, for_status, read_data_uri
 
 NAME: Final = "oxen"

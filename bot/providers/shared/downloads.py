@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 
-from bot.errors import BadAnswer, BadSource, ProviderBusy, ProviderError
-from bot.models import Picture
+from bot.domain.errors import BadAnswer, BadSource, ProviderBusy, ProviderError
+from bot.domain.types import Picture
 from bot.pictures import Pictures
 from bot.providers.shared.http import Downloads
 from bot.providers.shared.polling import Pace

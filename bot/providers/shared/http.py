@@ -23,7 +23,7 @@ import aiohttp
 import yarl
 from aiohttp.connector import Connection
 
-from bot.errors import (
+from bot.domain.errors import (
     BadAnswer,
     ProviderBusy,
     ProviderError,
@@ -33,10 +33,10 @@ from bot.errors import (
     SourceRejected,
     TicketLost,
 )
-from bot.hosts import AllowedHosts, is_private
-from bot.models import Instant
-from bot.providers import sse
-from bot.providers.sse import Event
+from bot.domain.types import Instant
+from bot.net import sse
+from bot.net.hosts import AllowedHosts, is_private
+from bot.net.sse import Event
 
 JSON_LIMIT = 1_048_576
 MAXIMUM_REDIRECTS = 3

@@ -1,0 +1,219 @@
+"""Models as data: what each can do, how a service spells it, and what it costs at most.
+
+`catalog.toml` beside this file holds the figures and where they come from. Nothing here asks what day it is,
+except `notices`, which is handed the day.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Callable, Mapping, Sequence
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Self
+
+from pydantic import Field, ValidationError, model_validator
+
+from bot.catalog.offers import Fit, Misfit, Offer, either
+from bot.catalog.schema import Data
+from bot.domain.errors import BadPrompt, SetupError, UnsupportedRequest
+from bot.domain.types import ImageRequest, Money, Served
+
+NOTICE_BEFORE = timedelta(days=60)
+"""How early a switch-off is announced."""
+
+Known = Callable[[str, str], Served | None]
+"""What a service (first) itself says of a model (second), as far as it was asked."""
+Services = Callable[["Model"], Sequence[str]]
+"""The services that may be asked for a model, in order."""
+
+
+def nothing_known(_provider: str, _model: str) -> None:
+    """No service was asked."""
+
+
+def as_listed(model: Model) -> Sequence[str]:
+    """Every service, in the catalogue's order."""
+    return model.provider_names
+
+
+class Model(Data):
+    """A model, under the name and the label that members see."""
+
+    name: str
+    label: str
+    sunset_at: date | None = None
+    successor: str | None = None
+    offers: tuple[Offer, ...] = Field(min_length=1)
+
+    @property
+    def provider_names(self) -> tuple[str, ...]:
+        """The services that have it, in the order in which they are asked."""
+        return tuple(offer.provider for offer in self.offers)
+
+
+class Catalog(Data):
+    """Every model. Read once, at start."""
+
+    models: tuple[Model, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _names_are_unique(self) -> Self:
+        names = [model.name for model in self.models]
+        if len(set(names)) != len(names):
+            raise ValueError("a model is listed twice")
+        for model in self.models:
+            if len(set(model.provider_names)) != len(model.provider_names):
+                raise ValueError(f"{model.name} lists a service twice")
+            if model.successor == model.name:
+                raise ValueError(f"{model.name} succeeds itself")
+        return self
+
+    @classmethod
+    def load(cls, path: Path | None = None) -> Catalog:
+        """Read a catalogue; without a path the one that comes with Easel.
+
+        Raises:
+            SetupError: it is missing or wrong; one line that says where.
+        """
+        path = path or Path(__file__).with_name("catalog.toml")
+        try:
+            return cls.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+        except OSError as error:
+            raise SetupError(f"{path.name} cannot be read: {error.strerror}.") from None
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+            place = ".".join(str(part) for part in first["loc"]) or "the file"
+            message = first["msg"].removeprefix("Value error, ")
+            raise SetupError(f"{path.name} is not valid at {place}: {message}.") from None
+        except ValueError as error:
+            raise SetupError(f"{path.name} is not valid TOML: {' '.join(str(error).split())}.") from None
+
+    def model(self, name: str) -> Model:
+        """The model of that name.
+
+        Raises:
+            UnsupportedRequest: there is none; says which there are.
+        """
+        for model in self.models:
+            if model.name == name:
+                return model
+        raise UnsupportedRequest(
+            f"Easel has no model “{name[:60]}”. Choose {either(model.name for model in self.models)}."
+        )
+
+    def canonical(self, text: str) -> str:
+        """A model's name for what a person typed or chose: Discord may send the label in the name's place."""
+        typed = text.strip().lower()
+        return next((model.name for model in self.models if typed in (model.name, model.label.lower())), text)
+
+    def offer(self, name: str, provider: str) -> Offer:
+        """A model at one service.
+
+        Raises:
+            UnsupportedRequest: that service does not have it.
+        """
+        model = self.model(name)
+        for offer in model.offers:
+            if offer.provider == provider:
+                return offer
+        raise UnsupportedRequest(f"{model.label} is not offered by {provider}. Choose another model.")
+
+    def at(self, provider: str) -> dict[str, Offer]:
+        """What a service offers, by the model's name."""
+        return {model.name: offer for model in self.models for offer in model.offers if offer.provider == provider}
+
+    def with_offers(self, provider: str, offers: Mapping[str, Offer]) -> Catalog:
+        """The same catalogue with other offers of one service, by the model's name."""
+
+        def changed(model: Model) -> Model:
+            found = tuple(
+                offers.get(model.name, offer) if offer.provider == provider else offer for offer in model.offers
+            )
+            return model.model_copy(update={"offers": found})
+
+        return self.model_copy(update={"models": tuple(changed(model) for model in self.models)})
+
+    def fits(
+        self, request: ImageRequest, services: Services = as_listed, known: Known = nothing_known
+    ) -> tuple[Fit, ...]:
+        """The request as each service that can do it would be asked, in the services' order.
+
+        Raises:
+            UnsupportedRequest: none can; says what would work, and which model can.
+            BadPrompt: the prompt is empty or too long.
+        """
+        if not request.prompt.strip():
+            raise BadPrompt("The prompt is empty. Say what Easel should paint.")
+        model = self.model(request.model)
+        fitting, misfit = self._fits(model, request, services, known)
+        if fitting:
+            return fitting
+        if misfit is None:
+            raise UnsupportedRequest(f"{model.label} cannot be had here. {self._choices(services)}")
+        others = [
+            other.label
+            for other in self.models
+            if other.name != model.name and self._fits(other, request, services, known)[0]
+        ]
+        raise misfit.refusal(model.label, others)
+
+    def _fits(
+        self, model: Model, request: ImageRequest, services: Services, known: Known
+    ) -> tuple[tuple[Fit, ...], Misfit | None]:
+        fitting: list[Fit] = []
+        first: Misfit | None = None
+        for name in services(model):
+            offer = self.offer(model.name, name)
+            try:
+                fitting.append(offer.fit(request, known(name, model.name)))
+            except Misfit as misfit:
+                first = first or misfit
+        return tuple(fitting), first
+
+    def _choices(self, services: Services) -> str:
+        usable = [model.label for model in self.models if services(model)]
+        return f"Choose {either(usable)}." if usable else "Ask a moderator to switch a model on."
+
+    def cost(self, request: ImageRequest, pictures: int, provider: str) -> Money:
+        """Our best figure for what `pictures` delivered ones cost, for a service that does not say.
+
+        Raises:
+            UnsupportedRequest: the service does not have the model.
+        """
+        offer = self.offer(request.model, provider)
+        try:
+            return Money(offer.fit(request).likely(pictures))
+        except Misfit:
+            return Money()
+
+    def notices(self, today: date, names: Sequence[str] | None = None) -> list[str]:
+        """A sentence for each model (of `names`) whose announced last day is near or past. They only announce."""
+        return [
+            _notice(
+                model,
+                model.sunset_at,
+                today,
+                next((m.label for m in self.models if m.name == model.successor), None),
+            )
+            for model in self.models
+            if model.sunset_at is not None
+            and today >= model.sunset_at - NOTICE_BEFORE
+            and (names is None or model.name in names)
+        ]
+
+
+def _notice(model: Model, sunset_at: date, today: date, successor: str | None) -> str:
+    day = f"{sunset_at.day} {sunset_at:%B} {sunset_at.year}"
+    if today < sunset_at:
+        sentence = f"{model.label} is announced to be switched off on {day}."
+    else:
+        sentence = f"{model.label} was announced to be switched off on {day} and may stop at any time."
+    if model.successor is None:
+        return sentence
+    if successor is not None:
+        return f"{sentence} Its successor is {successor}: try it now."
+    return (
+        f"{sentence} Its successor is {model.successor}, which this version does not have yet: "
+        "update Easel before then."
+    )

@@ -1,0 +1,1 @@
+"""The chat platforms that Easel delivers to, a folder each: Discord."""

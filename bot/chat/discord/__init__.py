@@ -1,0 +1,1 @@
+"""discord.py: the client, what goes to Discord and what comes from it."""

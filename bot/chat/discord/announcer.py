@@ -1,0 +1,58 @@
+"""Tells each server's moderators, once, that a model is announced to be switched off.
+
+Discord has a place for that: the channel in which moderators of a community get its news. Where a server has
+none, or Easel may not write there, `/moderate services` says it.
+"""
+
+from __future__ import annotations
+
+import logging
+from datetime import UTC, datetime
+
+import discord
+
+from bot.chat.discord import messages as screens
+from bot.chat.discord.client import DISCORD_TROUBLE, Easel, failure_kind
+from bot.domain.clock import Clock
+from bot.ports import Database
+from bot.storage import limits as rules
+from bot.usecases.moderators import Treasury
+
+log = logging.getLogger(__name__)
+
+
+class Herald:
+    """`tell` is called now and then, and says each thing once in each server."""
+
+    def __init__(self, *, client: Easel, treasury: Treasury, database: Database, clock: Clock) -> None:
+        self._client = client
+        self._treasury = treasury
+        self._database = database
+        self._clock = clock
+
+    async def tell(self) -> None:
+        """Say what is new; never raises for Discord's sake."""
+        notices = self._treasury.notices()
+        for guild in self._client.guilds if notices else ():
+            channel = _moderators_channel(guild)
+            for notice in notices if channel else ():
+                await self._once(guild.id, channel, notice)
+
+    async def _once(self, guild_id: int, channel: discord.TextChannel | None, notice: str) -> None:
+        name = f"told {guild_id}: {notice}"
+        if channel is None or await self._database.read(rules.note(name)) is not None:
+            return
+        # Written down first: better said never than twice.
+        today = datetime.fromtimestamp(self._clock.now() / 1000, UTC).date()
+        await self._database.write(rules.write_note(name, today.isoformat()))
+        try:
+            await channel.send(screens.announcement(notice), allowed_mentions=screens.NOBODY)
+        except DISCORD_TROUBLE as error:
+            log.info("the moderators of %d could not be told: %s", guild_id, failure_kind(error))
+
+
+def _moderators_channel(guild: discord.Guild) -> discord.TextChannel | None:
+    channel = guild.public_updates_channel
+    if channel is None or guild.me is None or not channel.permissions_for(guild.me).send_messages:
+        return None
+    return channel

@@ -1,0 +1,1 @@
+"""The nouns: the standard library and nothing else."""

@@ -1,0 +1,1 @@
+"""HTTP: which hosts Easel reaches, event streams, and the server for webhooks."""

@@ -1,0 +1,210 @@
+"""Builds the services that are configured, and asks each how it is doing."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from aiohttp import ClientSession
+
+from bot.catalog.catalog import Catalog
+from bot.domain.clock import Clock
+from bot.domain.errors import SetupError
+from bot.domain.types import Examination
+from bot.net.hosts import AllowedHosts
+from bot.net.webhook_server import Listener, Route
+from bot.pictures import Pictures
+from bot.ports import Database, Provider
+from bot.providers.fal.provider import Fal
+from bot.providers.fal.webhooks import Webhooks
+from bot.providers.lumenfall.provider import Lumenfall
+from bot.providers.oxen.provider import Oxen
+from bot.providers.oxen.request import one_at_a_time
+from bot.providers.shared.polling import Pace
+from bot.routing.router import Routes
+from bot.settings import Settings
+from bot.storage import provider_orders as stored
+
+log = logging.getLogger(__name__)
+
+EXAMINED_WITHIN = 30.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """What every service is built from."""
+
+    settings: Settings
+    http: ClientSession
+    catalog: Catalog
+    pictures: Pictures
+    clock: Clock
+    pace: Pace | None
+
+
+def check_services(settings: Settings) -> None:
+    """See that there is somebody to paint.
+
+    Raises:
+        SetupError: there is nobody.
+    """
+    if not (settings.fal_key or settings.lumenfall_api_key or settings.oxen_api_key):
+        raise SetupError(
+            "No image service is set. Put FAL_KEY, LUMENFALL_API_KEY or OXEN_API_KEY in .env; "
+            ".env.example shows how."
+        )
+
+
+def synchronous(settings: Settings) -> tuple[str, ...]:
+    """The services that answer a submit only with the pictures."""
+    return ("lumenfall",) if settings.oxen_queue else ("lumenfall", "oxen")
+
+
+def catalog_for(settings: Settings) -> Catalog:
+    """The catalogue, as these settings change it.
+
+    Oxen's synchronous way paints one picture for each submit; a key of the operator's own is billed by tokens.
+
+    Raises:
+        SetupError: the catalogue is wrong.
+    """
+    catalog = Catalog.load()
+    if not settings.oxen_queue:
+        catalog = catalog.with_offers("oxen", one_at_a_time(catalog.at("oxen")))
+    if settings.openai_api_key is not None:
+        own = {name: offer.on_own_key() for name, offer in catalog.at("fal").items()}
+        catalog = catalog.with_offers("fal", own)
+    return catalog
+
+
+@asynccontextmanager
+async def open_services(parts: Parts) -> AsyncIterator[Mapping[str, Provider]]:
+    """Every service that has a key, by name; in the end they are closed.
+
+    Raises:
+        SetupError: one cannot work as it is set.
+    """
+    settings = parts.settings
+    services: dict[str, Provider] = {}
+    webhooks = _webhooks(parts)
+    if settings.fal_key is not None:
+        services["fal"] = _fal(parts, webhooks)
+    if settings.lumenfall_api_key is not None:
+        services["lumenfall"] = _lumenfall(parts)
+    oxen = _oxen(parts) if settings.oxen_api_key is not None else None
+    if oxen is not None:
+        services["oxen"] = oxen
+    try:
+        if webhooks is None:
+            yield services
+        else:
+            async with Listener(settings.webhook_host, settings.webhook_port, _doors(webhooks)):
+                yield services
+    finally:
+        if oxen is not None:
+            await oxen.aclose()
+
+
+def _webhooks(parts: Parts) -> Webhooks | None:
+    settings = parts.settings
+    if settings.fal_key is None or settings.fal_webhook_url is None:
+        return None
+    return Webhooks(parts.http, url=settings.fal_webhook_url, rest_url=settings.fal_rest_url, clock=parts.clock)
+
+
+def _doors(webhooks: Webhooks) -> dict[str, Route]:
+    return {urlsplit(webhooks.url).path or "/": webhooks.receive}
+
+
+def _fal(parts: Parts, webhooks: Webhooks | None) -> Fal:
+    settings = parts.settings
+    assert settings.fal_key is not None  # noqa: S101 - the caller asked
+    return Fal(
+        parts.http,
+        key=settings.fal_key,
+        queue_url=settings.fal_queue_url,
+        rest_url=settings.fal_rest_url,
+        api_url=settings.fal_api_url,
+        media_hosts=AllowedHosts.parse(settings.fal_media_hosts),
+        offers=parts.catalog.at("fal"),
+        pictures=parts.pictures,
+        clock=parts.clock,
+        pace=parts.pace,
+        openai_key=settings.openai_api_key,
+        streams=settings.fal_stream,
+        webhooks=webhooks,
+        start_timeout=settings.fal_start_timeout,
+        longest_queue=settings.fal_longest_queue,
+    )
+
+
+def _lumenfall(parts: Parts) -> Lumenfall:
+    settings = parts.settings
+    assert settings.lumenfall_api_key is not None  # noqa: S101 - the caller asked
+    return Lumenfall(
+        parts.http,
+        key=settings.lumenfall_api_key,
+        base_url=settings.lumenfall_base_url,
+        media_hosts=AllowedHosts.parse(settings.lumenfall_media_hosts),
+        offers=parts.catalog.at("lumenfall"),
+        pictures=parts.pictures,
+        clock=parts.clock,
+        pace=parts.pace,
+        partials=settings.lumenfall_partials,
+        inline=settings.lumenfall_inline,
+        dry_run=settings.lumenfall_dry_run,
+        extra=settings.lumenfall_extra,
+        openai_key=settings.openai_api_key if settings.lumenfall_byok else None,
+    )
+
+
+def _oxen(parts: Parts) -> Oxen:
+    settings = parts.settings
+    assert settings.oxen_api_key is not None  # noqa: S101 - the caller asked
+    return Oxen(
+        parts.http,
+        key=settings.oxen_api_key,
+        base_url=settings.oxen_base_url,
+        media_hosts=AllowedHosts.parse(settings.oxen_media_hosts),
+        offers=parts.catalog.at("oxen"),
+        pictures=parts.pictures,
+        clock=parts.clock,
+        pace=parts.pace,
+        queue=settings.oxen_queue,
+    )
+
+
+async def examine(services: Mapping[str, Provider]) -> list[Examination]:
+    """Ask every service at once; one that takes too long counts as unknown."""
+
+    async def one(provider: Provider) -> Examination:
+        try:
+            async with asyncio.timeout(EXAMINED_WITHIN):
+                return await provider.examine()
+        except TimeoutError:
+            return Examination(provider=provider.name, key_works=None, detail="no answer")
+        except Exception as error:  # noqa: BLE001 - whatever a service answers must not end the bot
+            log.warning(
+                "%s answered something that Easel does not understand (%s)", provider.name, type(error).__name__
+            )
+            return Examination(provider=provider.name, key_works=None, detail="an answer that makes no sense")
+
+    return list(await asyncio.gather(*(one(provider) for provider in services.values())))
+
+
+async def learn(services: Mapping[str, Provider], routes: Routes, database: Database, clock: Clock) -> None:
+    """Take in what the services say: which models are gone, or are back, and which keys do not work."""
+    for examination in await examine(services):
+        if examination.key_works is False:
+            log.error("%s does not take its key: %s", examination.provider, examination.detail)
+        for provider, model, gone in routes.learn(examination):
+            if gone:
+                log.warning("%s no longer has %s", provider, model)
+                await database.write(stored.retire(provider, model, clock.now()))
+            else:
+                log.warning("%s has %s again", provider, model)
+                await database.write(stored.unretire(provider, model))

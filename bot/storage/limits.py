@@ -1,0 +1,93 @@
+"""What moderators write: limits and grants, each with its row in the ledger. And the notes between starts."""
+
+from __future__ import annotations
+
+from bot.domain.types import Instant, Rule
+from bot.ports import Unit
+from bot.storage.quotas import LEDGER, lock
+from bot.storage.rows import rule_from
+
+
+def set_limit(guild_id: int, rule: Rule, now: Instant) -> Unit[list[Rule]]:
+    """Give a subject this limit in place of the ones it had for the same unit; returns those."""
+    former = yield from clear_limit(guild_id, rule, now, note=False)
+    yield (
+        "INSERT INTO rules (guild_id, subject_kind, subject_id, unit, window_kind, most, set_by, set_at) "
+        "VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+        (guild_id, rule.subject, rule.subject_id, rule.unit, rule.window, rule.limit, rule.set_by, now),
+    )
+    yield _ledger(guild_id, rule, now, f"{rule.limit} {rule.unit} per {rule.window}", former)
+    return former
+
+
+def clear_limit(guild_id: int, rule: Rule, now: Instant, *, note: bool = True) -> Unit[list[Rule]]:
+    """Take a subject's limits of one unit away; returns those that were there."""
+    subject = (guild_id, rule.subject, rule.subject_id, rule.unit)
+    where = "guild_id = $1 AND subject_kind = $2 AND subject_id = $3 AND unit = $4"
+    rows = yield f"DELETE FROM rules WHERE {where} RETURNING *", subject  # noqa: S608 - literals of this module
+    former = [rule_from(row) for row in rows]
+    if note and former:
+        yield _ledger(guild_id, rule, now, "cleared", former)
+    return former
+
+
+def _ledger(
+    guild_id: int, rule: Rule, now: Instant, news: str, former: list[Rule]
+) -> tuple[str, tuple[object, ...]]:
+    before = ", ".join(f"{old.limit} per {old.window}" for old in former) or "none"
+    member = rule.subject_id if rule.subject == "member" else None
+    reason = f"{rule.subject} {rule.subject_id}: {news}; before: {before}"
+    return LEDGER, (now, guild_id, member, None, None, "rule", 0, 0, rule.set_by, reason)
+
+
+def limits(guild_id: int) -> Unit[list[Rule]]:
+    """All the rules of a server."""
+    rows = yield (
+        "SELECT * FROM rules WHERE guild_id = $1 ORDER BY subject_kind, subject_id, unit, window_kind",
+        (guild_id,),
+    )
+    return [rule_from(row) for row in rows]
+
+
+def grant(guild_id: int, member_id: int, images: int, actor_id: int, reason: str, now: Instant) -> Unit[int]:
+    """Give a member images beside their allowance, or take granted ones back; returns the change."""
+    if images < 0:
+        return (yield from _take_back(guild_id, member_id, -images, actor_id, reason, now))
+    rows = yield (
+        "INSERT INTO grants (guild_id, member_id, images_left, created_at) VALUES ($1, $2, $3, $4) RETURNING id",
+        (guild_id, member_id, images, now),
+    )
+    yield LEDGER, (now, guild_id, member_id, None, rows[0]["id"], "grant", images, 0, actor_id, reason)
+    return images
+
+
+def _take_back(guild_id: int, member_id: int, images: int, actor_id: int, reason: str, now: Instant) -> Unit[int]:
+    """The newest grants first; never more than what can still be used of them."""
+    yield from lock(guild_id, member_id, now)
+    rows = yield (
+        "SELECT id, images_left FROM grants WHERE guild_id = $1 AND member_id = $2 AND images_left > 0 "
+        "AND (expires_at IS NULL OR expires_at > $3) ORDER BY id DESC",
+        (guild_id, member_id, now),
+    )
+    taken = 0
+    for row in rows:
+        piece = min(images - taken, row["images_left"])
+        if piece:
+            taken += piece
+            yield "UPDATE grants SET images_left = images_left - $2 WHERE id = $1", (row["id"], piece)
+            yield LEDGER, (now, guild_id, member_id, None, row["id"], "adjust", -piece, 0, actor_id, reason)
+    return -taken
+
+
+def note(name: str) -> Unit[str | None]:
+    """What was written down under a name."""
+    rows = yield "SELECT content FROM notes WHERE name = $1", (name,)
+    return str(rows[0]["content"]) if rows else None
+
+
+def write_note(name: str, content: str) -> Unit[None]:
+    """Write something down for the next start."""
+    yield (
+        "INSERT INTO notes (name, content) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET content = $2",
+        (name, content),
+    )

@@ -1,0 +1,63 @@
+"""Which services a server's requests go to, and which models the services no longer have."""
+
+from __future__ import annotations
+
+from bot.domain.types import Instant, Route
+from bot.ports import Unit
+from bot.storage.limits import write_note
+from bot.storage.quotas import LEDGER
+from bot.storage.rows import route_from
+
+RETIRED = "retired:"
+
+
+def set_route(guild_id: int, route: Route, now: Instant) -> Unit[Route | None]:
+    """Give a model this order of services in a server; returns the former, None where it had none of its own."""
+    former = yield from clear_route(guild_id, route.model, route.set_by, now, note=False)
+    services = " ".join(route.services)
+    yield (
+        "INSERT INTO routes (guild_id, model, services, set_by, set_at) VALUES ($1, $2, $3, $4, $5)",
+        (guild_id, route.model, services, route.set_by, now),
+    )
+    yield _ledger(guild_id, route.model, services or "switched off", former, route.set_by, now)
+    return former
+
+
+def clear_route(guild_id: int, model: str, by: int, now: Instant, *, note: bool = True) -> Unit[Route | None]:
+    """Take a server's own order for a model away; returns it."""
+    rows = yield "DELETE FROM routes WHERE guild_id = $1 AND model = $2 RETURNING *", (guild_id, model)
+    former = route_from(rows[0]) if rows else None
+    if note and former is not None:
+        yield _ledger(guild_id, model, "cleared", former, by, now)
+    return former
+
+
+def _ledger(
+    guild_id: int, model: str, news: str, former: Route | None, by: int, now: Instant
+) -> tuple[str, tuple[object, ...]]:
+    before = "the default" if former is None else " ".join(former.services) or "switched off"
+    reason = f"services of {model}: {news}; before: {before}"
+    return LEDGER, (now, guild_id, None, None, None, "rule", 0, 0, by, reason)
+
+
+def routes(guild_id: int) -> Unit[list[Route]]:
+    """The orders that a server has of its own."""
+    rows = yield "SELECT * FROM routes WHERE guild_id = $1 ORDER BY model", (guild_id,)
+    return [route_from(row) for row in rows]
+
+
+def retire(provider: str, model: str, now: Instant) -> Unit[None]:
+    """Remember that a service no longer has a model."""
+    yield from write_note(f"{RETIRED}{provider}:{model}", str(now))
+
+
+def unretire(provider: str, model: str) -> Unit[None]:
+    """The service has it again."""
+    yield "DELETE FROM notes WHERE name = $1", (f"{RETIRED}{provider}:{model}",)
+
+
+def retired() -> Unit[set[tuple[str, str]]]:
+    """Every service and model of which that is remembered."""
+    rows = yield "SELECT name FROM notes WHERE name LIKE $1", (f"{RETIRED}%",)
+    pairs = (row["name"].removeprefix(RETIRED).partition(":") for row in rows)
+    return {(provider, model) for provider, _, model in pairs}

@@ -1,0 +1,1 @@
+"""What people can do: members in one file, moderators in the other."""

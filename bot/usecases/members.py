@@ -1,0 +1,203 @@
+"""What members can do: commission, cancel, look at their allowance and their jobs."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from bot.catalog.catalog import Catalog, Model
+from bot.domain import checks as policy
+from bot.domain.clock import Clock
+from bot.domain.errors import BadSource, NotAllowed, NotFound, StorageError
+from bot.domain.types import (
+    Allowance,
+    Charge,
+    Commission,
+    ImageRequest,
+    Job,
+    JobState,
+    ReplyAddress,
+    Requester,
+    Route,
+    Rule,
+)
+from bot.ports import Database, Delivery
+from bot.routing.router import Routes
+from bot.storage import jobs, quotas
+from bot.storage import provider_orders as stored
+
+log = logging.getLogger(__name__)
+
+RECENT = 10
+UPLOADS_READ_AT_ONCE = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class House:
+    """What the operator decided for everybody."""
+
+    default_model: str
+    default_rule: Rule
+
+
+class Studio:
+    """The members' use cases. Raises only `EaselError`s."""
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        delivery: Delivery,
+        catalog: Catalog,
+        routes: Routes,
+        clock: Clock,
+        house: House,
+    ) -> None:
+        self._database = database
+        self._delivery = delivery
+        self._catalog = catalog
+        self._routes = routes
+        self._clock = clock
+        self._house = house
+        self._reading = asyncio.Semaphore(UPLOADS_READ_AT_ONCE)
+
+    async def models(self, guild_id: int) -> list[Model]:
+        """The models that a server's members may ask for."""
+        return self._routes.offered(await self._own_routes(guild_id))
+
+    def _default(self, own: Sequence[Route]) -> str:
+        """The model that paints where nobody names one: the house's, or the first that this server may use."""
+        name = self._house.default_model
+        usable = [model.name for model in self._routes.offered(own)]
+        return name if self._routes.resolve(name, own) in usable or not usable else usable[0]
+
+    async def _own_routes(self, guild_id: int) -> list[Route]:
+        return await self._database.read(stored.routes(guild_id))
+
+    async def commission(
+        self,
+        job_id: int,
+        requester: Requester,
+        request: ImageRequest,
+        reply: ReplyAddress,
+        parent_id: int | None = None,
+    ) -> Commission:
+        """Check the request, reserve what it may cost and write the job down, all or nothing.
+
+        Raises:
+            Refused: one of its kinds; nothing was written.
+        """
+        policy.check(request)
+        own = await self._own_routes(requester.guild_id)
+        if not request.model:
+            request = replace(request, model=self._default(own))
+        model = self._routes.resolve(self._catalog.canonical(request.model), own)
+        former = request.model if model != self._catalog.canonical(request.model) else None
+        request = replace(request, model=model, instead_of=former)
+        fits = self._routes.fits(request, own)
+        price = self._routes.price(fits)
+        cost = Charge(images=request.count, money=price)
+        new = jobs.NewJob(
+            id=job_id,
+            requester=requester,
+            request=request,
+            reply=reply,
+            cost=cost,
+            parent_id=parent_id,
+            waits_for_uploads=any(not source.refetchable for source in request.pictures),
+        )
+        unit = jobs.commission(new, self._house.default_rule, self._clock.now())
+        commission = await self._database.write(unit)
+        self._database.wake()
+        changes = list(fits[0].changes)
+        if former is not None:
+            changes.insert(0, self._routes.succession(former, model))
+        return replace(commission, price=price, changes=tuple(changes))
+
+    async def look_after(self, job: Job, card_id: int | None) -> None:
+        """What follows the first answer: keep the card's id, and what cannot be fetched again.
+
+        The job is written down and goes on without either, so nobody is told of trouble here.
+        """
+        try:
+            if card_id is not None:
+                await self._remember_card(job.id, card_id)
+            await self._keep_uploads(job)
+        except StorageError as error:
+            log.error("job %d: %s", job.id, error.sentence)
+
+    async def _keep_uploads(self, job: Job) -> None:
+        """Read what belongs to no message while its link is good, and let the job begin.
+
+        A picture that cannot be read is left to the worker, which meets the same and says so.
+        """
+        if all(source.refetchable for source in job.request.pictures):
+            return
+        contents: dict[int, bytes] = {}
+        async with self._reading:
+            for number, source in enumerate(job.request.pictures):
+                if source.refetchable:
+                    continue
+                try:
+                    fetched = await self._delivery.read(source, policy.MAXIMUM_SOURCE_BYTES)
+                except BadSource:
+                    break
+                contents[number] = fetched.content
+            await self._database.write(jobs.keep_uploads(job.id, contents, self._clock.now()))
+        self._database.wake()
+
+    async def _remember_card(self, job_id: int, card_id: int) -> None:
+        """Keep the id of the progress card; takes it away again where the job was quicker than the card."""
+        job = await self._database.write(jobs.remember_card(job_id, card_id))
+        if job.state.ended:
+            await self._delivery.remove_card(job)
+
+    async def allowance(self, requester: Requester) -> Allowance:
+        """What a member may still spend."""
+        return await self._database.read(quotas.allowance(requester, self._house.default_rule, self._clock.now()))
+
+    async def history(self, requester: Requester) -> list[Job]:
+        """A member's running jobs and their newest ended ones."""
+        return await self._database.read(jobs.of_member(requester.guild_id, requester.user_id, RECENT))
+
+    async def job(self, job_id: int) -> Job:
+        """One job, by its id."""
+        return await self._database.read(jobs.get(job_id))
+
+    async def result(self, message_id: int) -> Job | None:
+        """The job whose pictures a message holds."""
+        return await self._database.read(jobs.by_result(message_id))
+
+    async def cancel(self, job_id: int, user_id: int, guild_id: int | None, *, moderator: bool) -> Job:
+        """Cancel a job; returns it as it stands: cancelled, or asked to be, or too late.
+
+        Raises:
+            NotAllowed: it is somebody else's.
+            NotFound: there is no such job.
+        """
+        job = await self.job(job_id)
+        if guild_id != job.requester.guild_id:
+            raise NotFound("Easel does not know this request.")
+        if job.requester.user_id != user_id and not moderator:
+            raise NotAllowed("Only the one who asked for this picture, or a moderator, can cancel it.")
+        job = await self._database.write(jobs.cancel(job_id, self._clock.now()))
+        self._database.wake()
+        if job.state is JobState.CANCELLED:
+            await self._delivery.remove_card(job)
+        return job
+
+    async def deletable(self, job_id: int, user_id: int, guild_id: int | None, *, moderator: bool) -> Job:
+        """The job behind a Delete button, if this person may delete its pictures.
+
+        Raises:
+            NotAllowed: neither the asker nor a moderator.
+            NotFound: the pictures belong to another server.
+        """
+        job = await self.job(job_id)
+        if guild_id != job.requester.guild_id:
+            raise NotFound("Easel does not know this picture.")
+        if job.requester.user_id != user_id and not moderator:
+            raise NotAllowed("Only the one who asked for this picture, or a moderator, can delete it.")
+        return job

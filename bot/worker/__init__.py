@@ -1,0 +1,1 @@
+"""One job's way from claimed to delivered or refunded."""
