@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.measure import Load, measured
+from benchmarks.processes import BOTS, Shape
 from benchmarks.report import as_json, promises, rows, table, verdicts
-from benchmarks.stage import BOTS, Shape
 
 OUTPUT = Path("bench-output")
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import psutil
 
-from benchmarks.stage import Shape, Stage, raised
+from benchmarks.processes import Shape, Stage, raised
 
 Record = dict[str, Any]
 

@@ -7,11 +7,10 @@ from pathlib import Path
 
 import pytest
 
-pytest.register_assert_rewrite("wire", "contract_house", "contract_wire")
-pytest.register_assert_rewrite("contract_options", "contract_submits", "contract_follows", "contract_pictures")
+pytest.register_assert_rewrite("tests.support", "tests.providers.contract")
 
-import contract_table  # noqa: E402
-from wire import House, open_house  # noqa: E402 - its assertions explain themselves only from here on
+from tests.providers.contract import table as contract_table  # noqa: E402
+from tests.support.world.world import House, open_house  # noqa: E402 - its assertions explain themselves only from here on
 
 
 @pytest.fixture
@@ -32,7 +31,7 @@ async def three(tmp_path: Path) -> AsyncIterator[House]:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """The contract's table can be kept; what goes over the wire can be recorded anew."""
-    parser.addoption("--record", action="store_true", help="write tests/recordings anew")
+    parser.addoption("--record", action="store_true", help="write tests/providers/recordings anew")
     parser.addoption("--contract-table", metavar="PATH", help="write the contract's table to this file as well")
 
 

@@ -1,0 +1,1 @@
+"""What members and moderators see, in a simulated Discord."""

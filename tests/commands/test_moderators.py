@@ -1,0 +1,120 @@
+"""Limits and grants, as moderators set them and members feel them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import simcord
+
+from bot.demo.stage import Stage
+from tests.support.demo.simcord_stage import painted, playing, private, quota
+
+
+@pytest.fixture
+async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
+    async with playing(tmp_path) as opened:
+        yield opened
+
+
+async def moderate(stage: Stage, verb: str, **options: object) -> str:
+    """What Mika is told, privately."""
+    return private(await stage.mika.slash(stage.channel, f"moderate {verb}", **options))
+
+
+async def test_a_members_limit_beats_a_roles_beats_everyones(stage: Stage) -> None:
+    assert (await quota(stage, stage.nora)).limit == "10 pictures per day for everyone"
+    told = await moderate(stage, "limit", images=5, per="week")
+    assert told == "The limit is now 5 pictures per week for everyone. Before: 10 pictures per day for everyone."
+    assert (await quota(stage, stage.nora)).limit == "5 pictures per week for everyone"
+    await moderate(stage, "limit", images=20, per="day", role=stage.members)
+    painter = await quota(stage, stage.nora)
+    assert (painter.left, painter.limit) == (20, f"20 pictures per day for <@&{stage.members.id}>")
+    assert (await quota(stage, stage.theo)).left == 5
+    await moderate(stage, "limit", images=2, per="month", member=stage.nora)
+    own = await quota(stage, stage.nora)
+    assert (own.left, own.limit) == (2, f"2 pictures per month for {stage.nora.mention}")
+    everything = await moderate(stage, "limits")
+    assert everything.count(f"set by {stage.mika.mention}") == 3
+
+
+async def test_clearing_lets_the_next_wider_limit_hold(stage: Stage) -> None:
+    await moderate(stage, "limit", images=20, per="day", role=stage.members)
+    await moderate(stage, "limit", images=2, per="day", member=stage.nora)
+    told = await moderate(stage, "clear", member=stage.nora)
+    assert told == f"Removed: 2 pictures per day for {stage.nora.mention}. The next wider limit holds now."
+    assert (await quota(stage, stage.nora)).left == 20
+    await moderate(stage, "clear", role=stage.members)
+    assert (await quota(stage, stage.nora)).left == 10
+    assert await moderate(stage, "clear") == ("There was no such limit. `/moderate limits` shows those there are.")
+    assert "10 pictures per day for everyone, Easel's default" in await moderate(stage, "limits")
+
+
+async def test_a_limit_counts_what_was_painted_before_it(stage: Stage) -> None:
+    await painted(stage, stage.nora, count=3)
+    await moderate(stage, "limit", images=4, per="week")
+    asked = await quota(stage, stage.nora)
+    assert (asked.left, asked.spent) == (1, 3)
+    assert (await stage.nora.slash(stage.channel, "imagine", prompt="a boat", count=2)).ephemeral
+
+
+async def test_the_refusal_names_the_rule_and_when_it_starts_anew(stage: Stage) -> None:
+    await moderate(stage, "limit", images=1, per="month", member=stage.nora)
+    await painted(stage, stage.nora)
+    told = private(await stage.nora.slash(stage.channel, "imagine", prompt="a boat"))
+    first_of_february = 1769904000
+    assert told == (
+        f"You asked for 1 picture and have 0 left. The limit is 1 picture per month for {stage.nora.mention}; "
+        f"it starts anew <t:{first_of_february}:R>. A moderator can give you more. Nothing was charged."
+    )
+
+
+async def test_zero_stops_a_member(stage: Stage) -> None:
+    await moderate(stage, "limit", images=0, per="day", member=stage.nora)
+    assert (await stage.nora.slash(stage.channel, "imagine", prompt="a boat")).ephemeral
+    assert stage.fal.submits == 0
+    await painted(stage, stage.theo)
+
+
+async def test_granted_pictures_come_after_the_limits_own_and_can_be_taken_back(stage: Stage) -> None:
+    await moderate(stage, "limit", images=1, per="day")
+    told = await moderate(stage, "grant", member=stage.nora, images=3, reason="for the poster")
+    assert told == f"{stage.nora.mention} was given 3 pictures and now has 1 of 1 left today and 3 granted."
+    await painted(stage, stage.nora, count=2)
+    asked = await quota(stage, stage.nora)
+    assert (asked.left, asked.spent, asked.granted) == (2, 1, 2)
+    told = await moderate(stage, "grant", member=stage.nora, images=-5, reason="enough")
+    assert told == f"2 granted pictures taken back. {stage.nora.mention} now has 0 of 1 left today."
+    told = await moderate(stage, "grant", member=stage.nora, images=-1, reason="once more")
+    assert told == f"{stage.nora.mention} has no granted pictures that could be taken back."
+    assert (await stage.nora.slash(stage.channel, "imagine", prompt="a boat")).ephemeral
+
+
+async def test_what_makes_no_sense_is_refused(stage: Stage) -> None:
+    told = await moderate(stage, "limit", images=1, per="day", member=stage.nora, role=stage.members)
+    assert told.startswith("Give a member or a role, not both.")
+    assert (await moderate(stage, "grant", member=stage.nora, images=0, reason="x")).startswith("Give a number")
+    assert (await quota(stage, stage.nora)).limit == "10 pictures per day for everyone"
+
+
+async def test_nobody_is_pinged_and_everything_stays_private(stage: Stage) -> None:
+    await moderate(stage, "limit", images=2, per="day", member=stage.nora)
+    await moderate(stage, "grant", member=stage.nora, images=1, reason="x")
+    assert stage.channel.history(viewer=stage.nora) == []
+    answers = [call.json for call in stage.env.http_requests if call.path.endswith("/callback")]
+    assert [answer["data"]["allowed_mentions"] for answer in answers if answer] == [{"parse": []}] * 2
+
+
+async def test_without_manage_server_there_is_no_such_command(stage: Stage) -> None:
+    for verb, options in (("limits", {}), ("limit", {"images": 99, "per": "day"})):
+        with pytest.raises(simcord.SetupError):
+            await stage.nora.slash(stage.channel, f"moderate {verb}", **options)
+
+
+async def test_limits_and_grants_outlive_a_restart(stage: Stage) -> None:
+    await moderate(stage, "limit", images=2, per="day")
+    await moderate(stage, "grant", member=stage.nora, images=3, reason="x")
+    await stage.restart()
+    asked = await quota(stage, stage.nora)
+    assert (asked.left, asked.granted, asked.limit) == (5, 3, "2 pictures per day for everyone")

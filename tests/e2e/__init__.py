@@ -1,0 +1,1 @@
+"""The whole bot over sockets: faults, races, kills, fail-over."""

@@ -1,0 +1,1 @@
+"""Hosts, event streams and the webhook server."""

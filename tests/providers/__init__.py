@@ -1,0 +1,1 @@
+"""The providers against their stand-ins, and one contract over all of them."""

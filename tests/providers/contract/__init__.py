@@ -1,0 +1,1 @@
+"""The contract of all providers: its cases, and the ways to run each provider."""

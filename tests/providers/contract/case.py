@@ -1,0 +1,41 @@
+"""A case of the contract: what is promised, and the one assertion that every way is held to."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from tests.providers.contract.world import House
+
+Check = Callable[..., Awaitable[str | None]]
+"""Asserts it. What it returns is why the case cannot exist here: then it has asserted the honest alternative."""
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A row of the table."""
+
+    title: str
+    check: Callable[[House], Awaitable[str | None]]
+
+
+class Cases(list[Case]):
+    """The rows of one file, in its order."""
+
+    def __call__(self, title: str, *values: Any) -> Callable[[Check], Check]:
+        """A case; with values one for each, which stands in the title's place."""
+
+        def listed(check: Check) -> Check:
+            if not values:
+                self.append(Case(title, check))
+            for value in values:
+                self.append(Case(title.format(value), partial(_with, check, value)))
+            return check
+
+        return listed
+
+
+def _with(check: Check, value: Any, house: House) -> Awaitable[str | None]:
+    return check(house, value)

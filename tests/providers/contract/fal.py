@@ -1,0 +1,191 @@
+"""fal: its queue followed by polling, by its stream of events, and with the operator's own OpenAI key."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from typing import Any, ClassVar
+
+from pydantic import SecretStr
+
+from bot.catalog.offers import Offer
+from bot.domain.types import Money
+from bot.providers.fal.provider import Fal
+from bot.sandbox.fal.files import PublicHosts
+from bot.sandbox.fal.server import FalSandbox
+from bot.sandbox.kit.faults import Faults
+from tests.providers.contract.variant import (
+    BOMB,
+    CATALOG,
+    HUGE,
+    PACE,
+    Fault,
+    Lack,
+    Setting,
+    Stage,
+    Switches,
+    Way,
+    switch,
+)
+
+OPENAI_KEY = "sk-the-operators-own"
+TEXT_TOKEN, PICTURE_TOKEN, PAINTED_TOKEN = 5, 10, 40
+"""Micro-dollars at OpenAI: https://openai.com/api/pricing, GPT Image 1."""
+STAGES: Mapping[str, Stage] = {"IN_QUEUE": "queued", "IN_PROGRESS": "running", "COMPLETED": "over"}
+
+
+def looking(way: str, *, times: int = 2, **values: Any) -> Switches:
+    """At the status and at the result. The stream has switches of its own; when it ends, the provider polls."""
+    return switch(f"status_{way}", times=times, **values) + switch(f"result_{way}", times=times, **values)
+
+
+class FalPolled(Way):
+    """The queue, asked again and again."""
+
+    service: ClassVar[str] = "fal"
+    manner: ClassVar[str] = "polled"
+    key: ClassVar[str] = "me:a-very-secret-key"
+    wrong_key: ClassVar[str] = "other:key-that-nobody-has"
+    secrets: ClassVar[tuple[str, ...]] = (key, "a-very-secret-key", OPENAI_KEY)
+    tells_cost: ClassVar[bool] = False
+    faults: ClassVar[Mapping[Fault, Switches]] = {
+        "no money": switch("locked"),
+        "model gone": switch("model_gone"),
+        "too many": switch("submit_rate_limited"),
+        "error 500": switch("submit_error"),
+        "page 502": switch("submit_ingress"),
+        "truncated": switch("submit_truncated"),
+        "lost": switch("submit_lost"),
+        "dropped": switch("submit_refused"),
+        "slow": switch("submit_slow", seconds=5),
+        "option told at submit": switch("submit_invalid"),
+        "stays queued": switch("stuck", body="IN_QUEUE"),
+        "never ends": switch("stuck"),
+        "run fails": switch("run_error"),
+        "model ends": switch("run_gone"),
+        "option told later": (),
+        "look: 500": looking("error") + switch("stream_error"),
+        "look: 429": looking("error", status=429, error_type="rate_limited") + switch("stream_error", status=429),
+        "look: page": looking("html") + switch("stream_html"),
+        "look: truncated": looking("truncated") + switch("stream_garbled"),
+        "look: reset": looking("reset") + switch("stream_cut"),
+        "look: slow": looking("slow", times=1, seconds=5) + switch("stream_hang", seconds=5),
+        "look: key refused": switch("unauthorized"),
+        "look: away": switch("status_html") + switch("result_html") + switch("stream_html"),
+        "picture: reset": switch("cdn_reset", times=1),
+        "picture: slow": switch("cdn_slow", times=1),
+        "picture: page type": switch("cdn_type"),
+        "picture: huge": switch("cdn_huge", size=HUGE),
+        "picture: gone": switch("cdn_error"),
+        "picture: expired": switch("result_expired"),
+        "picture: redirected": switch("cdn_redirect"),
+        "picture: foreign": switch("foreign_picture"),
+        "other type": switch("wrong_type"),
+        "not a picture": switch("not_a_picture"),
+        "bomb": switch("bomb", count=BOMB),
+        "fewer": switch("fewer_pictures"),
+        "model unlisted": switch("platform_gone"),
+    }
+    lacks: ClassVar[Mapping[Lack, str]] = {
+        "history away": "it lists nobody's requests",
+        "found again": "it lists nobody's requests",
+        "never arrived": "it lists nobody's requests",
+        "cost untold": "it never tells a cost",
+        "price before": "it tells no price beforehand",
+    }
+    streams = False
+    openai_key: str | None = None
+
+    async def open(self, stack: AsyncExitStack) -> None:
+        self.sandbox = await stack.enter_async_context(
+            FalSandbox(key=self.key, queue_seconds=0.01, run_seconds=0.01, one_picture=True, dollar_units=True)
+        )
+
+    def provider(self, setting: Setting) -> Fal:
+        return Fal(
+            setting.client,
+            key=SecretStr(setting.key),
+            queue_url=f"{setting.origin}/",
+            rest_url=f"{setting.origin}/",
+            api_url=f"{setting.origin}/v1/",
+            media_hosts=setting.hosts(setting.origin, self.url),
+            offers=self.offers,
+            pictures=setting.pictures,
+            clock=setting.clock,
+            pace=PACE,
+            limits=setting.limits,
+            openai_key=SecretStr(self.openai_key) if self.openai_key else None,
+            streams=self.streams,
+        )
+
+    def publish_at(self, origin: str) -> None:
+        self.sandbox.hosts = PublicHosts.all_at(origin)
+
+    def age(self, seconds: float) -> None:
+        self.sandbox.age(seconds)
+
+    @property
+    def offers(self) -> Mapping[str, Offer]:
+        return CATALOG.at("fal")
+
+    @property
+    def board(self) -> Faults:
+        return self.sandbox.faults
+
+    @property
+    def url(self) -> str:
+        return self.sandbox.url
+
+    @property
+    def submits(self) -> int:
+        return self.sandbox.submits
+
+    @property
+    def taken(self) -> int:
+        return sum(request.failure is None for request in self.sandbox.requests.values())
+
+    @property
+    def stage(self) -> Stage:
+        requests = list(self.sandbox.requests.values())
+        return STAGES[requests[-1].state] if requests else "nothing"
+
+    @property
+    def sent(self) -> Mapping[str, Any]:
+        shown = list(self.sandbox.requests.values())[-1].shown
+        return shown if isinstance(shown, dict) else {}
+
+    @property
+    def billed(self) -> Money:
+        return Money(round(sum(request.units for request in self.sandbox.requests.values()) * 1_000_000))
+
+
+class FalStreamed(FalPolled):
+    """The queue, whose stream of events says when to look."""
+
+    manner: ClassVar[str] = "streamed"
+    streams = True
+
+
+class FalOwnKey(FalPolled):
+    """GPT Image 1, paid through the operator's own OpenAI key."""
+
+    manner: ClassVar[str] = "own key"
+    model: ClassVar[str] = "gpt-image-1"
+    tells_cost: ClassVar[bool] = True
+    lacks: ClassVar[Mapping[Lack, str]] = {**FalPolled.lacks, "cost untold": "OpenAI's count always comes along"}
+    openai_key: str | None = OPENAI_KEY
+
+    @property
+    def offers(self) -> Mapping[str, Offer]:
+        return {name: offer.on_own_key() for name, offer in CATALOG.at("fal").items()}
+
+    @property
+    def billed(self) -> Money:
+        counts = [request.result["usage"] for request in self.sandbox.requests.values() if request.result]
+        return Money(sum(map(_at_openai, counts)))
+
+
+def _at_openai(usage: Mapping[str, Any]) -> int:
+    came: Mapping[str, int] = usage["input_tokens_details"]
+    micros = came["text_tokens"] * TEXT_TOKEN + came["image_tokens"] * PICTURE_TOKEN
+    return micros + int(usage["output_tokens"]) * PAINTED_TOKEN

@@ -1,0 +1,1 @@
+"""The provider fal against its stand-in and against raw responses."""

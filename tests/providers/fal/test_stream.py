@@ -1,0 +1,359 @@
+"""Following a request by fal's stream of events, and going on by polling whatever is wrong with the stream."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+from collections.abc import AsyncIterator
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from pydantic import SecretStr
+
+from bot.domain.clock import Clock, real_time
+from bot.domain.errors import PatienceEnded, PromptRejected, ProviderBusy, ProviderError, RunFailed, Withdrawn
+from bot.domain.types import CancelAnswer, Finished, Progress
+from bot.providers.fal.provider import Fal
+from bot.providers.fal.schemas import readable
+from bot.providers.shared.http import Limits
+from tests.support.providers.fal import (
+    ASKED,
+    KEY,
+    PACE,
+    QUICK,
+    House,
+    all_news,
+    http,
+    nothing_kept,
+    open_house,
+    order,
+    painted,
+    silent,
+    ticket_at,
+    until,
+    wire,
+)
+
+INLINE = "data:image/png;base64," + base64.b64encode(painted()).decode()
+OPENAI_KEY = "not-shaped-like-a-key-at-all"
+
+
+@pytest.fixture
+async def house() -> AsyncIterator[House]:
+    async with open_house(heartbeat_seconds=0.02) as opened:
+        yield opened
+
+
+def streaming(house: House, **changes: Any) -> Fal:
+    return house.fal(**{"streams": True, **changes})
+
+
+async def test_the_stream_alone_brings_all_the_news(house: House) -> None:
+    house.sandbox.faults.set("slow_queue", seconds=0.1)
+    fal = streaming(house)
+    ticket = await fal.submit(order(), silent)
+    news, finished = await all_news(fal, ticket)
+    assert len(finished.pictures) == 1
+    assert [item.position for item in news if item.position is not None] == [2, 1, 0]
+    assert [item.note for item in news if item.position is None] == [
+        "Running on the painter",
+        "Painting 1 of 1",
+        "painted",
+    ]
+    assert house.request.counts == {"stream": 1, "result": 1}
+    assert house.paths()[1:3] == [
+        "GET /fal-ai/gpt-image-1.5/requests/…/status/stream",
+        "GET /fal-ai/gpt-image-1.5/requests/…",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("stream_error", {}),
+        ("stream_error", {"status": 404}),
+        ("stream_error", {"status": 429}),
+        ("stream_html", {}),
+        ("stream_hang", {}),
+        ("stream_hang", {"seconds": 0.05}),
+        ("stream_silent", {}),
+        ("stream_garbled", {}),
+        ("stream_cut", {}),
+    ],
+)
+async def test_whatever_is_wrong_with_the_stream_polling_goes_on(
+    house: House, name: str, values: dict[str, Any]
+) -> None:
+    house.sandbox.faults.set(name, **values)
+    house.sandbox.faults.set("slow_run", seconds=0.1)
+    fal = streaming(house, limits=QUICK)
+    ticket = await fal.submit(order(), silent)
+    news, finished = await all_news(fal, ticket)
+    assert len(finished.pictures) == 1
+    assert len(set(news)) == len(news)
+    assert house.sandbox.submits == 1
+    # Where not a byte came back, aiohttp asks once more by itself.
+    assert house.request.counts["stream"] == (2 if values.get("seconds") else 1)
+    assert house.request.counts["status"] >= 1
+    assert house.request.counts["result"] == 1
+
+
+async def test_a_connection_that_is_refused_for_the_stream_only_costs_the_stream(house: House) -> None:
+    def reply(line: str) -> bytes:
+        if "/stream" in line:
+            return b""
+        return http(200, {"status": "COMPLETED"} if "status_url" in line else PICTURE)
+
+    async with wire(reply) as queue:
+        _, finished = await all_news(streaming(house, queue_url=queue.url), ticket_at(queue.url))
+    assert len(finished.pictures) == 1
+    asked = list(dict.fromkeys(line.split()[1] for line in queue.heard))
+    assert asked == ["/status_url/stream?logs=1", "/status_url?logs=1", "/response_url"]
+
+
+STREAM = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n"
+PICTURE = {"images": [{"url": INLINE}]}
+
+
+def event(said: Any) -> bytes:
+    return said if isinstance(said, bytes) else f"data: {json.dumps(said)}\n\n".encode()
+
+
+@asynccontextmanager
+async def talking(*events: Any, then: str = "ends", polled: Any = None) -> AsyncIterator[tuple[str, list[str]]]:
+    """A queue whose stream says `events`, then "ends", is "silent", or repeats the last; polls say COMPLETED."""
+    heard: list[str] = []
+    tasks: set[asyncio.Task[Any]] = set()
+
+    async def stream(writer: asyncio.StreamWriter) -> None:
+        writer.write(STREAM + b"".join(event(said) for said in events))
+        await writer.drain()
+        while then == "repeats" and not writer.is_closing():
+            writer.write(event(events[-1]))
+            await asyncio.sleep(0.02)
+        if then == "silent":
+            await asyncio.Event().wait()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if task := asyncio.current_task():
+            tasks.add(task)
+        try:
+            line = (await reader.readuntil(b"\r\n\r\n")).decode().splitlines()[0]
+            heard.append(line)
+            if "/stream" in line:
+                await stream(writer)
+            else:
+                status = polled or {"status": "COMPLETED"}
+                writer.write(http(200, status if "status_url" in line else PICTURE))
+        finally:
+            writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", heard
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        b"data: [1, 2]\n\n",
+        b"data: null\n\n",
+        b'event: error\ndata: {"detail": "oops"}\n\n',
+        b"data: " + b"x" * 1_200_000 + b"\n\n",
+        b"\x1f\x8b\x08 no text at all",
+        b'data: {"status": "COMPL',
+    ],
+)
+async def test_an_event_that_makes_no_sense_is_asked_about_again(house: House, odd: bytes) -> None:
+    async with talking({"status": "IN_PROGRESS"}, odd) as (url, heard):
+        news, finished = await all_news(streaming(house, queue_url=url), ticket_at(url))
+    assert len(finished.pictures) == 1
+    assert [item.note for item in news][-1] == "painted"
+    assert len(heard) == 3
+
+
+async def test_a_stream_that_falls_silent_is_left(house: House) -> None:
+    async with talking({"status": "IN_PROGRESS"}, then="silent") as (url, heard):
+        async with asyncio.timeout(2):
+            fal = streaming(house, queue_url=url, limits=Limits(silence=0.1))
+            news, finished = await all_news(fal, ticket_at(url))
+    assert [item.note for item in news] == ["painting", "painted"]
+    assert len(finished.pictures) == 1
+    assert len(heard) == 3
+
+
+async def test_whoever_is_told_the_news_may_take_their_time(house: House) -> None:
+    """Time-outs of the stream strike the stream only, never its listener."""
+    told = []
+    events = [{"status": "IN_QUEUE", "queue_position": 1}, {"status": "IN_PROGRESS"}]
+    async with talking(*events, then="silent") as (url, _):
+        fal = streaming(house, queue_url=url, limits=Limits(silence=0.05))
+        async with aclosing(fal.follow(ticket_at(url), ASKED, nothing_kept)) as news:
+            async for item in news:
+                told.append(item)
+                await asyncio.sleep(0.15)  # longer than the silence that the stream is allowed
+    assert isinstance(told[-1], Finished)
+
+
+async def test_nobody_is_left_listening_when_the_news_are_no_longer_wanted(house: House) -> None:
+    house.sandbox.faults.set("slow_run", seconds=5)
+    fal = streaming(house)
+    ticket = await fal.submit(order(), silent)
+    async with aclosing(fal.follow(ticket, ASKED, nothing_kept)) as news:
+        first = await anext(news)
+        assert isinstance(first, Progress)
+        assert any("Watch._listen" in repr(task.get_coro()) for task in asyncio.all_tasks())
+    assert not any("Watch._listen" in repr(task.get_coro()) for task in asyncio.all_tasks())
+
+
+@pytest.mark.parametrize("hidden", [False, True])
+@pytest.mark.parametrize(
+    ("name", "status", "kind", "error"),
+    [
+        ("model_error", 422, "content_policy_violation", PromptRejected),
+        ("model_error", 422, "no_media_generated", RunFailed),
+        ("run_error", 500, "internal_error", RunFailed),
+    ],
+)
+async def test_the_result_decides_whatever_the_stream_says(
+    house: House, name: str, status: int, kind: str, error: type[ProviderError], hidden: bool
+) -> None:
+    house.sandbox.faults.set(name, status=status, error_type=kind)
+    if hidden:
+        house.sandbox.faults.set("hidden_error")
+    with pytest.raises(ProviderError) as refusal:
+        await house.result(streams=True)
+    assert type(refusal.value) is error
+
+
+async def test_a_picture_that_comes_although_the_stream_says_failed_is_a_picture(house: House) -> None:
+    over = {"status": "COMPLETED", "error": "it says", "error_type": "internal_error"}
+    async with talking(over) as (url, _):
+        _, finished = await all_news(streaming(house, queue_url=url), ticket_at(url))
+    assert len(finished.pictures) == 1
+
+
+async def test_a_result_that_is_not_there_when_the_stream_ends_is_asked_for_again(house: House) -> None:
+    house.sandbox.faults.set("result_early", times=3)
+    assert len((await house.result(streams=True)).pictures) == 1
+
+
+async def test_a_bad_moment_of_the_result_after_the_stream_is_waited_out(house: House) -> None:
+    house.sandbox.faults.set("result_error", times=2)
+    assert len((await house.result(streams=True)).pictures) == 1
+    house.sandbox.faults.set("result_html")
+    with pytest.raises(ProviderBusy):
+        await house.result(streams=True)
+
+
+async def test_a_cancel_is_seen_in_the_stream(house: House) -> None:
+    house.sandbox.faults.set("slow_queue", seconds=5)
+    fal = streaming(house)
+    ticket = await fal.submit(order(), silent)
+    follower = asyncio.create_task(all_news(fal, ticket))
+    await until(fal, ticket, "queued")
+    assert await fal.cancel(ticket) is CancelAnswer.REMOVED
+    with pytest.raises(Withdrawn):
+        await follower
+
+
+async def test_no_stream_is_opened_for_what_has_taken_too_long(house: House) -> None:
+    house.sandbox.faults.set("stuck")
+    ticket = await house.submit()
+    late = Clock(now=lambda: real_time() + 3_700_000)
+    with pytest.raises(PatienceEnded):
+        await all_news(streaming(house, clock=late), ticket)
+    assert house.request.counts["stream"] == 0
+
+
+async def test_a_stream_that_never_ends_is_given_up(house: House) -> None:
+    started = real_time()
+    hurried = Clock(now=lambda: real_time() + 10 * (real_time() - started))
+    running = {"status": "IN_PROGRESS"}
+    async with talking(running, then="repeats", polled=running) as (url, heard):
+        pace = replace(PACE, patience=2)
+        with pytest.raises(PatienceEnded):
+            await all_news(streaming(house, queue_url=url, clock=hurried, pace=pace), ticket_at(url))
+    assert "/stream" in heard[0]
+
+
+# Log lines
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("  Painting\t1 of  4 ", "Painting 1 of 4"),
+        ("\x1b[31mred\x1b[0m\x07 alert\u202e!\u200b", "red alert!"),
+        ("10%\r 50%\rstep 3 of 4\n\n", "step 3 of 4"),
+        ("see https://example.com/a?b=c for more", "see for more"),
+        ("see [this](https://example.com) and discord.gg/abc now", "see and now"),
+        ("data:image/png;base64,AAAA done", "done"),
+        ("Incorrect API key provided: sk-proj-abc***xyz.", "Incorrect API key provided:"),
+        ("x" * 200, "x" * 79 + "…"),
+        ("x" * 5000 + " the end", "the end"),
+        ("https://only.example/", ""),
+        ("\n \r\n", ""),
+    ],
+)
+def test_a_log_line_is_made_fit_to_be_shown(text: str, shown: str) -> None:
+    line = readable(text)
+    assert len(line) <= 80
+    assert line == shown or (len(text) > 1000 and line.endswith("…"))
+
+
+@pytest.mark.parametrize(
+    ("logs", "note"),
+    [
+        (None, "painting"),
+        ([], "painting"),
+        ("a text", "painting"),
+        ([{"message": "first"}, {"message": "second"}], "second"),
+        ([{"message": "first"}, {"message": "\n"}, {"level": "INFO"}, 5, {"message": 5}], "first"),
+        ([{"message": "first"}, {"message": f"using {KEY}"}], "first"),
+        ([{"message": "first"}, {"message": f"using {KEY.partition(':')[2]}"}], "first"),
+        ([{"message": "first"}, {"message": f"using {OPENAI_KEY}"}], "first"),
+    ],
+)
+@pytest.mark.parametrize("streams", [True, False])
+async def test_the_newest_log_line_is_told_and_never_a_key(
+    house: House, logs: Any, note: str, streams: bool
+) -> None:
+    status = {"status": "IN_PROGRESS", "logs": logs}
+    polls = iter([status])
+
+    def reply(line: str) -> bytes:
+        if "/stream" in line:
+            return STREAM + event(status)
+        if "status_url" in line:
+            return http(200, {"status": "COMPLETED"} if streams else next(polls, {"status": "COMPLETED"}))
+        return http(200, PICTURE)
+
+    async with wire(reply) as queue:
+        fal = house.fal(queue_url=queue.url, streams=streams, openai_key=SecretStr(OPENAI_KEY))
+        news, _ = await all_news(fal, ticket_at(queue.url))
+    assert [item.note for item in news] == [note, "painted"]
+
+
+async def test_a_line_that_the_stream_told_once_is_still_the_newest_when_no_other_comes(house: House) -> None:
+    events = [{"status": "IN_PROGRESS", "logs": [{"message": "one"}]}, {"status": "IN_PROGRESS", "logs": []}]
+    async with talking(*events) as (url, _):
+        news, _ = await all_news(streaming(house, queue_url=url), ticket_at(url))
+    assert [item.note for item in news] == ["one", "painted"]
+
+
+async def test_more_log_lines_than_fit_are_done_without(house: House) -> None:
+    def reply(line: str) -> bytes:
+        if "logs=1" in line:
+            return http(202, {"status": "IN_PROGRESS", "logs": [{"message": "x" * 1_100_000}]})
+        return http(200, {"status": "COMPLETED"} if "status_url" in line else PICTURE)
+
+    async with wire(reply) as queue:
+        _, finished = await all_news(house.fal(queue_url=queue.url), ticket_at(queue.url))
+    assert len(finished.pictures) == 1
+    assert [line.split()[1] for line in queue.heard] == ["/status_url?logs=1", "/status_url", "/response_url"]

@@ -1,0 +1,1 @@
+"""The provider Lumenfall against its stand-in and against raw responses."""

@@ -1,0 +1,1 @@
+"""The provider Oxen against its stand-in and against raw responses."""

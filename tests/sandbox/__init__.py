@@ -1,0 +1,1 @@
+"""The stand-ins themselves, mostly by the services' own clients."""

@@ -1,0 +1,1 @@
+"""A provider and its stand-in."""

@@ -1,0 +1,1 @@
+"""Single modules, without a process and mostly without a socket."""

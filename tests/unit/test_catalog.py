@@ -1,0 +1,261 @@
+"""Which models there are, who is asked for them, what is announced, and what is wrong with a file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import date, timedelta
+from pathlib import Path
+
+import pytest
+
+from bot.catalog.catalog import Catalog, Model
+from bot.catalog.offers import Fit
+from bot.domain.errors import BadPrompt, SetupError, UnsupportedRequest
+from bot.domain.types import ImageRequest, Money, Served, Source
+
+PICTURE = Source(url="https://cdn.discordapp.com/a.png", filename="a.png")
+ASKED = ImageRequest(prompt="a fox in the snow", model="gpt-image-1.5")
+EDIT = replace(ASKED, sources=(PICTURE,))
+SHIPPED = Path(__file__).parents[2] / "bot" / "catalog" / "catalog.toml"
+
+
+@pytest.fixture(scope="module")
+def catalog() -> Catalog:
+    return Catalog.load()
+
+
+def only(provider: str) -> Callable[[Model], tuple[str, ...]]:
+    """A house in which one service is configured."""
+    return lambda model: tuple(name for name in model.provider_names if name == provider)
+
+
+def at(catalog: Catalog, request: ImageRequest, provider: str) -> Fit:
+    return catalog.offer(request.model, provider).fit(request)
+
+
+def test_the_catalogue_that_ships_knows_the_default_model(catalog: Catalog) -> None:
+    model = catalog.model("gpt-image-1.5")
+    assert model.label == "GPT Image 1.5"
+    assert model.provider_names == ("fal", "lumenfall", "oxen")
+    assert model in catalog.models
+
+
+def test_an_unknown_model_is_refused_with_those_that_exist(catalog: Catalog) -> None:
+    sentence = r"no model “dall-e-2”\. Choose gpt-image-1\.5, gpt-image-2 or gpt-image-1\."
+    with pytest.raises(UnsupportedRequest, match=sentence):
+        catalog.model("dall-e-2")
+
+
+@pytest.mark.parametrize("typed", ["gpt-image-1.5", "GPT Image 1.5", " gpt image 1.5 ", "GPT-IMAGE-1.5"])
+def test_a_model_is_known_by_its_name_and_by_its_label(catalog: Catalog, typed: str) -> None:
+    assert catalog.canonical(typed) == "gpt-image-1.5"
+    assert catalog.canonical("crayons") == "crayons"
+
+
+@pytest.mark.parametrize(
+    ("prompt", "sentence"),
+    [
+        ("  \n", "The prompt is empty. Say what Easel should paint."),
+        ("x" * 4001, "Your prompt has 4,001 characters; the most is 4,000. Shorten it a little."),
+    ],
+)
+def test_an_empty_or_over_long_prompt_is_refused(catalog: Catalog, prompt: str, sentence: str) -> None:
+    with pytest.raises(BadPrompt) as refusal:
+        catalog.fits(replace(ASKED, prompt=prompt))
+    assert refusal.value.sentence == sentence
+
+
+def test_a_request_goes_to_every_service_that_can_in_order(catalog: Catalog) -> None:
+    assert [fit.provider for fit in catalog.fits(ASKED)] == ["fal", "lumenfall", "oxen"]
+    assert [fit.provider for fit in catalog.fits(replace(EDIT, mask=PICTURE))] == ["fal", "lumenfall"]
+    assert [fit.provider for fit in catalog.fits(ASKED, lambda _: ("oxen", "fal"))] == ["oxen", "fal"]
+
+
+def test_what_a_service_says_of_itself_decides_whether_it_can(catalog: Catalog) -> None:
+    clear = replace(ASKED, background="transparent")
+
+    def known(provider: str, model: str) -> Served:
+        return Served(model=model, fields=frozenset({"background"}) if provider == "oxen" else None)
+
+    assert "oxen" not in [fit.provider for fit in catalog.fits(clear)]
+    assert [fit.provider for fit in catalog.fits(clear, known=known)] == ["fal", "lumenfall", "oxen"]
+
+
+def test_a_model_that_nobody_serves_here_is_refused_with_those_that_are(catalog: Catalog) -> None:
+    with pytest.raises(UnsupportedRequest) as refusal:
+        catalog.fits(replace(ASKED, model="gpt-image-2"), only("lumenfall"))
+    assert refusal.value.sentence == "GPT Image 2 cannot be had here. Choose GPT Image 1.5 or GPT Image 1."
+    with pytest.raises(UnsupportedRequest) as refusal:
+        catalog.fits(ASKED, only("nobody"))
+    assert refusal.value.sentence == "GPT Image 1.5 cannot be had here. Ask a moderator to switch a model on."
+
+
+def test_only_a_model_that_can_be_had_here_is_recommended(catalog: Catalog) -> None:
+    masked = replace(EDIT, model="gpt-image-1", mask=PICTURE)
+    with pytest.raises(UnsupportedRequest, match=r"Choose GPT Image 1\.5 or GPT Image 2 as"):
+        catalog.fits(masked, only("fal"))
+    with pytest.raises(UnsupportedRequest) as refusal:
+        catalog.fits(replace(masked, model="gpt-image-1.5"), only("oxen"))
+    assert refusal.value.sentence == (
+        "GPT Image 1.5 takes no mask. Ask without one, and say in the prompt what should change."
+    )
+
+
+# Notices
+
+
+def test_an_announced_switch_off_is_told_before_and_after_but_retires_nothing(catalog: Catalog) -> None:
+    day = date(2026, 12, 1)
+    assert not any("1.5" in notice for notice in catalog.notices(day - timedelta(days=90)))
+    before, after = catalog.notices(day - timedelta(days=10)), catalog.notices(day)
+    assert before[0].startswith("GPT Image 1.5 is announced to be switched off on 1 December 2026. ")
+    assert before[0].endswith(" Its successor is GPT Image 2: try it now.")
+    assert "may stop at any time" in after[0]
+    assert catalog.fits(ASKED)
+
+
+def test_only_models_that_can_be_had_are_announced(catalog: Catalog) -> None:
+    day = date(2027, 1, 1)
+    assert len(catalog.notices(day)) == 2
+    assert [notice[:13] for notice in catalog.notices(day, ["gpt-image-1", "gpt-image-2"])] == ["GPT Image 1 w"]
+    assert catalog.notices(day, []) == []
+
+
+def test_a_successor_that_this_version_does_not_have_is_said(tmp_path: Path) -> None:
+    text = SHIPPED.read_text(encoding="utf-8").replace('successor = "gpt-image-2"', 'successor = "gpt-image-9"')
+    path = tmp_path / "more.toml"
+    path.write_text(text, encoding="utf-8")
+    assert "gpt-image-9, which this version does not have yet" in Catalog.load(path).notices(date(2026, 11, 1))[0]
+
+
+# The file
+
+SECOND_MODEL = """
+[[models]]
+name = "plain"
+label = "Plain"
+sunset_at = 2030-01-31
+successor = "gpt-image-1.5"
+
+[[models.offers]]
+provider = "elsewhere"
+model = "plain-v1"
+maximum_prompt = 100
+maximum_sources = 0
+[models.offers.imagine]
+endpoint = "plain"
+prompt = "text"
+count = { way = "emulate" }
+size = { way = "convert", field = "dims", known = { 1000x1000 = "S" } }
+fixed = { safe = true }
+[models.offers.imagine.options]
+output_format = { way = "convert", field = "format", values = { jpeg = "JPG" }, instead = { png = "jpeg" } }
+[models.offers.prices.picture]
+any = { 1000x1000 = 5000 }
+[models.offers.prices.extras]
+text_token = 0
+reasoning_token = 0
+reasoning_tokens = 0
+tokens_per_word = 4
+picture_token = 0
+picture_tokens = { low = 0, high = 0 }
+"""
+
+
+def written(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "another.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_a_second_model_and_service_are_only_an_edit_of_the_file(tmp_path: Path) -> None:
+    catalog = Catalog.load(written(tmp_path, SHIPPED.read_text(encoding="utf-8") + SECOND_MODEL))
+    asked = replace(ASKED, model="plain", quality="auto")
+    fit = at(catalog, asked, "elsewhere")
+    assert Money(fit.most()) == catalog.cost(asked, 1, "elsewhere") == Money(5000)
+    assert fit.body(1) == {"text": "a fox in the snow", "safe": True, "format": "JPG"}
+    assert fit.made_here == "png"
+    # It has no field for a number, so three pictures are three submits.
+    assert at(catalog, replace(asked, count=3), "elsewhere").submits == (1, 1, 1)
+    assert "Its successor is GPT Image 1.5: try it now." in catalog.notices(date(2030, 1, 1))[2]
+    # It has no PNG to compress, so what it has is compressed.
+    squeezed = at(catalog, replace(asked, output_format="jpeg", compression=5), "elsewhere")
+    assert (squeezed.body(1)["format"], squeezed.made_here, squeezed.compress_here) == ("JPG", "jpeg", True)
+    for change, sentence in (
+        ({"sources": (PICTURE,)}, "Plain cannot edit pictures. Choose GPT Image 1.5, GPT Image 2 or GPT Image 1 "),
+        ({"output_format": "gif"}, "Plain has no format “gif”. Choose GPT Image 1.5, GPT Image 2 or GPT Image 1 "),
+        (
+            {"quality": "high"},
+            "Plain lets nobody choose the quality. Choose GPT Image 1.5, GPT Image 2 or GPT Image 1 ",
+        ),
+    ):
+        with pytest.raises(UnsupportedRequest) as refusal:
+            catalog.fits(replace(asked, **change))
+        assert refusal.value.sentence.startswith(sentence)
+    with pytest.raises(UnsupportedRequest, match="Plain is not offered by fal"):
+        catalog.offer("plain", "fal")
+    assert set(catalog.at("elsewhere")) == {"plain"}
+
+
+def test_advice_stands_alone_where_no_model_can(tmp_path: Path) -> None:
+    catalog = Catalog.load(written(tmp_path, SECOND_MODEL))
+    with pytest.raises(UnsupportedRequest) as refusal:
+        catalog.fits(replace(EDIT, model="plain", quality="auto"))
+    assert refusal.value.sentence == "Plain cannot edit pictures. Ask without one."
+
+
+FIRST_QUALITY = (
+    'quality = { way = "pass", field = "quality", values = { low = "low", medium = "medium", high = "high" }'
+)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "where"),
+    [
+        ("maximum_sources = 4", 'maximum_sources = "many"', r"models\.0\.offers\.0\.maximum_sources"),
+        ('endpoint = "fal-ai/gpt-image-1.5"\n', "", "endpoint"),
+        ("low = { 1024x1024 = 9000, 1024x1536 = 13000, 1536x1024 = 13000 }", "low = {}", "a price row is empty"),
+        ("low = { 1024x1024 = 9000", "low = { big = 9000", "prices: big"),
+        ("low = { 1024x1024 = 9000", "low = { 1024x1024 = 0.009", r"prices\.picture\.low"),
+        ("[[models]]", "[[models", "is not valid TOML"),
+        ("text_token = 5", "text_token = -5", "text_token"),
+        ("sunset_at = 2026-12-01", 'colour = "red"', "colour"),
+        ('successor = "gpt-image-2"', 'successor = "gpt-image-1.5"', r"gpt-image-1\.5 succeeds itself"),
+        ('provider = "lumenfall"', 'provider = "fal"', r"gpt-image-1\.5 lists a service twice"),
+        (FIRST_QUALITY, FIRST_QUALITY.replace("pass", "guess"), r"options\.quality\.way"),
+        (FIRST_QUALITY, FIRST_QUALITY.replace('"pass"', '"emulate"'), "what is emulated is not sent"),
+        (FIRST_QUALITY, FIRST_QUALITY.replace('field = "quality", ', ""), "a field is missing"),
+        (FIRST_QUALITY, FIRST_QUALITY.replace('low = "low"', 'low = "l"'), "a value changes, so this is a conver"),
+        (
+            'instead = { auto = "high" }',
+            'instead = { auto = "best" }',
+            "asked for instead is not among the values",
+        ),
+        ("quality = {", "qualitty = {", r"options\.qualitty"),
+        ('known = { 1024x1024 = "1024x1024"', 'known = { square = "1024x1024"', "square is not a size like 1024"),
+        ('known = { 1024x1024 = "1024x1024"', 'known = { 16000x9 = "1024x1024"', "16000x9"),
+        ('auto = "1024x1024"', 'auto = "2048x2048"', "auto becomes 2048x2048, which is not known"),
+        ('field = "num_images", most = 4', 'field = "num_images", most = 0', r"count\.most"),
+        ('style = "text", step = 1', 'style = "text", step = 0', r"size\.custom\.step"),
+        ('values = ["1:1", "3:2", "2:3"]', "values = []", r"size\.ratio\.values"),
+    ],
+)
+def test_a_bad_file_is_one_line_for_the_operator(tmp_path: Path, old: str, new: str, where: str) -> None:
+    text = SHIPPED.read_text(encoding="utf-8")
+    assert old in text
+    path = written(tmp_path, text.replace(old, new, 1))
+    with pytest.raises(SetupError, match=where) as error:
+        Catalog.load(path)
+    assert "\n" not in str(error.value)
+    assert str(tmp_path) not in str(error.value)
+
+
+def test_a_model_that_is_listed_twice_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SetupError, match="listed twice"):
+        Catalog.load(written(tmp_path, SECOND_MODEL + SECOND_MODEL))
+
+
+def test_a_missing_file_is_one_line_for_the_operator(tmp_path: Path) -> None:
+    with pytest.raises(SetupError, match=r"nowhere\.toml cannot be read"):
+        Catalog.load(tmp_path / "nowhere.toml")

@@ -1,0 +1,218 @@
+"""What Easel makes of a painted picture: another format, a smaller file, a small preview of an unfinished one."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterator
+from contextlib import closing, suppress
+from dataclasses import replace
+from io import BytesIO
+from typing import get_args
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image, ImageDraw, ImageFilter
+
+from bot.domain.errors import BadAnswer, BadSource
+from bot.domain.types import OutputFormat, Picture
+from bot.pictures import KINDS, SUFFIXES, Pictures
+from tests.unit.test_pictures import encoded, noise, png_that_claims, webp_that_claims
+
+FORMATS: tuple[OutputFormat, ...] = get_args(OutputFormat)
+
+
+@pytest.fixture(scope="module")
+def pictures() -> Iterator[Pictures]:
+    made = Pictures()
+    yield made
+    made.close()
+
+
+def painting(mode: str = "RGB") -> Image.Image:
+    """Soft shapes, as a painted picture has them, clear in its left half where the mode allows."""
+    image = noise((120, 80)).filter(ImageFilter.GaussianBlur(3)).convert(mode)
+    ImageDraw.Draw(image).rectangle((60, 0, 120, 80), fill="red")
+    if mode == "RGBA":
+        image.paste((0, 0, 0, 0), (0, 0, 60, 80))
+    return image
+
+
+async def painted(pictures: Pictures, image: Image.Image, kind: str = "PNG") -> Picture:
+    return await pictures.inspect(encoded(image, kind), filename="1", result=True)
+
+
+def opened(picture: Picture) -> Image.Image:
+    with Image.open(BytesIO(picture.content)) as image:
+        image.load()
+        return image
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+@pytest.mark.parametrize("source", FORMATS)
+@pytest.mark.parametrize("quality", [None, 80])
+async def test_every_format_becomes_every_other(
+    pictures: Pictures, source: OutputFormat, kind: OutputFormat, quality: int | None
+) -> None:
+    picture = await painted(pictures, painting(), KINDS[source])
+    made = await pictures.convert(picture, kind, quality)
+    assert made.content_type == f"image/{kind}"
+    assert made.filename == f"1{SUFFIXES[made.content_type]}"
+    assert (made.width, made.height) == (120, 80)
+    image = opened(made)
+    assert (image.format, image.size) == (KINDS[kind], (120, 80))
+    red, green, blue = image.convert("RGB").getpixel((90, 40))  # type: ignore[misc]
+    assert red > 240
+    assert max(green, blue) < 15
+    # What comes out is a picture that Easel would take from a service as well.
+    assert (await pictures.inspect(made.content, filename="1", result=True)).content_type == made.content_type
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+async def test_what_is_right_already_is_left_alone(pictures: Pictures, kind: OutputFormat) -> None:
+    picture = await painted(pictures, painting(), KINDS[kind])
+    assert await pictures.convert(picture, kind, None) is picture
+
+
+@pytest.mark.parametrize("kind", ["png", "webp", "gif", "avif"])
+@pytest.mark.parametrize("quality", [None, 50])
+async def test_what_is_clear_stays_clear_where_the_format_can(
+    pictures: Pictures, kind: OutputFormat, quality: int | None
+) -> None:
+    picture = await painted(pictures, painting("RGBA"), "WEBP" if kind == "png" else "PNG")
+    alpha = opened(await pictures.convert(picture, kind, quality)).convert("RGBA").getchannel("A")
+    assert (alpha.getpixel((20, 40)), alpha.getpixel((100, 40))) == (0, 255)
+
+
+@pytest.mark.parametrize("source", ["PNG", "WEBP", "GIF", "AVIF"])
+async def test_what_is_clear_becomes_white_in_a_jpeg(pictures: Pictures, source: str) -> None:
+    picture = await painted(pictures, painting("RGBA"), source)
+    image = opened(await pictures.convert(picture, "jpeg", 90))
+    assert image.mode == "RGB"
+    assert image.convert("L").getpixel((20, 40)) > 245  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("kind", ["jpeg", "webp", "avif"])
+async def test_a_lower_quality_is_a_smaller_file(pictures: Pictures, kind: OutputFormat) -> None:
+    picture = await painted(pictures, noise((200, 200)).filter(ImageFilter.GaussianBlur(1)))
+    sizes = [len((await pictures.convert(picture, kind, quality)).content) for quality in (0, 30, 60, 100)]
+    assert sizes == sorted(sizes)
+    assert sizes[0] * 3 < sizes[-1]
+    again = await pictures.convert(await pictures.convert(picture, kind, 100), kind, 0)
+    assert len(again.content) < sizes[1]
+
+
+async def test_a_turned_photo_is_upright_in_its_new_format(pictures: Pictures) -> None:
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    photo = await pictures.inspect(encoded(noise((30, 20)), "JPEG", exif=turned), filename="p", result=True)
+    made = await pictures.convert(photo, "png", None)
+    assert (made.width, made.height) == opened(made).size == (20, 30)
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "I;16", "RGBA"])
+@pytest.mark.parametrize("kind", ["jpeg", "webp", "gif", "avif"])
+async def test_every_kind_of_png_becomes_every_other_format(
+    pictures: Pictures, mode: str, kind: OutputFormat
+) -> None:
+    picture = await painted(pictures, Image.new(mode, (16, 16)))
+    assert (await pictures.convert(picture, kind, 70)).content_type == f"image/{kind}"
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+async def test_what_cannot_be_decoded_is_a_bad_answer(pictures: Pictures, kind: OutputFormat) -> None:
+    picture = await painted(pictures, painting(), "WEBP" if kind == "png" else "PNG")
+    for content in (b"", b"<html>", picture.content[: len(picture.content) // 2]):
+        with pytest.raises(BadAnswer) as refused:
+            await pictures.convert(replace(picture, content=content), kind, 80)
+        assert refused.value.detail == "not decodable"
+
+
+# Previews
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "GIF", "AVIF"])
+@pytest.mark.parametrize(
+    ("size", "shown"), [((1200, 800), (640, 427)), ((400, 1600), (160, 640)), ((64, 32), (64, 32))]
+)
+async def test_a_preview_is_small_and_keeps_its_shape(
+    pictures: Pictures, kind: str, size: tuple[int, int], shown: tuple[int, int]
+) -> None:
+    preview = await pictures.preview(encoded(Image.new("RGB", size, "teal"), kind))
+    assert preview is not None
+    assert (preview.content_type, preview.filename) == ("image/webp", "preview.webp")
+    assert opened(preview).size == (preview.width, preview.height)
+    assert abs(preview.width - shown[0]) <= 1
+    assert abs(preview.height - shown[1]) <= 1
+    assert len(preview.content) < 100_000
+
+
+async def test_a_preview_of_something_clear_is_clear(pictures: Pictures) -> None:
+    preview = await pictures.preview(encoded(painting("RGBA"), "PNG"))
+    assert preview is not None
+    assert opened(preview).getchannel("A").getextrema() == (0, 255)
+
+
+def cut(kind: str, part: float) -> bytes:
+    content = encoded(noise((200, 200)), kind)
+    return content[: int(len(content) * part)]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"not a picture at all",
+        b"\x89PNG\r\n\x1a\n",
+        b"\x89PNG\r\n\x1a\n" + bytes(100),
+        b"RIFF\x10\0\0\0WEBPVP8 ",
+        b"\0\0\0\x1cftypavif" + bytes(60),
+        encoded(Image.new("RGB", (4, 4)), "TIFF"),
+        *(cut(kind, part) for kind in ("PNG", "JPEG", "WEBP", "GIF", "AVIF") for part in (0.02, 0.5)),
+        png_that_claims(10, 10)[:-30],
+    ],
+)
+async def test_what_is_no_picture_has_no_preview(pictures: Pictures, content: bytes) -> None:
+    assert await pictures.preview(content) is None
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        png_that_claims(10_000, 6_000),
+        png_that_claims(2_000_000_000, 2_000_000_000),
+        webp_that_claims(16_383, 16_383),
+        encoded(Image.new("1", (10_000, 6_000)), "PNG"),
+    ],
+)
+async def test_a_bomb_has_no_preview_and_is_not_decoded(pictures: Pictures, content: bytes) -> None:
+    before = time.perf_counter()
+    assert await pictures.preview(content) is None
+    assert time.perf_counter() - before < 1
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.sampled_from(["PNG", "JPEG", "WEBP", "GIF", "AVIF"]),
+    st.integers(0, 10**6),
+    st.binary(min_size=1, max_size=8),
+    st.booleans(),
+)
+def test_a_spoilt_file_is_a_picture_or_none_and_breaks_nothing(
+    kind: str, place: int, junk: bytes, result: bool
+) -> None:
+    content = bytearray(encoded(painting(), kind))
+    place %= len(content)
+    content[place : place + len(junk)] = junk
+
+    async def play() -> None:
+        with closing(Pictures()) as pictures:
+            preview = await pictures.preview(bytes(content))
+            assert preview is None or max(preview.width, preview.height) <= 640
+            with suppress(BadSource):
+                picture = await pictures.inspect(bytes(content), filename="1", result=result)
+                with suppress(BadAnswer):
+                    await pictures.convert(picture, "webp", 50)
+
+    asyncio.run(play())
