@@ -26,7 +26,7 @@ from bot.ports import Provider
 from bot.providers.registry import Parts, catalog_for, check_services, learn, open_services, synchronous
 from bot.providers.shared.http import open_session
 from bot.providers.shared.polling import Pace
-from bot.routing.router import Cooling, Routes
+from bot.routing.router import Cooling, Router
 from bot.settings import Settings
 from bot.storage import provider_orders as stored
 from bot.storage.sqlite import Sqlite, open_sqlite
@@ -59,7 +59,7 @@ class App:
     studio: Studio
     treasury: Treasury
     services: Mapping[str, Provider]
-    routes: Routes
+    routes: Router
     herald: Herald
     clock: Clock
 
@@ -141,7 +141,7 @@ def _routes(
     services: Mapping[str, Provider],
     clock: Clock,
     cooling: Cooling | None,
-) -> Routes:
+) -> Router:
     names = {model.name for model in catalog.models}
     for setting, given in (("SERVICE_ORDER", set(settings.order)), ("MODELS", set(settings.allowed_models))):
         if given - names:
@@ -154,7 +154,7 @@ def _routes(
             f"SERVICE_ORDER is not valid: there is no {min(asked - set(services))} here. "
             f"Choose among {', '.join(sorted(services))}, or set the key of another service."
         )
-    return Routes(
+    return Router(
         catalog=catalog,
         services=tuple(services),
         clock=clock,
@@ -164,7 +164,7 @@ def _routes(
     )
 
 
-def _default_model(settings: Settings, catalog: Catalog, routes: Routes) -> str:
+def _default_model(settings: Settings, catalog: Catalog, routes: Router) -> str:
     """The default model's name. That its services no longer have it is no reason not to start."""
     name = catalog.canonical(settings.default_model)
     choices = [model.name for model in catalog.models if routes.configured(model)]

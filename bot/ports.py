@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
-from bot.catalog.offers import Order
+from bot.catalog.offers import Submit
 from bot.domain.types import (
     CancelAnswer,
     Examination,
@@ -35,7 +35,7 @@ class Provider(Protocol):
         """As in the catalogue."""
         ...
 
-    async def submit(self, order: Order, tell: Tell) -> Ticket:
+    async def submit(self, order: Submit, tell: Tell) -> Ticket:
         """Hand the work over, once, and return all that is needed to finish it after a restart.
 
         A service that answers only with the pictures is waited for here; `tell` is given its news meanwhile.
@@ -61,7 +61,7 @@ class Provider(Protocol):
         """Ask the service to drop the work."""
         ...
 
-    async def reconcile(self, order: Order, others: Sequence[Ticket]) -> Ticket | None:
+    async def reconcile(self, order: Submit, others: Sequence[Ticket]) -> Ticket | None:
         """What became of a submit whose answer was lost: its ticket, or None where it never arrived.
 
         `others` are the tickets that already belong to somebody.

@@ -10,7 +10,7 @@ from discord.ext import commands
 
 from bot.chat.discord import messages as screens
 from bot.chat.discord.client import Easel, Interaction, requester, requester_of
-from bot.domain.errors import BadOrder, NotAllowed
+from bot.domain.errors import InvalidInput, NotAllowed
 from bot.domain.types import Requester, Rule, Window
 from bot.usecases.moderators import MOST_GRANTED, MOST_IMAGES
 
@@ -39,10 +39,10 @@ def limit_of(
     """The limit that a moderator means.
 
     Raises:
-        BadOrder: both a member and a role were given.
+        InvalidInput: both a member and a role were given.
     """
     if member is not None and role is not None:
-        raise BadOrder("Give a member or a role, not both.")
+        raise InvalidInput("Give a member or a role, not both.")
     kind: Literal["member", "role", "everyone"] = "everyone"
     subject_id = 0
     if member is not None:

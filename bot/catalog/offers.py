@@ -145,7 +145,7 @@ class Fit:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Order:
+class Submit:
     """One submit: `count` pictures of a request, in the words of the service that gets it.
 
     `part` numbers a job's submits from 0. `most` is what this one may cost: a service that can tell its price

@@ -7,7 +7,7 @@ EaselError                     .sentence is what the member reads
 │  ├─ BadPrompt                empty or over-long
 │  ├─ BadSource                too big, not a picture, too many, gone
 │  ├─ UnsupportedRequest       this model cannot do that
-│  ├─ BadOrder                 a moderator's numbers make no sense
+│  ├─ InvalidInput                 a moderator's numbers make no sense
 │  └─ NotFound                 a job or a picture that is not there
 ├─ ProviderError
 │  ├─ ProviderBusy             429, 5xx, time-outs, cut streams      → later, or elsewhere
@@ -100,7 +100,7 @@ class NotFound(Refused):
     about_a_picture: ClassVar[bool] = False
 
 
-class BadOrder(Refused):
+class InvalidInput(Refused):
     """A moderator asked for something that makes no sense."""
 
     about_a_picture: ClassVar[bool] = False

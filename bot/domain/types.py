@@ -161,7 +161,7 @@ class JobState(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Charge:
+class Amount:
     """An amount in both units that quotas know."""
 
     images: int = 0
@@ -177,8 +177,8 @@ class Job:
     request: ImageRequest
     reply: ReplyAddress
     state: JobState
-    reserved: Charge
-    charged: Charge
+    reserved: Amount
+    charged: Amount
     provider: str | None
     tickets: tuple[Ticket, ...]
     """One for each submit that was accepted: what a service does not paint at once takes several."""
@@ -337,7 +337,7 @@ class Examination:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Route:
+class ProviderOrder:
     """In which order a server's requests for a model go to the services; none: the model is switched off there."""
 
     model: str

@@ -29,7 +29,7 @@ LINGERING_SECONDS = 1.0
 SHUTDOWN_SECONDS = 2.0
 MOST_CONNECTIONS = 64
 
-Route = Callable[[Mapping[str, str], bytes], Awaitable[int]]
+Handler = Callable[[Mapping[str, str], bytes], Awaitable[int]]
 """Headers, whose names are found in any case, and the body; returns the status to answer with."""
 
 
@@ -40,7 +40,7 @@ class Listener:
         self,
         host: str,
         port: int,
-        routes: Mapping[str, Route],
+        routes: Mapping[str, Handler],
         *,
         body_limit: int = BODY_LIMIT,
         body_seconds: float = BODY_SECONDS,

@@ -16,7 +16,7 @@ from bot.domain.clock import Clock
 from bot.domain.errors import SetupError
 from bot.domain.types import Examination
 from bot.net.hosts import AllowedHosts
-from bot.net.webhook_server import Listener, Route
+from bot.net.webhook_server import Handler, Listener
 from bot.pictures import Pictures
 from bot.ports import Database, Provider
 from bot.providers.fal.provider import Fal
@@ -25,7 +25,7 @@ from bot.providers.lumenfall.provider import Lumenfall
 from bot.providers.oxen.provider import Oxen
 from bot.providers.oxen.request import one_at_a_time
 from bot.providers.shared.polling import Pace
-from bot.routing.router import Routes
+from bot.routing.router import Router
 from bot.settings import Settings
 from bot.storage import provider_orders as stored
 
@@ -116,7 +116,7 @@ def _webhooks(parts: Parts) -> Webhooks | None:
     return Webhooks(parts.http, url=settings.fal_webhook_url, rest_url=settings.fal_rest_url, clock=parts.clock)
 
 
-def _doors(webhooks: Webhooks) -> dict[str, Route]:
+def _doors(webhooks: Webhooks) -> dict[str, Handler]:
     return {urlsplit(webhooks.url).path or "/": webhooks.receive}
 
 
@@ -196,7 +196,7 @@ async def examine(services: Mapping[str, Provider]) -> list[Examination]:
     return list(await asyncio.gather(*(one(provider) for provider in services.values())))
 
 
-async def learn(services: Mapping[str, Provider], routes: Routes, database: Database, clock: Clock) -> None:
+async def learn(services: Mapping[str, Provider], routes: Router, database: Database, clock: Clock) -> None:
     """Take in what the services say: which models are gone, or are back, and which keys do not work."""
     for examination in await examine(services):
         if examination.key_works is False:

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from bot.catalog.catalog import Catalog, Model
 from bot.catalog.offers import Fit, Misfit
 from bot.domain.clock import Clock
-from bot.domain.errors import BadOrder, ProviderError, ProviderMisconfigured, RateLimited, TooDear
-from bot.domain.types import Examination, ImageRequest, Instant, Money, Route, Served
+from bot.domain.errors import InvalidInput, ProviderError, ProviderMisconfigured, RateLimited, TooDear
+from bot.domain.types import Examination, ImageRequest, Instant, Money, ProviderOrder, Served
 
 LOOK_AGAIN = 5.0
 """Seconds between two looks at a service that is being probed."""
@@ -89,7 +89,7 @@ class Breaker:
         return news
 
 
-class Routes:
+class Router:
     """Knows every service that is configured, and how each is doing."""
 
     def __init__(
@@ -115,7 +115,7 @@ class Routes:
 
     # What can be asked for
 
-    def services(self, model: Model, routes: Sequence[Route] = ()) -> tuple[str, ...]:
+    def services(self, model: Model, routes: Sequence[ProviderOrder] = ()) -> tuple[str, ...]:
         """Who is asked for a model, in a server's order, else the operator's, else the catalogue's."""
         own = next((route.services for route in routes if route.model == model.name), None)
         wanted = own if own is not None else self._order.get(model.name, model.provider_names)
@@ -131,11 +131,11 @@ class Routes:
             return ()
         return tuple(name for name in model.provider_names if name in self._services)
 
-    def offered(self, routes: Sequence[Route] = ()) -> list[Model]:
+    def offered(self, routes: Sequence[ProviderOrder] = ()) -> list[Model]:
         """The models that a server's members may ask for."""
         return [model for model in self._catalog.models if self.services(model, routes)]
 
-    def resolve(self, name: str, routes: Sequence[Route] = ()) -> str:
+    def resolve(self, name: str, routes: Sequence[ProviderOrder] = ()) -> str:
         """The model itself, or the successor that can be had where every service says that it is gone."""
         seen: set[str] = set()
         current = self._catalog.model(name)
@@ -152,7 +152,7 @@ class Routes:
         """Some service had it and said that it is gone; one that is only not configured says nothing."""
         return any(provider in self._services and name == model.name for provider, name in self.retired)
 
-    def fits(self, request: ImageRequest, routes: Sequence[Route] = ()) -> tuple[Fit, ...]:
+    def fits(self, request: ImageRequest, routes: Sequence[ProviderOrder] = ()) -> tuple[Fit, ...]:
         """The request as each service would be asked, in order.
 
         Raises:
@@ -190,17 +190,17 @@ class Routes:
 
         Raises:
             UnsupportedRequest: there is no such model.
-            BadOrder: a service that does not have the model, or is not configured.
+            InvalidInput: a service that does not have the model, or is not configured.
         """
         found = self._catalog.model(model)
         able = self.serving(found)
         for name in names:
             if name in ("off", "default"):
-                raise BadOrder(f"“{name}” stands alone, without any service.")
+                raise InvalidInput(f"“{name}” stands alone, without any service.")
             if name not in able:
                 have = f"Choose among {', '.join(able)}." if able else "No service here has it."
                 plain = "".join(letter for letter in name[:40] if letter.isalnum() or letter in "-._")
-                raise BadOrder(f"No service “{plain}” paints {found.label} here. {have}")
+                raise InvalidInput(f"No service “{plain}” paints {found.label} here. {have}")
         return tuple(dict.fromkeys(names))
 
     # What services say

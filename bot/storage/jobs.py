@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from bot.domain.errors import NotFound, QuotaExceeded
 from bot.domain.types import (
     Allowance,
-    Charge,
+    Amount,
     Commission,
     ImageRequest,
     Instant,
@@ -39,7 +39,7 @@ class NewJob:
     requester: Requester
     request: ImageRequest
     reply: ReplyAddress
-    cost: Charge
+    cost: Amount
     parent_id: int | None = None
     waits_for_uploads: bool = False
 
@@ -49,7 +49,7 @@ class Ending:
     """How a job ends, and what it really cost."""
 
     state: JobState
-    charged: Charge = Charge()
+    charged: Amount = Amount()
     result_message_id: int | None = None
     error: str | None = None
 
@@ -227,7 +227,7 @@ def tickets_at(provider: str) -> Unit[list[Ticket]]:
     return [ticket for row in rows for ticket in tickets_from(row["ticket"]) if ticket.provider == provider]
 
 
-def succeed(job: Job, request: ImageRequest, money: Money, default: Rule, now: Instant) -> Unit[Job]:
+def switch_model(job: Job, request: ImageRequest, money: Money, default: Rule, now: Instant) -> Unit[Job]:
     """Let a job that nobody has accepted go on as another request, and reserve what that costs more.
 
     Raises:
@@ -244,7 +244,7 @@ def succeed(job: Job, request: ImageRequest, money: Money, default: Rule, now: I
         raise NotFound("Easel does not know this request any more.")
     if more:
         try:
-            yield from quotas.reserve(job.id, job.requester, Charge(money=Money(more)), default, job.created_at)
+            yield from quotas.reserve(job.id, job.requester, Amount(money=Money(more)), default, job.created_at)
         except QuotaExceeded as full:
             raise QuotaExceeded(wanted=request.count, left=0, resets_at=full.resets_at, rule=full.rule) from None
     return job_from(rows[0])
@@ -261,7 +261,7 @@ def postpone(job: Job, due_at: Instant, now: Instant, *, not_submitted: bool) ->
     return bool(rows)
 
 
-def begin_delivery(job: Job, cost: Charge, now: Instant) -> Unit[bool]:
+def begin_delivery(job: Job, cost: Amount, now: Instant) -> Unit[bool]:
     """The pictures are there and about to be posted; what they will be charged at is kept for a restart."""
     rows = yield (
         "UPDATE jobs SET state = 'delivering', delivering_at = COALESCE(delivering_at, $3), "

@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 
 from bot.domain import checks as policy
 from bot.domain.errors import QuotaExceeded
-from bot.domain.types import Allowance, Charge, Instant, Money, Requester, Rule
+from bot.domain.types import Allowance, Amount, Instant, Money, Requester, Rule
 from bot.ports import Row, Unit
 from bot.storage.rows import rule_from
 
@@ -42,12 +42,12 @@ class _Used:
         """Whether grants do not lift it."""
         return self.rule.subject in ("guild", "operator")
 
-    def has_room(self, wanted: Charge, granted: int) -> bool:
+    def has_room(self, wanted: Amount, granted: int) -> bool:
         if self.rule.unit == "micros":
             return wanted.money.micros <= self.left
         return wanted.images <= self.pictures(wanted, granted)
 
-    def pictures(self, wanted: Charge, granted: int) -> int:
+    def pictures(self, wanted: Amount, granted: int) -> int:
         """How many there is room for; where money is counted, at the price of those that are wanted."""
         if self.rule.unit == "micros":
             return self.left * wanted.images // max(1, wanted.money.micros)
@@ -65,7 +65,7 @@ def lock(guild_id: int, member_id: int, now: Instant) -> Unit[None]:
         yield _ADD, (guild, subject, 1, 0, 0, 0, 0, 0)
 
 
-def reserve(job_id: int, requester: Requester, wanted: Charge, default: Rule, now: Instant) -> Unit[Allowance]:
+def reserve(job_id: int, requester: Requester, wanted: Amount, default: Rule, now: Instant) -> Unit[Allowance]:
     """Take `wanted` out of everything that holds, or nothing at all.
 
     Raises:
@@ -77,19 +77,19 @@ def reserve(job_id: int, requester: Requester, wanted: Charge, default: Rule, no
     grants = yield from _grants(guild, member, now)
     granted = sum(row["images_left"] for row in grants)
     from_window = _room(used, wanted, granted)
-    yield from _add_usage(guild, member, now, Charge(images=from_window, money=wanted.money), reserved=1)
+    yield from _add_usage(guild, member, now, Amount(images=from_window, money=wanted.money), reserved=1)
     for subject in _above(guild):
         yield from _add_usage(*subject, now, wanted, reserved=1)
     from_grants = _split(grants, wanted.images - from_window)
     yield from _change_grants([(grant_id, -images) for grant_id, images in from_grants])
     for grant_id, images in [(None, from_window), *from_grants]:
         money = wanted.money if grant_id is None else Money()
-        entry = Charge(images=images, money=money)
+        entry = Amount(images=images, money=money)
         yield _write(now, guild, member, job_id, grant_id, "reserve", entry, member)
     return (yield from allowance(requester, default, now))
 
 
-def _room(used: Sequence[_Used], wanted: Charge, granted: int) -> int:
+def _room(used: Sequence[_Used], wanted: Amount, granted: int) -> int:
     """How many images come out of the window; raises where there is no room, for the narrowest limit."""
     full = [item for item in used if not item.has_room(wanted, granted)]
     if full:
@@ -100,7 +100,7 @@ def _room(used: Sequence[_Used], wanted: Charge, granted: int) -> int:
     return min([wanted.images, *own])
 
 
-def _narrowest(used: Sequence[_Used], wanted: Charge, granted: int) -> _Used:
+def _narrowest(used: Sequence[_Used], wanted: Amount, granted: int) -> _Used:
     """The one with the least room; of several, the one that lasts longest."""
     return min(used, key=lambda item: (item.pictures(wanted, granted), -item.window.end))
 
@@ -128,7 +128,7 @@ def _split(grants: Sequence[Row], images: int) -> list[tuple[int, int]]:
 
 
 def settle(
-    job_id: int, guild: int, member: int, reserved: Charge, spent: Charge, reserved_at: Instant, now: Instant
+    job_id: int, guild: int, member: int, reserved: Amount, spent: Amount, reserved_at: Instant, now: Instant
 ) -> Unit[None]:
     """Turn a reservation into what was really used and give the rest back; nothing used is a refund.
 
@@ -148,8 +148,8 @@ def settle(
         back -= piece
         returned.append((row["grant_id"], piece))
     window_back = sum(piece for grant_id, piece in returned if grant_id is None)
-    window_spent = Charge(images=window_reserved - window_back + beyond, money=spent.money)
-    window = Charge(images=window_reserved, money=reserved.money)
+    window_spent = Amount(images=window_reserved - window_back + beyond, money=spent.money)
+    window = Amount(images=window_reserved, money=reserved.money)
     yield from _move_usage(guild, member, reserved_at, window, window_spent)
     for subject in _above(guild):
         yield from _move_usage(*subject, reserved_at, reserved, spent)
@@ -158,10 +158,10 @@ def settle(
         yield _write(now, guild, member, job_id, None, "settle", spent, member)
     money_back = Money(max(0, reserved.money.micros - spent.money.micros))
     for grant_id, piece in returned:
-        entry = Charge(images=piece, money=money_back if grant_id is None else Money())
+        entry = Amount(images=piece, money=money_back if grant_id is None else Money())
         if grant_id is None:
             money_back = Money()  # once, however often was reserved
-        if entry != Charge():
+        if entry != Amount():
             yield _write(now, guild, member, job_id, grant_id, "refund", entry, member)
 
 
@@ -171,7 +171,7 @@ def allowance(requester: Requester, default: Rule, now: Instant) -> Unit[Allowan
     grants = yield from _grants(requester.guild_id, requester.user_id, now)
     images = [item for item in used if item.rule.unit == "images"]
     granted = sum(row["images_left"] for row in grants)
-    narrowest = _narrowest(images, Charge(), granted)
+    narrowest = _narrowest(images, Amount(), granted)
     return Allowance(
         limit=narrowest.rule.limit,
         spent=narrowest.spent,
@@ -211,13 +211,13 @@ def _grants(guild: int, member: int, now: Instant) -> Unit[list[Row]]:
     )
 
 
-def _add_usage(guild: int, subject: int, at: Instant, amount: Charge, *, reserved: int) -> Unit[None]:
+def _add_usage(guild: int, subject: int, at: Instant, amount: Amount, *, reserved: int) -> Unit[None]:
     images, micros = amount.images * reserved, amount.money.micros * reserved
     for level, size in ((0, QUARTER), (1, DAY)):
         yield _ADD, (guild, subject, level, at - at % size, 0, images, 0, micros)
 
 
-def _move_usage(guild: int, subject: int, at: Instant, reserved: Charge, spent: Charge) -> Unit[None]:
+def _move_usage(guild: int, subject: int, at: Instant, reserved: Amount, spent: Amount) -> Unit[None]:
     for level, size in ((0, QUARTER), (1, DAY)):
         change = (spent.images, -reserved.images, spent.money.micros, -reserved.money.micros)
         yield _MOVE, (guild, subject, level, at - at % size, *change)
@@ -230,7 +230,7 @@ def _write(
     job_id: int | None,
     grant_id: int | None,
     entry: str,
-    amount: Charge,
+    amount: Amount,
     actor: int,
     reason: str | None = None,
 ) -> tuple[str, tuple[object, ...]]:

@@ -8,14 +8,14 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from bot.domain.types import (
-    Charge,
+    Amount,
     ImageRequest,
     Job,
     JobState,
     Money,
+    ProviderOrder,
     ReplyAddress,
     Requester,
-    Route,
     Rule,
     Source,
     Ticket,
@@ -64,8 +64,8 @@ def job_from(row: Row) -> Job:
         request=request,
         reply=ReplyAddress(**json.loads(row["reply"])),
         state=JobState(row["state"]),
-        reserved=Charge(images=row["reserved_images"], money=Money(row["reserved_micros"])),
-        charged=Charge(images=row["charged_images"], money=Money(row["charged_micros"])),
+        reserved=Amount(images=row["reserved_images"], money=Money(row["reserved_micros"])),
+        charged=Amount(images=row["charged_images"], money=Money(row["charged_micros"])),
         provider=row["provider"],
         tickets=tickets_from(row["ticket"], request.count),
         submitted_at=row["submitted_at"],
@@ -96,9 +96,9 @@ def rule_from(row: Row) -> Rule:
     )
 
 
-def route_from(row: Row) -> Route:
+def provider_order_from(row: Row) -> ProviderOrder:
     """A row of `routes`."""
-    return Route(model=row["model"], services=tuple(row["services"].split()), set_by=row["set_by"])
+    return ProviderOrder(model=row["model"], services=tuple(row["services"].split()), set_by=row["set_by"])
 
 
 def blanked(job: Job) -> tuple[str, str]:

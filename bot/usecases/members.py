@@ -13,18 +13,18 @@ from bot.domain.clock import Clock
 from bot.domain.errors import BadSource, NotAllowed, NotFound, StorageError
 from bot.domain.types import (
     Allowance,
-    Charge,
+    Amount,
     Commission,
     ImageRequest,
     Job,
     JobState,
+    ProviderOrder,
     ReplyAddress,
     Requester,
-    Route,
     Rule,
 )
 from bot.ports import Database, Delivery
-from bot.routing.router import Routes
+from bot.routing.router import Router
 from bot.storage import jobs, quotas
 from bot.storage import provider_orders as stored
 
@@ -51,7 +51,7 @@ class Studio:
         database: Database,
         delivery: Delivery,
         catalog: Catalog,
-        routes: Routes,
+        routes: Router,
         clock: Clock,
         house: House,
     ) -> None:
@@ -67,14 +67,14 @@ class Studio:
         """The models that a server's members may ask for."""
         return self._routes.offered(await self._own_routes(guild_id))
 
-    def _default(self, own: Sequence[Route]) -> str:
+    def _default(self, own: Sequence[ProviderOrder]) -> str:
         """The model that paints where nobody names one: the house's, or the first that this server may use."""
         name = self._house.default_model
         usable = [model.name for model in self._routes.offered(own)]
         return name if self._routes.resolve(name, own) in usable or not usable else usable[0]
 
-    async def _own_routes(self, guild_id: int) -> list[Route]:
-        return await self._database.read(stored.routes(guild_id))
+    async def _own_routes(self, guild_id: int) -> list[ProviderOrder]:
+        return await self._database.read(stored.orders(guild_id))
 
     async def commission(
         self,
@@ -98,7 +98,7 @@ class Studio:
         request = replace(request, model=model, instead_of=former)
         fits = self._routes.fits(request, own)
         price = self._routes.price(fits)
-        cost = Charge(images=request.count, money=price)
+        cost = Amount(images=request.count, money=price)
         new = jobs.NewJob(
             id=job_id,
             requester=requester,

@@ -9,10 +9,10 @@ from typing import get_args
 
 from bot.catalog.catalog import Catalog, Model
 from bot.domain.clock import Clock
-from bot.domain.errors import BadOrder, Refused
-from bot.domain.types import Allowance, ImageRequest, Lineup, Requester, Route, Rule, Window
+from bot.domain.errors import InvalidInput, Refused
+from bot.domain.types import Allowance, ImageRequest, Lineup, ProviderOrder, Requester, Rule, Window
 from bot.ports import Database
-from bot.routing.router import Routes, named
+from bot.routing.router import Router, named
 from bot.storage import limits as rules
 from bot.storage import provider_orders as stored
 from bot.storage import quotas
@@ -25,7 +25,7 @@ class Treasury:
     """The moderators' use cases. Whoever calls has checked that the caller is one."""
 
     def __init__(
-        self, *, database: Database, catalog: Catalog, routes: Routes, clock: Clock, default_rule: Rule
+        self, *, database: Database, catalog: Catalog, routes: Router, clock: Clock, default_rule: Rule
     ) -> None:
         self._database = database
         self._catalog = catalog
@@ -37,10 +37,10 @@ class Treasury:
         """Give a subject a limit in place of the one it had; returns the former.
 
         Raises:
-            BadOrder: the number is out of range, or the window is none.
+            InvalidInput: the number is out of range, or the window is none.
         """
         if not 0 <= rule.limit <= MOST_IMAGES or rule.window not in get_args(Window):
-            raise BadOrder(f"Give a number from 0 to {MOST_IMAGES:,}, and day, week or month.")
+            raise InvalidInput(f"Give a number from 0 to {MOST_IMAGES:,}, and day, week or month.")
         former = await self._database.write(rules.set_limit(guild_id, rule, self._clock.now()))
         return former[0] if former else self._fallback(rule)
 
@@ -63,10 +63,12 @@ class Treasury:
         """Give images beside the allowance, or take granted ones back; returns the change and what is left.
 
         Raises:
-            BadOrder: the number is 0 or out of range.
+            InvalidInput: the number is 0 or out of range.
         """
         if images == 0 or abs(images) > MOST_GRANTED:
-            raise BadOrder(f"Give a number from 1 to {MOST_GRANTED:,}, or a negative one to take pictures back.")
+            raise InvalidInput(
+                f"Give a number from 1 to {MOST_GRANTED:,}, or a negative one to take pictures back."
+            )
         reason = reason.encode("utf-8", "replace").decode("utf-8")
         now = self._clock.now()
         change = await self._database.write(
@@ -77,27 +79,29 @@ class Treasury:
 
     # Services
 
-    async def route(self, guild_id: int, model: str, order: str, by: int) -> tuple[Route | None, Route | None]:
+    async def route(
+        self, guild_id: int, model: str, order: str, by: int
+    ) -> tuple[ProviderOrder | None, ProviderOrder | None]:
         """Set who is asked for a model in a server, in order; returns what holds now, and what did before.
 
         `order` names services; `off` switches the model off here, `default` takes the server's own order away.
 
         Raises:
             UnsupportedRequest: no such model, or a service that does not have it.
-            BadOrder: nothing was named.
+            InvalidInput: nothing was named.
         """
         chosen = self._catalog.canonical(model)
         if chosen not in {each.name for each in self._catalog.models}:
-            raise BadOrder("Easel has no such model. `/moderate services` shows those there are.")
+            raise InvalidInput("Easel has no such model. `/moderate services` shows those there are.")
         model = chosen
         names, now = named(order), self._clock.now()
         if not names:
-            raise BadOrder("Name the services in order, like fal, lumenfall; or off; or default.")
+            raise InvalidInput("Name the services in order, like fal, lumenfall; or off; or default.")
         if names == ("default",):
-            return None, await self._database.write(stored.clear_route(guild_id, model, by, now))
+            return None, await self._database.write(stored.clear_order(guild_id, model, by, now))
         services = () if names == ("off",) else self._routes.check_order(model, names)
-        route = Route(model=model, services=services, set_by=by)
-        return route, await self._database.write(stored.set_route(guild_id, route, now))
+        route = ProviderOrder(model=model, services=services, set_by=by)
+        return route, await self._database.write(stored.set_order(guild_id, route, now))
 
     def orders(self, model: str) -> list[str]:
         """Every order in which a model's services can be asked, the usual one first, and the two other words."""
@@ -112,14 +116,14 @@ class Treasury:
 
     async def lineups(self, guild_id: int) -> list[Lineup]:
         """Every model that is configured, as it stands in a server."""
-        own = await self._database.read(stored.routes(guild_id))
+        own = await self._database.read(stored.orders(guild_id))
         return [
             self._lineup(model, own)
             for model in self._catalog.models
             if self._routes.serving(model) or any(route.model == model.name for route in own)
         ]
 
-    def _lineup(self, model: Model, own: Sequence[Route]) -> Lineup:
+    def _lineup(self, model: Model, own: Sequence[ProviderOrder]) -> Lineup:
         services = self._routes.services(model, own)
         request = ImageRequest(prompt="a picture", model=model.name, size="square")
         try:

@@ -12,7 +12,7 @@ from bot.domain.errors import ProviderMisconfigured
 from bot.domain.types import Job, Progress, Rule
 from bot.pictures import Pictures
 from bot.ports import Database, Delivery, Provider, Unit
-from bot.routing.router import Routes
+from bot.routing.router import Router
 
 UNKNOWN_SIZE = 5_000_000
 """Bytes that a picture counts for where Discord did not say."""
@@ -74,7 +74,7 @@ class Workshop:
     database: Database
     delivery: Delivery
     providers: Mapping[str, Provider]
-    routes: Routes
+    routes: Router
     default_rule: Rule
     pictures: Pictures
     clock: Clock

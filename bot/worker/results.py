@@ -11,7 +11,7 @@ from functools import partial
 
 from bot.catalog.offers import Fit, Misfit
 from bot.domain.errors import BadAnswer, ProviderBusy, ProviderError, ProviderMisconfigured
-from bot.domain.types import CancelAnswer, Charge, Finished, Money, Picture, Progress, Ticket
+from bot.domain.types import Amount, CancelAnswer, Finished, Money, Picture, Progress, Ticket
 from bot.ports import Provider
 from bot.storage import jobs
 from bot.worker.context import Claim
@@ -110,7 +110,7 @@ class Following:
         if errors and len(errors) == len(self._pieces):
             raise errors[0]
 
-    async def finished(self) -> tuple[Finished, Charge]:
+    async def finished(self) -> tuple[Finished, Amount]:
         """Fetch the pictures, make what the services do not, and say what it all cost."""
         for piece in self._pieces:
             if piece.error is None and piece.finished is None:
@@ -134,7 +134,7 @@ class Following:
         if images < request.count:
             notes[f"The service painted {images} of {request.count} pictures."] = None
         finished = Finished(pictures=tuple(pictures), cost=cost, note=" ".join(notes), links=tuple(links))
-        return finished, Charge(images=images, money=cost)
+        return finished, Amount(images=images, money=cost)
 
     async def _fetch(self, piece: _Piece) -> None:
         try:

@@ -27,7 +27,7 @@ from bot.domain.errors import (
     SubmitUnknown,
     Withdrawn,
 )
-from bot.domain.types import CancelAnswer, Charge, Finished, Job, JobState, Progress
+from bot.domain.types import Amount, CancelAnswer, Finished, Job, JobState, Progress
 from bot.storage import jobs
 from bot.worker.context import Claim, LeaseLost, Leaving, Workshop
 from bot.worker.results import Following
@@ -207,7 +207,7 @@ class Errand:
 
     # Delivering
 
-    async def _deliver(self, finished: Finished, charge: Charge) -> jobs.Ending:
+    async def _deliver(self, finished: Finished, charge: Amount) -> jobs.Ending:
         """Post the pictures; returns how the job is to end."""
         shop = self._shop
         finished = await shop.delivery.prepare(self.job, finished)
@@ -268,10 +268,10 @@ class Errand:
             await self._show(Progress(note=f"{error.sentence} Trying again soon."))
 
     async def _fail(self, error: EaselError) -> None:
-        charged = Charge()
+        charged = Amount()
         if isinstance(error, NowhereToPost):
             # The member pays nothing for what nobody can see; the operator's money is gone all the same.
-            charged = Charge(money=self.job.charged.money)
+            charged = Amount(money=self.job.charged.money)
         ending = jobs.Ending(state=JobState.FAILED, charged=charged, error=type(error).__name__)
         await self._end(ending, sentence=f"{error.sentence} Nothing was charged.")
         if isinstance(error, ResultLost):

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import replace
 
-from bot.catalog.offers import Fit, Misfit, Order
+from bot.catalog.offers import Fit, Misfit, Submit
 from bot.domain.checks import MAXIMUM_SOURCE_BYTES
 from bot.domain.errors import (
     BadAnswer,
@@ -151,12 +151,12 @@ class Handover:
     async def _fits(self) -> tuple[Fit, ...]:
         """The services that may be asked, in order: none that may cost more than was reserved."""
         job, routing = self._claim.job, self._shop.routes
-        own = await self._shop.database.read(routes.routes(job.requester.guild_id))
+        own = await self._shop.database.read(routes.orders(job.requester.guild_id))
         model = routing.resolve(job.request.model, own)
         if model != job.request.model and not job.tickets:
             request = replace(job.request, model=model, instead_of=job.request.instead_of or job.request.model)
             price = routing.price(routing.fits(request, own))
-            unit = jobs.succeed(job, request, price, self._shop.default_rule, self._shop.clock.now())
+            unit = jobs.switch_model(job, request, price, self._shop.default_rule, self._shop.clock.now())
             written = await self._shop.database.write(unit)
             # What was certainly not taken is forgotten here, and in the database with the next submit.
             job = self._claim.job = replace(written, submitted_at=job.submitted_at)
@@ -168,7 +168,7 @@ class Handover:
 
     async def _has_successor(self) -> bool:
         request = self._claim.job.request
-        own = await self._shop.database.read(routes.routes(self._claim.job.requester.guild_id))
+        own = await self._shop.database.read(routes.orders(self._claim.job.requester.guild_id))
         return self._shop.routes.resolve(request.model, own) != request.model
 
     # Submitting
@@ -195,10 +195,10 @@ class Handover:
             )
             return await provider.submit(self._order(fit, tuple(inputs), mask), claim.tell)
 
-    def _order(self, fit: Fit, inputs: tuple[Input, ...] = (), mask: Input | None = None) -> Order:
+    def _order(self, fit: Fit, inputs: tuple[Input, ...] = (), mask: Input | None = None) -> Submit:
         job = self._claim.job
         count = min(fit.verb.count.most, job.request.count - job.accepted)
-        return Order(
+        return Submit(
             job_id=job.id,
             part=len(job.tickets),
             fit=fit,

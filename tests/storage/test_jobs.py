@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bot.domain.errors import NotFound
-from bot.domain.types import Charge, ImageRequest, Job, JobState, Money, Ticket
+from bot.domain.types import Amount, ImageRequest, Job, JobState, Money, Ticket
 from bot.storage import jobs
 from bot.storage.sqlite import Sqlite
 from tests.storage.test_ledger import (
@@ -28,7 +28,7 @@ from tests.storage.test_ledger import (
 )
 
 TICKET = Ticket(provider="fal", data={"request_id": "abc", "response_url": "https://queue.fal.run/x?signed=1"})
-COST = Charge(images=1, money=Money(500))
+COST = Amount(images=1, money=Money(500))
 
 
 async def commissioned(database: Sqlite, *numbers: int, now: int = NOW) -> None:
@@ -55,7 +55,7 @@ async def test_a_new_job_says_what_it_is_and_how_many_are_ahead(tmp_path: Path) 
         assert (accepted.created, accepted.ahead, accepted.allowance.left) == (True, 2, 6)
         assert (job.requester, job.request, job.reply) == (new.requester, new.request, new.reply)
         assert (job.state, job.attempts, job.parent_id, job.created_at) == (JobState.WAITING, 0, 3, NOW)
-        assert (job.reserved, job.charged) == (Charge(images=2, money=Money(500)), Charge())
+        assert (job.reserved, job.charged) == (Amount(images=2, money=Money(500)), Amount())
         assert job.expires_at == NOW + jobs.PATIENCE
         assert await database.read(jobs.get(1)) == job
 
@@ -236,7 +236,7 @@ async def test_cancelling_a_waiting_job_ends_it_and_gives_everything_back(tmp_pa
     async with opened(tmp_path / "easel.db") as database:
         await commissioned(database, 1)
         answer = await database.write(jobs.cancel(1, NOW))
-        assert (answer.state, answer.reserved) == (JobState.CANCELLED, Charge())
+        assert (answer.state, answer.reserved) == (JobState.CANCELLED, Amount())
         assert await database.read(left()) == 10
         assert await claimed(database) == []
         assert (await database.write(jobs.cancel(1, NOW))).state is JobState.CANCELLED

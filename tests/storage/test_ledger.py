@@ -17,7 +17,7 @@ import pytest
 
 from bot.domain.errors import QuotaExceeded
 from bot.domain.types import (
-    Charge,
+    Amount,
     ImageRequest,
     Instant,
     Job,
@@ -74,7 +74,7 @@ def asked(job_id: int, images: int = 1, micros: int = 0, who: Requester | None =
         "requester": who or requester(),
         "request": request,
         "reply": ReplyAddress(application_id=1, channel_id=CHANNEL, token="sesame"),
-        "cost": Charge(images=images, money=Money(micros)),
+        "cost": Amount(images=images, money=Money(micros)),
     }
     return jobs.NewJob(**(fields | more))
 
@@ -94,7 +94,7 @@ def begun(new: jobs.NewJob, now: Instant = NOW, default: Rule = DEFAULT) -> Unit
 
 def done(images: int, micros: int = 0) -> jobs.Ending:
     """An ending that costs so much."""
-    return jobs.Ending(state=JobState.DONE, charged=Charge(images=images, money=Money(micros)))
+    return jobs.Ending(state=JobState.DONE, charged=Amount(images=images, money=Money(micros)))
 
 
 FAILED = jobs.Ending(state=JobState.FAILED, error="RunFailed")

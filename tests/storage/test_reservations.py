@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from bot.domain.errors import QuotaExceeded
-from bot.domain.types import Charge, JobState, Money, Rule
+from bot.domain.types import Amount, JobState, Money, Rule
 from bot.ports import Unit
 from bot.storage import jobs, quotas
 from bot.storage import limits as rules
@@ -136,7 +136,7 @@ async def test_a_dearer_price_is_recorded_and_never_refused(tmp_path: Path) -> N
         job = await database.write(begun(asked(1, micros=1000)))
         assert await database.write(jobs.end(job, done(1, 1700), NOW))
         ended = await database.read(jobs.get(1))
-        assert (ended.charged, ended.reserved) == (Charge(images=1, money=Money(1700)), Charge())
+        assert (ended.charged, ended.reserved) == (Amount(images=1, money=Money(1700)), Amount())
         assert await database.read(entries_of(1)) == [("reserve", None, 1, 1000), ("settle", None, 1, 1700)]
         await assert_balanced(database)
 

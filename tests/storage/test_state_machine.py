@@ -128,7 +128,7 @@ class Studio(RuleBasedStateMachine):
         place = data.draw(st.integers(0, len(self.claims) - 1))
         job = self.claims[place]
         request = replace(job.request, model="gpt-image-2")
-        unit = jobs.succeed(job, request, Money(micros), DEFAULT, self.now)
+        unit = jobs.switch_model(job, request, Money(micros), DEFAULT, self.now)
         if self.owned(job, JobState.RUNNING) and not self.paints[job.id].ticket:
             self.claims[place] = self.write(unit)
             assert self.claims[place].reserved.money.micros == max(micros, job.reserved.money.micros)

@@ -143,7 +143,7 @@ async def test_a_dearer_successor_reserves_the_difference_and_every_cent_is_acco
     async with opened(tmp_path / "easel.db") as database:
         job = await waiting_for_a_successor(database, cap=800_000)
         request = replace(job.request, model="gpt-image-2", instead_of="gpt-image-1")
-        job = await database.write(jobs.succeed(job, request, Money(800_000), DEFAULT, NOW + 5))
+        job = await database.write(jobs.switch_model(job, request, Money(800_000), DEFAULT, NOW + 5))
         assert (job.request, job.reserved.money, job.reserved.images) == (request, Money(800_000), 2)
         [row] = await database.read(query("SELECT model FROM jobs"))
         assert row["model"] == "gpt-image-2"
@@ -167,7 +167,7 @@ async def test_a_successor_that_is_no_dearer_reserves_nothing_more(tmp_path: Pat
     async with opened(tmp_path / "easel.db") as database:
         job = await waiting_for_a_successor(database, cap=500_000)
         request = replace(job.request, model="gpt-image-2")
-        job = await database.write(jobs.succeed(job, request, Money(price), DEFAULT, NOW))
+        job = await database.write(jobs.switch_model(job, request, Money(price), DEFAULT, NOW))
         assert (job.request.model, job.reserved.money) == ("gpt-image-2", Money(500_000))
         await database.write(jobs.end(job, FAILED, NOW))
         await assert_balanced(database)
@@ -180,7 +180,7 @@ async def test_a_successor_that_is_too_dear_for_the_server_changes_nothing_and_s
         before = [await database.read(query(f"SELECT * FROM {table}")) for table in tables]  # noqa: S608
         request = replace(job.request, model="gpt-image-2")
         with pytest.raises(QuotaExceeded, match="You asked for 2 pictures and have 0 left") as refused:
-            await database.write(jobs.succeed(job, request, Money(800_000), DEFAULT, NOW))
+            await database.write(jobs.switch_model(job, request, Money(800_000), DEFAULT, NOW))
         assert refused.value.rule.unit == "micros"
         assert [await database.read(query(f"SELECT * FROM {table}")) for table in tables] == before  # noqa: S608
         await database.write(jobs.end(job, FAILED, NOW))
@@ -198,7 +198,7 @@ async def test_nothing_succeeds_work_that_was_accepted_lost_or_ended(tmp_path: P
         for job in (accepted, replace(accepted, tickets=()), lost, ended):
             request = replace(job.request, model="gpt-image-2")
             with pytest.raises(NotFound):
-                await database.write(jobs.succeed(job, request, Money(900_000), DEFAULT, NOW))
+                await database.write(jobs.switch_model(job, request, Money(900_000), DEFAULT, NOW))
         assert await database.read(query("SELECT * FROM jobs")) == before
         assert (await database.read(jobs.get(3))).state is JobState.FAILED
         await assert_balanced(database)

@@ -11,9 +11,9 @@ import pytest
 
 from bot.catalog.catalog import Catalog
 from bot.domain.clock import Clock
-from bot.domain.errors import BadOrder, ProviderBusy, ProviderMisconfigured
-from bot.domain.types import Money, Route
-from bot.routing.router import Routes
+from bot.domain.errors import InvalidInput, ProviderBusy, ProviderMisconfigured
+from bot.domain.types import Money, ProviderOrder
+from bot.routing.router import Router
 from bot.storage import provider_orders as stored
 from bot.storage.sqlite import Sqlite
 from bot.usecases.moderators import Treasury
@@ -27,14 +27,14 @@ class Office:
     """The moderators' use cases over a real file."""
 
     database: Sqlite
-    routes: Routes
+    routes: Router
     treasury: Treasury
 
-    async def order(self, text: str, model: str = MODEL) -> tuple[Route | None, Route | None]:
+    async def order(self, text: str, model: str = MODEL) -> tuple[ProviderOrder | None, ProviderOrder | None]:
         return await self.treasury.route(GUILD, model, text, MODERATOR)
 
-    async def kept(self) -> list[Route]:
-        return await self.database.read(stored.routes(GUILD))
+    async def kept(self) -> list[ProviderOrder]:
+        return await self.database.read(stored.orders(GUILD))
 
 
 @asynccontextmanager
@@ -43,13 +43,13 @@ async def office(
 ) -> AsyncIterator[Office]:
     catalog, clock = Catalog.load(), Clock(now=lambda: now)
     async with opened(tmp_path / "easel.db") as database:
-        routes = Routes(catalog=catalog, services=services, clock=clock)
+        routes = Router(catalog=catalog, services=services, clock=clock)
         treasury = Treasury(database=database, catalog=catalog, routes=routes, clock=clock, default_rule=DEFAULT)
         yield Office(database, routes, treasury)
 
 
-def route(*services: str, model: str = MODEL) -> Route:
-    return Route(model=model, services=services, set_by=MODERATOR)
+def route(*services: str, model: str = MODEL) -> ProviderOrder:
+    return ProviderOrder(model=model, services=services, set_by=MODERATOR)
 
 
 async def test_an_order_is_set_changed_switched_off_and_taken_away(tmp_path: Path) -> None:
@@ -87,7 +87,7 @@ async def test_what_makes_no_sense_is_refused_and_changes_nothing(
     tmp_path: Path, order: str, model: str, sentence: str
 ) -> None:
     async with office(tmp_path) as desk:
-        with pytest.raises(BadOrder) as refusal:
+        with pytest.raises(InvalidInput) as refusal:
             await desk.order(order, model)
         assert refusal.value.sentence == sentence
         assert await desk.kept() == []

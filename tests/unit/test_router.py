@@ -14,8 +14,8 @@ from bot.catalog.catalog import Catalog
 from bot.catalog.offers import Misfit
 from bot.domain.clock import Clock
 from bot.domain.errors import (
-    BadOrder,
     BadPrompt,
+    InvalidInput,
     ModelRetired,
     ProviderBusy,
     ProviderError,
@@ -25,8 +25,8 @@ from bot.domain.errors import (
     TooDear,
     UnsupportedRequest,
 )
-from bot.domain.types import Examination, ImageRequest, Money, Route, Served, Source
-from bot.routing.router import PROBE, Cooling, Routes, named
+from bot.domain.types import Examination, ImageRequest, Money, ProviderOrder, Served, Source
+from bot.routing.router import PROBE, Cooling, Router, named
 
 PICTURE = Source(url="https://cdn.discordapp.com/a.png", filename="a.png")
 ASKED = ImageRequest(prompt="a fox in the snow", model="gpt-image-1.5")
@@ -57,16 +57,16 @@ def catalog() -> Catalog:
     return Catalog.load()
 
 
-def routing(catalog: Catalog, hand: Hand, services: Sequence[str] = ALL, **more: Any) -> Routes:
-    return Routes(catalog=catalog, services=services, clock=Clock(now=lambda: hand.now), **more)
+def routing(catalog: Catalog, hand: Hand, services: Sequence[str] = ALL, **more: Any) -> Router:
+    return Router(catalog=catalog, services=services, clock=Clock(now=lambda: hand.now), **more)
 
 
-def own(model: str, *services: str) -> Route:
+def own(model: str, *services: str) -> ProviderOrder:
     """A server's own order."""
-    return Route(model=model, services=services, set_by=44)
+    return ProviderOrder(model=model, services=services, set_by=44)
 
 
-def said(routes: Routes, *served: Served, provider: str = "fal") -> list[tuple[str, str, bool]]:
+def said(routes: Router, *served: Served, provider: str = "fal") -> list[tuple[str, str, bool]]:
     return routes.learn(Examination(provider=provider, key_works=True, models=served))
 
 
@@ -113,11 +113,11 @@ def test_what_a_moderator_types_is_an_order_or_refused_with_a_choice(catalog: Ca
     assert named(" Lumenfall,FAL , fal;") == ("lumenfall", "fal", "fal;")
     assert named(" , ") == ()
     assert routes.check_order(MODEL, ("lumenfall", "fal", "lumenfall")) == ("lumenfall", "fal")
-    with pytest.raises(BadOrder) as refusal:
+    with pytest.raises(InvalidInput) as refusal:
         routes.check_order(MODEL, ("fal", "oxen"))
     assert refusal.value.sentence == "No service “oxen” paints GPT Image 1.5 here. Choose among fal, lumenfall."
     routes.retired.add(("fal", NEW))
-    with pytest.raises(BadOrder, match=r"No service “fal” paints GPT Image 2 here\. No service here has it\."):
+    with pytest.raises(InvalidInput, match=r"No service “fal” paints GPT Image 2 here\. No service here has it\."):
         routes.check_order(NEW, ("fal",))
     with pytest.raises(UnsupportedRequest, match="Easel has no model “crayons”"):
         routes.check_order("crayons", ("fal",))
@@ -227,12 +227,12 @@ def test_a_price_holds_wherever_it_goes_and_a_guess_counts_only_where_it_is_aske
 # Services that are left alone
 
 
-def trip(routes: Routes, provider: str = "fal", error: ProviderError = BUSY, times: int = 5) -> list[bool]:
+def trip(routes: Router, provider: str = "fal", error: ProviderError = BUSY, times: int = 5) -> list[bool]:
     """Let a service fail so often; which of the failures were news."""
     return [routes.failed(provider, error) for _ in range(times)]
 
 
-def first(routes: Routes, *tried: str) -> str | None:
+def first(routes: Router, *tried: str) -> str | None:
     """Who is asked next."""
     fit = routes.next(routes.fits(ASKED), tried)
     return fit.provider if fit else None

@@ -22,7 +22,7 @@ from bot.domain.types import (
     Lineup,
     Money,
     Progress,
-    Route,
+    ProviderOrder,
     Rule,
 )
 
@@ -326,7 +326,7 @@ def _resting(state: str) -> str:
     return {"well": "", "resting": " (not answering)", "locked": " (needs its operator)"}[state]
 
 
-def route_set(label: str, route: Route | None, former: Route | None) -> str:
+def route_set(label: str, route: ProviderOrder | None, former: ProviderOrder | None) -> str:
     """The answer to `/moderate model`: what holds now, and what did before."""
     if route == former or (route and former and route.services == former.services):
         return f"Nothing has changed: {label} {_ways(route)}."
@@ -335,7 +335,7 @@ def route_set(label: str, route: Route | None, former: Route | None) -> str:
     return f"{label} {_ways(route)}. Before, it {_ways(former, was=True)}.\n{again}"
 
 
-def _ways(route: Route | None, *, was: bool = False) -> str:
+def _ways(route: ProviderOrder | None, *, was: bool = False) -> str:
     if route is not None and not route.services:
         return "was switched off here" if was else "is switched off here"
     order = "Easel’s own order" if route is None else ", then ".join(service(name) for name in route.services)

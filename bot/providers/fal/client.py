@@ -13,7 +13,7 @@ import aiohttp
 from pydantic import SecretStr
 
 from bot.domain.errors import BadAnswer, SetupError
-from bot.providers.shared.http import JSON_LIMIT, Answer, Answering, Limits, asked, same_origin
+from bot.providers.shared.http import JSON_LIMIT, Answer, Answering, Timeouts, asked, same_origin
 
 BIG_AT_ONCE = 2
 """Results full of pictures that are read at the same time; each takes up to three times its size."""
@@ -27,7 +27,7 @@ class Line:
         client: aiohttp.ClientSession,
         key: SecretStr,
         origins: Sequence[str],
-        limits: Limits,
+        limits: Timeouts,
         hidden: Sequence[SecretStr] = (),
     ) -> None:
         if not re.fullmatch(r"[!-~]+", key.get_secret_value()):
@@ -46,7 +46,7 @@ class Line:
         *,
         body: Any = None,
         headers: Mapping[str, str] | None = None,
-        limits: Limits | None = None,
+        limits: Timeouts | None = None,
     ) -> AbstractAsyncContextManager[Answering]:
         """One request up to its answer's head.
 

@@ -16,7 +16,7 @@ from bot.domain.types import Progress
 from bot.providers.fal.client import Line
 from bot.providers.fal.errors import not_started, refusal, too_early
 from bot.providers.fal.schemas import Held, Painted, Status, extended, painted, parsed, valid
-from bot.providers.shared.http import JSON_LIMIT, Answer, Answering, AnswerLost, Limits, TooBig
+from bot.providers.shared.http import JSON_LIMIT, Answer, Answering, AnswerLost, Timeouts, TooBig
 from bot.providers.shared.polling import Pace
 
 RESULT_LIMIT = 67_108_864
@@ -127,7 +127,7 @@ class Watch:
         """Pass on what the stream says, as long as it is any good."""
         usual = self._line.limits
         left = max(0.0, (self._deadline - self._clock.now()) / 1000)
-        limits = Limits(connect=usual.connect, silence=usual.silence, total=left)
+        limits = Timeouts(connect=usual.connect, silence=usual.silence, total=left)
         stream = extended(self._held.status_url, "/stream", logs="1")
         try:
             async with (

@@ -15,7 +15,7 @@ from urllib.parse import quote
 import aiohttp
 from pydantic import SecretStr
 
-from bot.catalog.offers import Offer, Order
+from bot.catalog.offers import Offer, Submit
 from bot.domain.clock import Clock
 from bot.domain.errors import BadAnswer, ProviderBusy, ProviderError, RequestRejected, SubmitUnknown, TicketLost
 from bot.domain.types import CancelAnswer, Examination, Finished, ImageRequest, Progress, Ticket
@@ -30,7 +30,7 @@ from bot.providers.fal.schemas import Held, Painted, extended, parsed, valid
 from bot.providers.fal.uploads import LIFETIME, Storage
 from bot.providers.fal.webhooks import Webhooks
 from bot.providers.shared.downloads import Gatherer
-from bot.providers.shared.http import Answer, AnswerLost, Downloads, Limits, TooBig, same_origin
+from bot.providers.shared.http import Answer, AnswerLost, Downloads, Timeouts, TooBig, same_origin
 from bot.providers.shared.polling import Pace
 
 NAME: Final = "fal"
@@ -56,7 +56,7 @@ class Fal:
         pictures: Pictures,
         clock: Clock,
         pace: Pace | None = None,
-        limits: Limits | None = None,
+        limits: Timeouts | None = None,
         openai_key: SecretStr | None = None,
         streams: bool = True,
         webhooks: Webhooks | None = None,
@@ -74,7 +74,7 @@ class Fal:
         self._start_timeout = start_timeout
         self._longest_queue = longest_queue
         hidden = [openai_key] if openai_key is not None else []
-        self._line = Line(client, key, (queue_url, rest_url, api_url), limits or Limits(), hidden)
+        self._line = Line(client, key, (queue_url, rest_url, api_url), limits or Timeouts(), hidden)
         self._storage = Storage(client, self._line, rest_url, media_hosts, clock)
         self._platform = Platform(self._line, api_url, offers, clock)
         self._gatherer = Gatherer(Downloads(client, media_hosts, limits=limits), pictures, self._pace)
@@ -84,7 +84,7 @@ class Fal:
         """As in the catalogue."""
         return NAME
 
-    async def submit(self, order: Order, tell: Tell) -> Ticket:
+    async def submit(self, order: Submit, tell: Tell) -> Ticket:
         """Hand the work over, once. `order.job_id` has no place on fal's wire, and there is no news before.
 
         Raises:
@@ -149,7 +149,7 @@ class Fal:
             case _:
                 return CancelAnswer.ASKED
 
-    async def reconcile(self, order: Order, others: Sequence[Ticket]) -> Ticket | None:
+    async def reconcile(self, order: Submit, others: Sequence[Ticket]) -> Ticket | None:
         """What became of a lost submit: fal lists nobody's requests, so it cannot be asked.
 
         Raises:
@@ -163,7 +163,7 @@ class Fal:
 
     # Submitting
 
-    def _own_key(self, order: Order) -> tuple[str, dict[str, str]] | None:
+    def _own_key(self, order: Submit) -> tuple[str, dict[str, str]] | None:
         """Where the operator's own key pays, and the field that carries it; None where fal is paid."""
         byok = order.fit.offer.byok
         if byok is None or self._openai_key is None:

@@ -27,7 +27,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from bot.domain.clock import Clock
 from bot.domain.errors import ProviderError
 from bot.domain.types import Instant
-from bot.providers.shared.http import Answer, Limits, exchange
+from bot.providers.shared.http import Answer, Timeouts, exchange
 
 SKEW = 300
 """Seconds by which a webhook's time may differ from ours."""
@@ -82,10 +82,10 @@ class Webhooks:
         url: str,
         rest_url: str,
         clock: Clock,
-        limits: Limits | None = None,
+        limits: Timeouts | None = None,
     ) -> None:
         self.url = url
-        self._keys = _Keys(client, f"{rest_url.rstrip('/')}/.well-known/jwks.json", clock, limits or Limits())
+        self._keys = _Keys(client, f"{rest_url.rstrip('/')}/.well-known/jwks.json", clock, limits or Timeouts())
         self._clock = clock
         self._seen: dict[tuple[str, str, bytes], int] = {}
         self._waiting: dict[str, list[Wake]] = defaultdict(list)
@@ -136,7 +136,7 @@ class Webhooks:
 class _Keys:
     """fal's public keys, asked for when they are old or when a signature fits none of them."""
 
-    def __init__(self, client: aiohttp.ClientSession, url: str, clock: Clock, limits: Limits) -> None:
+    def __init__(self, client: aiohttp.ClientSession, url: str, clock: Clock, limits: Timeouts) -> None:
         self._client = client
         self._url = url
         self._clock = clock

@@ -10,15 +10,24 @@ import aiohttp
 import yarl
 from pydantic import SecretStr
 
-from bot.catalog.offers import Order
+from bot.catalog.offers import Submit
 from bot.domain.errors import ProviderError, ProviderMisconfigured, SetupError
 from bot.providers.lumenfall.request import Manner, as_form, as_json, traceparent
-from bot.providers.shared.http import JSON_LIMIT, Answer, Answering, Content, Limits, asked, exchange, same_origin
+from bot.providers.shared.http import (
+    JSON_LIMIT,
+    Answer,
+    Answering,
+    Content,
+    Timeouts,
+    asked,
+    exchange,
+    same_origin,
+)
 
 NAME: Final = "lumenfall"
-PAINTING = Limits(connect=10.0, silence=300.0, total=330.0)
-ASKING = Limits(connect=10.0, silence=20.0, total=30.0)
-LOOKING = Limits(connect=3.0, silence=5.0, total=5.0)
+PAINTING = Timeouts(connect=10.0, silence=300.0, total=330.0)
+ASKING = Timeouts(connect=10.0, silence=20.0, total=30.0)
+LOOKING = Timeouts(connect=3.0, silence=5.0, total=5.0)
 """For what is good to know while somebody waits for a picture that is already there."""
 _INLINE_PICTURE = 13_631_488
 """Bytes of base64 for one picture: 1536 × 1536 pixels of four bytes fit without being packed at all."""
@@ -38,7 +47,7 @@ class Door:
         key: SecretStr,
         base_url: str,
         manner: Manner,
-        limits: Limits | None = None,
+        limits: Timeouts | None = None,
     ) -> None:
         if not re.fullmatch(r"[!-~]+", key.get_secret_value()):
             raise SetupError("LUMENFALL_API_KEY is not valid: it holds a space or a character that no key has.")
@@ -54,7 +63,7 @@ class Door:
         self._asking = limits or ASKING
         self._looking = limits or LOOKING
 
-    def paint(self, order: Order) -> AbstractAsyncContextManager[Answering]:
+    def paint(self, order: Submit) -> AbstractAsyncContextManager[Answering]:
         """The call that costs money, up to the head of its answer."""
         fields = self.manner.fields(order)
         url = f"{self.base_url}/{order.fit.verb.endpoint}"
@@ -84,7 +93,7 @@ class Door:
         except ProviderError:
             return None
 
-    async def _exchange(self, url: str, limits: Limits, body: bytes | None, limit: int) -> Answer:
+    async def _exchange(self, url: str, limits: Timeouts, body: bytes | None, limit: int) -> Answer:
         headers = self._headers(url)
         if body is not None:
             headers["Content-Type"] = "application/json"

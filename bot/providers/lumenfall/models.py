@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
 
-from bot.catalog.offers import Fit, Misfit, Offer, Order
+from bot.catalog.offers import Fit, Misfit, Offer, Submit
 from bot.domain.clock import Clock
 from bot.domain.errors import BadAnswer, ModelRetired, ProviderBusy, ProviderError
 from bot.domain.types import Examination, ImageRequest, Money, Served
@@ -31,7 +31,7 @@ class Account:
         self._door = door
         self._clock = clock
 
-    async def estimate(self, fit: Fit, count: int, order: Order | None = None) -> int | None:
+    async def estimate(self, fit: Fit, count: int, order: Submit | None = None) -> int | None:
         """The dry run's price in micro-dollars; None where it cannot be read.
 
         Raises:

@@ -13,7 +13,7 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 import aiohttp
 from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError
 
-from bot.catalog.offers import Offer, Order
+from bot.catalog.offers import Offer, Submit
 from bot.domain.clock import Clock
 from bot.domain.errors import (
     BadAnswer,
@@ -36,7 +36,7 @@ from bot.providers.lumenfall.request import MOST_PARTIALS, Extra, Manner, trace_
 from bot.providers.lumenfall.schemas import Painted, painted_in, refusal
 from bot.providers.lumenfall.stream import Watch
 from bot.providers.shared.downloads import Gatherer
-from bot.providers.shared.http import AnswerLost, Downloads, Limits
+from bot.providers.shared.http import AnswerLost, Downloads, Timeouts
 from bot.providers.shared.polling import Pace
 
 _HELD_UP_KEPT = 1_000
@@ -67,7 +67,7 @@ class Lumenfall:
         pictures: Pictures,
         clock: Clock,
         pace: Pace | None = None,
-        limits: Limits | None = None,
+        limits: Timeouts | None = None,
         partials: int = 2,
         inline: bool = False,
         dry_run: bool = True,
@@ -100,7 +100,7 @@ class Lumenfall:
         """As in the catalogue."""
         return NAME
 
-    async def submit(self, order: Order, tell: Tell) -> Ticket:
+    async def submit(self, order: Submit, tell: Tell) -> Ticket:
         """Have it painted, once, and wait for it.
 
         Raises:
@@ -152,7 +152,7 @@ class Lumenfall:
         """A ticket exists only once everything is painted."""
         return CancelAnswer.TOO_LATE
 
-    async def reconcile(self, order: Order, others: Sequence[Ticket]) -> Ticket | None:
+    async def reconcile(self, order: Submit, others: Sequence[Ticket]) -> Ticket | None:
         """Look the submit up in the history; None where it never arrived or came to nothing.
 
         Raises:
@@ -184,7 +184,7 @@ class Lumenfall:
         """The list of models, a dry run for each, and the balance: all of it is free."""
         return await self._account.examine(self._offers, dry_run=self._dry_run)
 
-    async def _refuse_dear(self, order: Order) -> None:
+    async def _refuse_dear(self, order: Submit) -> None:
         """Ask what it will cost. Only a clear word stops the order; nothing was painted yet."""
         if not self._dry_run or order.most is None or order.inputs:
             return
@@ -195,7 +195,7 @@ class Lumenfall:
         if estimate is not None and estimate > order.most.micros:
             raise TooDear(detail=f"{estimate} of {order.most.micros} micro-dollars")
 
-    async def _paint(self, order: Order, tell: Tell) -> Painted:
+    async def _paint(self, order: Submit, tell: Tell) -> Painted:
         async def show(content: bytes) -> None:
             try:
                 await self._pictures.inspect(content, filename="preview")
@@ -220,7 +220,7 @@ class Lumenfall:
             raise refusal(answer, self._clock.now(), order)
         return painted
 
-    def _remember(self, order: Order, milliseconds: int) -> None:
+    def _remember(self, order: Submit, milliseconds: int) -> None:
         """How long a lost submit was held up before it left: it cannot be listed any earlier."""
         self._held_up.pop(trace_of(order), None)
         self._held_up[trace_of(order)] = milliseconds

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlencode
 
-from bot.catalog.offers import Order
+from bot.catalog.offers import Submit
 from bot.domain.errors import BadAnswer, ProviderError, SubmitUnknown
 from bot.domain.types import Instant
 from bot.providers.lumenfall.client import Door, room_for
@@ -68,7 +68,7 @@ class History:
     def __init__(self, door: Door) -> None:
         self._door = door
 
-    async def find(self, order: Order) -> Record | None:
+    async def find(self, order: Submit) -> Record | None:
         """An order's latest record; None where all that came in since has been read and it is not there.
 
         Raises:
@@ -89,7 +89,7 @@ class History:
             raise SubmitUnknown(detail="the history is too long")
         return found
 
-    async def _page(self, order: Order, after: str | None) -> list[Mapping[str, Any]]:
+    async def _page(self, order: Submit, after: str | None) -> list[Mapping[str, Any]]:
         try:
             answer = await self._door.ask(f"{self._door.native_url}/requests?{query(order, after)}")
         except ProviderError as error:
@@ -130,7 +130,7 @@ class History:
         return (record.cost or None) if record is not None and record.completed else None
 
 
-def query(order: Order, after: str | None) -> str:
+def query(order: Submit, after: str | None) -> str:
     """The query of one page: what came in since the submit, after a cursor."""
     since = datetime.fromtimestamp(max(0, order.submitted_at - BACK) / 1000, UTC)
     asked = {"created_after": f"{since:%Y-%m-%dT%H:%M:%SZ}", "limit": str(PAGE)}
@@ -144,7 +144,7 @@ def page_in(answer: Answer) -> list[Mapping[str, Any]] | None:
     return [item for item in items if isinstance(item, dict)] if isinstance(items, list) else None
 
 
-def newest(items: Iterable[Mapping[str, Any]], order: Order) -> Record | None:
+def newest(items: Iterable[Mapping[str, Any]], order: Submit) -> Record | None:
     """The latest record of an order; where they have no time, the first."""
     user, trace = user_of(order), trace_of(order)
     ours = [

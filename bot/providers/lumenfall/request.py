@@ -15,7 +15,7 @@ from typing import Any
 
 import aiohttp
 
-from bot.catalog.offers import Fit, Order
+from bot.catalog.offers import Fit, Submit
 from bot.domain.types import Input
 
 Extra = Mapping[str, str | bool | int]
@@ -25,23 +25,23 @@ _ONLY_LIVE = ("stream", "partial_images", "user")
 """Fields that change no price. A dry run carries no name, so that a history that lists it cannot mislead."""
 
 
-def user_of(order: Order) -> str:
+def user_of(order: Submit) -> str:
     """What the request is called in the history: one name for each submit of a job."""
     return f"easel-{order.job_id}-{order.part}"
 
 
-def trace_of(order: Order) -> str:
+def trace_of(order: Submit) -> str:
     """The request's W3C trace id: 32 hexadecimal digits."""
     return _digest(order)[:32]
 
 
-def traceparent(order: Order) -> str:
+def traceparent(order: Submit) -> str:
     """The header of https://www.w3.org/TR/trace-context/, the same for the same submit."""
     digest = _digest(order)
     return f"00-{digest[:32]}-{digest[32:48]}-01"
 
 
-def _digest(order: Order) -> str:
+def _digest(order: Submit) -> str:
     return hashlib.sha256(user_of(order).encode()).hexdigest()
 
 
@@ -57,7 +57,7 @@ class Manner:
         """Whether the pictures on the way are asked for; only one picture can be watched."""
         return self.partials > 0 and count == 1
 
-    def fields(self, order: Order) -> dict[str, Any]:
+    def fields(self, order: Submit) -> dict[str, Any]:
         """A submit: Easel's own fields win over the operator's. Pictures are `Input`s still."""
         fields = self._painting(order.fit, order.count, list(order.inputs), order.mask)
         if self.streams(order.count):

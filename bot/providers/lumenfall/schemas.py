@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from decimal import ROUND_CEILING, Decimal, InvalidOperation
 from typing import Any
 
-from bot.catalog.offers import Order
+from bot.catalog.offers import Submit
 from bot.domain.errors import (
     BadAnswer,
     ModelRetired,
@@ -178,7 +178,7 @@ def complaint_in(body: Any) -> Complaint:
     )
 
 
-def refusal(answer: Answer, now: Instant, order: Order | None = None) -> ProviderError:
+def refusal(answer: Answer, now: Instant, order: Submit | None = None) -> ProviderError:
     """What an answer without pictures means. Whoever cannot be sure that nothing was painted says so."""
     complaint = complaint_in(answer.json())
     detail = f"{answer.status} {complaint.code}".strip()
@@ -202,7 +202,7 @@ def refusal(answer: Answer, now: Instant, order: Order | None = None) -> Provide
     return _by_status(answer, now, complaint, detail)
 
 
-def _invalid(text: str, detail: str, order: Order | None) -> ProviderError:
+def _invalid(text: str, detail: str, order: Submit | None) -> ProviderError:
     if (found := _LENGTH.search(text)) and "prompt" in text:
         most = int(found[1].replace(",", "") or 0)
         yours = f"; yours has {len(order.fit.request.prompt):,}" if order else ""

@@ -23,7 +23,7 @@ from bot.providers.shared.http import (
     Answer,
     Answering,
     AnswerLost,
-    Limits,
+    Timeouts,
     asked,
     exchange,
     for_status,
@@ -51,7 +51,7 @@ class Api:
     """Raises `ProviderError`s only. `base_url` ends before `/ai` and `/events`."""
 
     def __init__(
-        self, client: aiohttp.ClientSession, *, key: SecretStr, base_url: str, clock: Clock, limits: Limits
+        self, client: aiohttp.ClientSession, *, key: SecretStr, base_url: str, clock: Clock, limits: Timeouts
     ) -> None:
         if not re.fullmatch(r"[!-~]+", key.get_secret_value()):
             raise SetupError("OXEN_API_KEY is not valid: it holds a space or a character that no key has.")
@@ -75,7 +75,7 @@ class Api:
         *,
         content: bytes | None = None,
         limit: int = JSON_LIMIT,
-        limits: Limits | None = None,
+        limits: Timeouts | None = None,
     ) -> Answer:
         """One call and its whole answer; no redirect is followed."""
         url = self._base_url + path
@@ -117,7 +117,7 @@ class Api:
         """Ask for a row to be cancelled. The answer has two shapes and 200 says little: look at the row."""
         await self.ask("DELETE", f"/ai/queue/{generation_id}")
 
-    async def model(self, name: str, limits: Limits) -> Answer:
+    async def model(self, name: str, limits: Timeouts) -> Answer:
         """What Oxen says of a model."""
         return await self.ask("GET", f"/ai/models/{quote(name, safe='')}", limits=limits)
 

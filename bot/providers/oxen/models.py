@@ -21,9 +21,9 @@ from bot.domain.errors import ProviderError
 from bot.domain.types import Examination, Instant, Money, Served
 from bot.providers.oxen.client import Api
 from bot.providers.oxen.schemas import NAME, dollars, money
-from bot.providers.shared.http import Answer, Limits
+from bot.providers.shared.http import Answer, Timeouts
 
-LOOK_LIMITS = Limits(connect=5.0, silence=10.0, total=15.0)
+LOOK_LIMITS = Timeouts(connect=5.0, silence=10.0, total=15.0)
 READING = 5.0
 """Seconds that a submit waits for the fields of a model that was not read yet."""
 READ_AGAIN = 60_000
@@ -34,7 +34,7 @@ _SQUARES = ("1024x1024", "square", "1:1", "1k")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Card:
+class ModelInfo:
     """A model's own words; empty where it could not be read. `grid` holds dollars by quality and resolution."""
 
     fields: frozenset[str] | None = None
@@ -69,7 +69,7 @@ class Card:
             yield self.flat
 
 
-def card_in(body: Any) -> Card:
+def card_in(body: Any) -> ModelInfo:
     """A model's card, bare or inside `model` or `data`."""
     said = body if isinstance(body, dict) else {}
     inner = next((said[key] for key in ("model", "data") if isinstance(said.get(key), dict)), said)
@@ -77,7 +77,7 @@ def card_in(body: Any) -> Card:
     pricing = pricing if isinstance(pricing, dict) else {}
     by_picture = pricing.get("method") in (None, "per_image")
     endpoint = inner.get("endpoint")
-    return Card(
+    return ModelInfo(
         fields=next((fields for name in _SCHEMAS if (fields := _fields(inner.get(name)))), None),
         endpoint=endpoint if isinstance(endpoint, str) else "",
         flat=dollars(pricing.get("cost_per_image")) if by_picture else None,
@@ -112,11 +112,11 @@ class Models:
     def __init__(self, api: Api, clock: Clock) -> None:
         self._api = api
         self._clock = clock
-        self._cards: dict[str, Card] = {}
+        self._cards: dict[str, ModelInfo] = {}
         self._tried: dict[str, Instant] = {}
         self._one_reader = asyncio.Lock()
 
-    async def card(self, model: str) -> Card:
+    async def card(self, model: str) -> ModelInfo:
         """What is known of a model. Trouble holds a submit up briefly, and once a minute at most."""
         async with self._one_reader:
             now = self._clock.now()
@@ -125,7 +125,7 @@ class Models:
                 with suppress(ProviderError, TimeoutError):
                     async with asyncio.timeout(READING):
                         await self._read(model)
-        return self._cards.get(model, Card())
+        return self._cards.get(model, ModelInfo())
 
     async def examine(self, offers: Mapping[str, Offer]) -> Examination:
         """Ask for the key's owner and for every model; never raises."""

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 import aiohttp
 from pydantic import SecretStr
 
-from bot.catalog.offers import Offer, Order
+from bot.catalog.offers import Offer, Submit
 from bot.domain.clock import Clock
 from bot.domain.errors import BadAnswer, ProviderError, SubmitUnknown
 from bot.domain.types import CancelAnswer, Examination, Finished, ImageRequest, Progress, Ticket
@@ -25,18 +25,18 @@ from bot.pictures import Pictures
 from bot.ports import Kept, Tell
 from bot.providers.oxen.client import LIST_LIMIT, Api, Listing, json_of
 from bot.providers.oxen.events import Events
-from bot.providers.oxen.models import Card, Models
+from bot.providers.oxen.models import ModelInfo, Models
 from bot.providers.oxen.poller import Looks, Rows
-from bot.providers.oxen.reconcile import Claims, merged
+from bot.providers.oxen.reconcile import SubmitMatcher, merged
 from bot.providers.oxen.request import content_of, refuse_dear
 from bot.providers.oxen.schemas import NAME, PICTURE_LIMIT, Held, empty_handed, ids_in, painted_in, refusal
 from bot.providers.shared.downloads import Gatherer
-from bot.providers.shared.http import JSON_LIMIT, Answer, AnswerLost, Downloads, Limits
+from bot.providers.shared.http import JSON_LIMIT, Answer, AnswerLost, Downloads, Timeouts
 from bot.providers.shared.polling import Pace
 
 PACE = Pace(first=2.0, longest=5.0, growth=1.2)
 """What Oxen advises for pictures."""
-AT_ONCE = Limits(silence=300.0, total=300.0)
+AT_ONCE = Timeouts(silence=300.0, total=300.0)
 """For the calls that answer only with the picture."""
 SETTLED = 10_000
 """Milliseconds after which a submit that arrived must be in the lists."""
@@ -63,7 +63,7 @@ class Oxen:
         pictures: Pictures,
         clock: Clock,
         pace: Pace | None = None,
-        limits: Limits | None = None,
+        limits: Timeouts | None = None,
         queue: bool = True,
         events: bool = True,
     ) -> None:
@@ -72,9 +72,9 @@ class Oxen:
         self._pace = pace or PACE
         self._queue = queue
         self._at_once = limits or AT_ONCE
-        self._api = Api(client, key=key, base_url=base_url, clock=clock, limits=limits or Limits())
+        self._api = Api(client, key=key, base_url=base_url, clock=clock, limits=limits or Timeouts())
         self._models = Models(self._api, clock)
-        self._claims = Claims()
+        self._claims = SubmitMatcher()
         self._events = Events(self._api.events, self._pace, enabled=queue and events)
         hosts = AllowedHosts((*media_hosts.patterns, _pattern(base_url)))
         downloads = Downloads(client, hosts, limit=PICTURE_LIMIT, limits=limits, headers=self._api.credentials)
@@ -91,7 +91,7 @@ class Oxen:
 
     # Submitting
 
-    async def submit(self, order: Order, tell: Tell) -> Ticket:
+    async def submit(self, order: Submit, tell: Tell) -> Ticket:
         """Hand the work over, once.
 
         Raises:
@@ -114,7 +114,7 @@ class Oxen:
                 self._events.expect(ids)
         return self._ticket(order, ids, room=len(content))
 
-    async def _paint(self, order: Order, card: Card, content: bytes, tell: Tell) -> Ticket:
+    async def _paint(self, order: Submit, card: ModelInfo, content: bytes, tell: Tell) -> Ticket:
         """The way without a queue. What it answers is only in this answer: links go into the ticket."""
         tell(Progress(note="painting"))
         apart = bool(order.inputs) and card.endpoint.rstrip("/").endswith("images/edit")
@@ -136,13 +136,13 @@ class Oxen:
         except (AnswerLost, BadAnswer) as error:
             raise SubmitUnknown(detail=error.detail) from None
 
-    def _refused(self, order: Order, answer: Answer, body: Any) -> ProviderError:
+    def _refused(self, order: Submit, answer: Answer, body: Any) -> ProviderError:
         request = order.fit.request
         now = self._clock.now()
         error = empty_handed(body, request) if answer.good else refusal(answer, body, now, request)
         return error or SubmitUnknown(detail=f"{answer.status}, unclear")
 
-    def _ticket(self, order: Order, ids: Collection[str], *, room: int, count: int = 0) -> Ticket:
+    def _ticket(self, order: Submit, ids: Collection[str], *, room: int, count: int = 0) -> Ticket:
         data = {
             "ids": list(ids),
             "model": order.fit.offer.model,
@@ -231,7 +231,7 @@ class Oxen:
 
     # Lost answers
 
-    async def reconcile(self, order: Order, others: Sequence[Ticket]) -> Ticket | None:
+    async def reconcile(self, order: Submit, others: Sequence[Ticket]) -> Ticket | None:
         """Look for the generations of a submit whose answer was lost: same prompt, not older, nobody else's.
 
         Raises:

@@ -10,7 +10,7 @@ from collections import Counter, OrderedDict
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 
-from bot.catalog.offers import Order
+from bot.catalog.offers import Submit
 from bot.domain.errors import SubmitUnknown
 from bot.providers.oxen.client import Listing
 from bot.providers.oxen.schemas import Row
@@ -20,7 +20,7 @@ SLACK = 5_000
 """Milliseconds that Oxen's clock may be behind, beside what its answers admit; its rows know only seconds."""
 
 
-class Claims:
+class SubmitMatcher:
     """What this process knows of its own submits."""
 
     def __init__(self) -> None:
@@ -28,7 +28,7 @@ class Claims:
         self._under_way: Counter[tuple[str, str]] = Counter()
 
     @contextmanager
-    def submitting(self, order: Order) -> Iterator[None]:
+    def submitting(self, order: Submit) -> Iterator[None]:
         """While it lasts, rows like this order's may belong to it."""
         kind = _kind(order)
         self._under_way[kind] += 1
@@ -39,14 +39,14 @@ class Claims:
             if not self._under_way[kind]:
                 del self._under_way[kind]
 
-    def give(self, order: Order, ids: Collection[str]) -> None:
+    def give(self, order: Submit, ids: Collection[str]) -> None:
         """These belong to this submit, by their ids, or by their links where it was told no more."""
         for generation_id in ids:
             self._given[generation_id] = _submit(order)
         while len(self._given) > REMEMBERED:
             self._given.popitem(last=False)
 
-    def match(self, order: Order, listing: Listing, taken: Collection[str]) -> tuple[str, ...]:
+    def match(self, order: Submit, listing: Listing, taken: Collection[str]) -> tuple[str, ...]:
         """The ids that are this order's, at most as many as it asked for. To be given without waiting between.
 
         `taken` are ids and links that belong to others.
@@ -71,20 +71,20 @@ class Claims:
         return tuple(row.id for row in found[: order.count])
 
 
-def _submit(order: Order) -> tuple[int, int]:
+def _submit(order: Submit) -> tuple[int, int]:
     return order.job_id, order.part
 
 
-def _kind(order: Order) -> tuple[str, str]:
+def _kind(order: Submit) -> tuple[str, str]:
     return order.fit.offer.model, _plain(order.fit.request.prompt)
 
 
-def _is_like(row: Row, order: Order) -> bool:
+def _is_like(row: Row, order: Submit) -> bool:
     same_model = row.model in (None, order.fit.offer.model)
     return same_model and row.prompt is not None and _plain(row.prompt) == _plain(order.fit.request.prompt)
 
 
-def _differences(row: Row, order: Order) -> int:
+def _differences(row: Row, order: Submit) -> int:
     """How many options it repeats otherwise: no proof, for they may be normalised, but a reason to come later."""
     return sum(row.echo.get(name, value) != value for name, value in order.fit.fields.items())
 

@@ -8,11 +8,11 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
-from bot.catalog.offers import Offer, Order
+from bot.catalog.offers import Offer, Submit
 from bot.catalog.schema import Count, Verb
 from bot.domain.errors import RequestRejected, TooDear
 from bot.domain.types import Input
-from bot.providers.oxen.models import Card
+from bot.providers.oxen.models import ModelInfo
 from bot.providers.shared.http import data_uri
 
 
@@ -28,7 +28,7 @@ def _single(offer: Offer) -> Offer:
     return offer.model_copy(update={"imagine": imagine, "edit": edit})
 
 
-def refuse_dear(order: Order, card: Card) -> None:
+def refuse_dear(order: Submit, card: ModelInfo) -> None:
     """Refuse what certainly costs more than was reserved: its own list says even its least is too much."""
     spelling = order.fit.verb.options.get("quality")
     least = card.least(order.fit.fields.get(spelling.field) if spelling else None)
@@ -36,7 +36,7 @@ def refuse_dear(order: Order, card: Card) -> None:
         raise TooDear(detail=f"{(least * order.count).micros} of {order.most.micros}")
 
 
-def content_of(order: Order, card: Card, *, counted: bool) -> bytes:
+def content_of(order: Submit, card: ModelInfo, *, counted: bool) -> bytes:
     """The submit's JSON; long where pictures travel inside it. Without `counted` it is for one picture.
 
     Raises:
@@ -53,7 +53,7 @@ def content_of(order: Order, card: Card, *, counted: bool) -> bytes:
     return json.dumps({**kept, "model": order.fit.offer.model}).encode()
 
 
-def allowed(verb: Verb, card: Card) -> frozenset[str]:
+def allowed(verb: Verb, card: ModelInfo) -> frozenset[str]:
     """What may be sent: what the model lists; where that is not known, what the catalogue is sure of."""
     envelope = frozenset(name for name in (verb.prompt, verb.count.field, verb.sources) if name)
     if card.fields is not None:

@@ -62,7 +62,7 @@ class TooBig(BadAnswer):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
+class Timeouts:
     """Seconds: to connect (or to get a free connection), between two bytes, and for the whole exchange."""
 
     connect: float = 10.0
@@ -140,7 +140,7 @@ async def exchange(
     method: str,
     url: str,
     *,
-    limits: Limits,
+    limits: Timeouts,
     headers: Mapping[str, str] | None = None,
     content: Content = None,
     limit: int = JSON_LIMIT,
@@ -191,7 +191,7 @@ async def asked(
     method: str,
     url: str,
     *,
-    limits: Limits,
+    limits: Timeouts,
     headers: Mapping[str, str] | None = None,
     content: Content = None,
     hosts: AllowedHosts | None = None,
@@ -291,7 +291,7 @@ class Downloads:
         hosts: AllowedHosts,
         *,
         limit: int = 33_554_432,
-        limits: Limits | None = None,
+        limits: Timeouts | None = None,
         at_once: int = 8,
         headers: Callable[[str], Mapping[str, str]] | None = None,
     ) -> None:
@@ -300,7 +300,7 @@ class Downloads:
         self._headers = headers or _no_headers
         self._hosts = hosts
         self._limit = limit
-        self._limits = limits or Limits(silence=30.0)
+        self._limits = limits or Timeouts(silence=30.0)
         self._turns = asyncio.Semaphore(at_once)
 
     async def read(self, url: str) -> bytes:

@@ -19,7 +19,7 @@ from bot.sandbox.lumenfall.options import LumenfallOptions, PublicHosts
 from bot.sandbox.lumenfall.pictures import Inputs, PaintJob, encoded, opened
 from bot.sandbox.lumenfall.prices import components, total, usage
 from bot.sandbox.lumenfall.records import GatewayRequest, History
-from bot.sandbox.lumenfall.schema import ROUTES, Order
+from bot.sandbox.lumenfall.schema import ROUTES, ImageParameters
 from bot.sandbox.lumenfall.wire import Failure
 
 _MODERATED = (
@@ -60,7 +60,7 @@ class Gateway:
         """The fault if it strikes this time."""
         return self.options.faults.strike(name, now=self.now(), endpoint=model)
 
-    def route_of(self, order: Order) -> str:
+    def route_of(self, order: ImageParameters) -> str:
         """Who executes: the prefix's provider, else the next in turn."""
         prefix = order.model.rpartition("/")[0]
         if prefix:
@@ -68,7 +68,7 @@ class Gateway:
         self._turn += 1
         return self.options.routes[(self._turn - 1) % len(self.options.routes)]
 
-    def accept(self, record: GatewayRequest, order: Order, inputs: Inputs) -> None:
+    def accept(self, record: GatewayRequest, order: ImageParameters, inputs: Inputs) -> None:
         """Begin the work."""
         record.accepted = True
         self.history.add(record)
@@ -78,7 +78,7 @@ class Gateway:
 
     # ------------------------------------------------------------------------------------------- the work
 
-    async def _carry(self, record: GatewayRequest, order: Order, inputs: Inputs) -> None:
+    async def _carry(self, record: GatewayRequest, order: ImageParameters, inputs: Inputs) -> None:
         try:
             await self._maybe_stuck(record)
             await self._run(record, order, inputs)
@@ -99,7 +99,7 @@ class Gateway:
             record.status = "pending" if fault.body == "pending" else "processing"
             await asyncio.Event().wait()
 
-    async def _run(self, record: GatewayRequest, order: Order, inputs: Inputs) -> None:
+    async def _run(self, record: GatewayRequest, order: ImageParameters, inputs: Inputs) -> None:
         begun = time.monotonic()
         self._attempt(record)
         if failure := self._refusal(record, order):
@@ -128,7 +128,7 @@ class Gateway:
             record.route = others[0]
         record.attempts.append({"provider": record.route, "status": "success"})
 
-    def _refusal(self, record: GatewayRequest, order: Order) -> Failure | None:
+    def _refusal(self, record: GatewayRequest, order: ImageParameters) -> Failure | None:
         def struck(name: str) -> Fault | None:
             return self.strike(name, record.model)
 
@@ -149,7 +149,7 @@ class Gateway:
             return Failure("INTERNAL_ERROR", text(fault), status=fault.status)
         return None
 
-    def _spoilt(self, record: GatewayRequest, order: Order, picture: bytes) -> bytes:
+    def _spoilt(self, record: GatewayRequest, order: ImageParameters, picture: bytes) -> bytes:
         if self.strike("not_a_picture", record.model):
             return b"<html>The picture could not be found</html>"
         if self.strike("wrong_type", record.model):
@@ -158,7 +158,7 @@ class Gateway:
             return bomb(fault.count or 30_000)
         return picture
 
-    def _publish(self, record: GatewayRequest, order: Order) -> None:
+    def _publish(self, record: GatewayRequest, order: ImageParameters) -> None:
         kind = order.output_format
         for picture in record.pictures:
             name = f"{secrets.token_hex(6)}.{kind}"
@@ -169,7 +169,7 @@ class Gateway:
 
     # ----------------------------------------------------------------------------------------- the answer
 
-    def body(self, record: GatewayRequest, order: Order, inputs: Inputs) -> dict[str, Any]:
+    def body(self, record: GatewayRequest, order: ImageParameters, inputs: Inputs) -> dict[str, Any]:
         """The JSON of a completed request (lumenfall: images)."""
         size = order.pixels(inputs.size)
         data = self._data(record, order)
@@ -195,7 +195,7 @@ class Gateway:
             body["data"][0] = {}
         return body
 
-    async def mock(self, record: GatewayRequest, order: Order) -> dict[str, Any]:
+    async def mock(self, record: GatewayRequest, order: ImageParameters) -> dict[str, Any]:
         """A well-formed answer with placeholder pictures, at once and free (lumenfall: recorder)."""
         record.route, record.accepted = "mock", False
         size, kind = order.pixels(None), order.output_format
@@ -222,7 +222,7 @@ class Gateway:
         """Where its pictures lie."""
         return [self._hosts().media + path for path in record.paths]
 
-    def _data(self, record: GatewayRequest, order: Order) -> list[dict[str, Any]]:
+    def _data(self, record: GatewayRequest, order: ImageParameters) -> list[dict[str, Any]]:
         if fault := self.strike("foreign_picture", record.model):
             return [{"url": fault.url} for _ in record.pictures]
         if order.response_format == "b64_json":

@@ -10,7 +10,7 @@ from PIL import Image, ImageFilter
 
 from bot.sandbox import painter
 from bot.sandbox.lumenfall.options import LumenfallOptions
-from bot.sandbox.lumenfall.schema import Order
+from bot.sandbox.lumenfall.schema import ImageParameters
 from bot.sandbox.lumenfall.wire import Failure, SentFile
 
 _FILE_LIMIT = 50 * 1024 * 1024
@@ -67,7 +67,7 @@ class PaintJob:
     inputs: Inputs
 
     @classmethod
-    def of(cls, order: Order, options: LumenfallOptions, inputs: Inputs) -> "PaintJob":
+    def of(cls, order: ImageParameters, options: LumenfallOptions, inputs: Inputs) -> "PaintJob":
         """The work that an order asks for."""
         paddable = order.output_format == "png" or (
             order.output_format == "jpeg" and order.output_compression is None

@@ -3,7 +3,7 @@
 import math
 from typing import Any
 
-from bot.sandbox.lumenfall.schema import SHAPES, Order, nearest
+from bot.sandbox.lumenfall.schema import SHAPES, ImageParameters, nearest
 
 PER_IMAGE = {
     "gpt-image-1": {
@@ -25,7 +25,7 @@ _IMAGE_TOKENS = {"low": 135, "high": 3_050}
 _OUTPUT_TOKENS = {"low": (272, 408, 400), "medium": (1_056, 1_584, 1_568), "high": (4_160, 6_240, 6_208)}
 
 
-def components(order: Order, size: tuple[int, int], inputs: int, count: int) -> list[dict[str, Any]]:
+def components(order: ImageParameters, size: tuple[int, int], inputs: int, count: int) -> list[dict[str, Any]]:
     """The parts of a bill for `count` pictures; `unit_price` in dollars, `total_cost` in micro-dollars."""
     model = order.bare_model
     text, images = _input_tokens(order, inputs)
@@ -43,7 +43,7 @@ def total(parts: list[dict[str, Any]]) -> int:
     return sum(int(part["total_cost"]) for part in parts)
 
 
-def usage(order: Order, size: tuple[int, int], inputs: int, count: int) -> dict[str, Any]:
+def usage(order: ImageParameters, size: tuple[int, int], inputs: int, count: int) -> dict[str, Any]:
     """OpenAI's token counts."""
     text, images = _input_tokens(order, inputs)
     output = count * _OUTPUT_TOKENS[_quality(order)][_column(size)]
@@ -55,7 +55,7 @@ def usage(order: Order, size: tuple[int, int], inputs: int, count: int) -> dict[
     }
 
 
-def _quality(order: Order) -> str:
+def _quality(order: ImageParameters) -> str:
     return order.quality or "high"  # nobody says what an order without it buys: the dearest
 
 
@@ -63,7 +63,7 @@ def _column(size: tuple[int, int]) -> int:
     return list(SHAPES.values()).index(nearest(size[0] / size[1]))
 
 
-def _input_tokens(order: Order, inputs: int) -> tuple[int, int]:
+def _input_tokens(order: ImageParameters, inputs: int) -> tuple[int, int]:
     return math.ceil(len(order.prompt) / 4), inputs * _IMAGE_TOKENS[order.input_fidelity or "low"]
 
 

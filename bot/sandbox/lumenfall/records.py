@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlencode
 
-from bot.sandbox.lumenfall.schema import Order, shown
+from bot.sandbox.lumenfall.schema import ImageParameters, shown
 from bot.sandbox.lumenfall.wire import Failure, Sent
 
 _KEPT = 5_000
@@ -29,7 +29,7 @@ class GatewayRequest:
     headers: dict[str, str]
     trace_id: str | None
     request_id: str = field(default_factory=lambda: f"req_{secrets.token_hex(13)}")
-    order: Order | None = None
+    order: ImageParameters | None = None
     fields: dict[str, Any] = field(default_factory=dict)
     files: list[dict[str, Any]] = field(default_factory=list)
     digest: str | None = None

@@ -12,7 +12,7 @@ from bot.sandbox.lumenfall.execution import Gateway
 from bot.sandbox.lumenfall.pictures import Inputs, inputs_of
 from bot.sandbox.lumenfall.prices import components, total
 from bot.sandbox.lumenfall.records import GatewayRequest
-from bot.sandbox.lumenfall.schema import MODELS, ROUTES, Order, order_of
+from bot.sandbox.lumenfall.schema import MODELS, ROUTES, ImageParameters, order_of
 from bot.sandbox.lumenfall.stream import EventStream
 from bot.sandbox.lumenfall.wire import (
     Failure,
@@ -65,7 +65,7 @@ class ImageRoutes:
             answer.headers.update(headers)
         return answer
 
-    async def _read(self, request: web.Request, record: GatewayRequest) -> tuple[Order, Inputs]:
+    async def _read(self, request: web.Request, record: GatewayRequest) -> tuple[ImageParameters, Inputs]:
         """What was asked for, and whether it can be had at all."""
         multipart = record.operation == "edits"
         sent = await (multipart_body if multipart else json_body)(request)
@@ -149,7 +149,7 @@ class ImageRoutes:
             raise Failure("INSUFFICIENT_BALANCE", f"Insufficient balance: {text}")
 
     async def _answer(
-        self, request: web.Request, record: GatewayRequest, order: Order, inputs: Inputs
+        self, request: web.Request, record: GatewayRequest, order: ImageParameters, inputs: Inputs
     ) -> web.StreamResponse:
         if fault := self._strike("lost", record):
             await _wait(record.finished, fault.seconds)

@@ -20,7 +20,7 @@ _TIER = re.compile(r"\d{1,3}(\.\d+)?K?")
 _SECRETS = ("openai_api_key",)
 
 
-class Order(BaseModel):
+class ImageParameters(BaseModel):
     """A request's parameters; those that are not known pass through."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
@@ -91,11 +91,11 @@ def nearest(shape: float) -> tuple[int, int]:
     return min(SHAPES.values(), key=lambda size: abs(math.log(size[0] / size[1] / shape)))
 
 
-def order_of(sent: Sent, *, multipart: bool, prompt_cap: int) -> Order:
+def order_of(sent: Sent, *, multipart: bool, prompt_cap: int) -> ImageParameters:
     """The order; Failure INVALID_REQUEST that names the first parameter which is no good."""
     values = {name: value for name, value in sent.values.items() if value is not None}
     try:
-        order = Order.model_validate(values, strict=not multipart)
+        order = ImageParameters.model_validate(values, strict=not multipart)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         raise Failure("INVALID_REQUEST", f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from error
@@ -114,7 +114,7 @@ def shown(sent: Sent) -> dict[str, Any]:
 
 def parameters() -> dict[str, Any]:
     """The compiled JSON schema of the model page (lumenfall: models, `schema=true`)."""
-    schema = Order.model_json_schema()
+    schema = ImageParameters.model_json_schema()
     return {"type": "object", "required": schema["required"], "properties": schema["properties"]}
 
 

@@ -12,13 +12,13 @@ from bot.sandbox.lumenfall.execution import Gateway, b64
 from bot.sandbox.lumenfall.pictures import Inputs, PaintJob
 from bot.sandbox.lumenfall.prices import usage
 from bot.sandbox.lumenfall.records import GatewayRequest
-from bot.sandbox.lumenfall.schema import Order
+from bot.sandbox.lumenfall.schema import ImageParameters
 
 
 class EventStream:
     """The answer to one request with `stream: true`."""
 
-    def __init__(self, gateway: Gateway, record: GatewayRequest, order: Order, inputs: Inputs) -> None:
+    def __init__(self, gateway: Gateway, record: GatewayRequest, order: ImageParameters, inputs: Inputs) -> None:
         self._gateway = gateway
         self._record = record
         self._order = order

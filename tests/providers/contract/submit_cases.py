@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from bot.catalog.offers import Order
+from bot.catalog.offers import Submit
 from bot.domain.errors import (
     ModelRetired,
     PromptRejected,
@@ -111,7 +111,7 @@ async def forbidden(house: House) -> None:
     refusals(house, await house.error(order), PromptRejected)
 
 
-def with_bad_option(house: House) -> Order:
+def with_bad_option(house: House) -> Submit:
     order = house.order()
     field = order.fit.verb.options["output_format"].field
     return replace(order, fit=replace(order.fit, fields={**order.fit.fields, field: "bmp"}))
@@ -249,7 +249,7 @@ async def sent_elsewhere(house: House) -> None:
 # What became of it
 
 
-async def lose(house: House, order: Order) -> None:
+async def lose(house: House, order: Submit) -> None:
     house.breaks("lost")
     assert type(await house.submit_error(order)) is SubmitUnknown
     house.heals()
@@ -327,7 +327,7 @@ async def two_at_once(house: House) -> None:
     wishes = [house.request(size=size) for size in ("landscape", "portrait")]
     orders = [house.order(wish, job_id=number) for number, wish in enumerate(wishes)]
 
-    async def one(order: Order) -> tuple[int, int]:
+    async def one(order: Submit) -> tuple[int, int]:
         finished = await house.finished(await house.submit(order, provider), order.fit.request, provider)
         (picture,) = finished.pictures
         return picture.width, picture.height

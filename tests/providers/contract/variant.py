@@ -22,7 +22,7 @@ from bot.domain.types import Money
 from bot.net.hosts import AllowedHosts
 from bot.pictures import Pictures
 from bot.ports import Provider
-from bot.providers.shared.http import Limits
+from bot.providers.shared.http import Timeouts
 from bot.providers.shared.polling import Pace
 from bot.sandbox.kit.faults import Faults
 
@@ -99,7 +99,7 @@ class Setting:
     pictures: Pictures
     origin: str
     key: str
-    limits: Limits | None
+    limits: Timeouts | None
     clock: Clock
     stack: AsyncExitStack
     """Closed before the stand-in and the client are."""

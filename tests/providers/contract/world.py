@@ -12,18 +12,18 @@ from typing import Any
 import aiohttp
 import pytest
 
-from bot.catalog.offers import Fit, Order
+from bot.catalog.offers import Fit, Submit
 from bot.domain.clock import Clock, real_time
 from bot.domain.errors import ProviderError
 from bot.domain.types import Finished, ImageRequest, Input, Money, Picture, Progress, Source, Ticket
 from bot.pictures import Pictures
 from bot.ports import Provider
-from bot.providers.shared.http import Limits, open_session
+from bot.providers.shared.http import Timeouts, open_session
 from tests.providers.contract.variant import Fault, Lack, Setting, Stage, Way, opened
 from tests.support.raw_server import Bend, between
 
 SOURCE = Source(url="https://cdn.discordapp.com/a.png", filename="a.png")
-QUICK = Limits(connect=2, silence=0.3, total=0.8)
+QUICK = Timeouts(connect=2, silence=0.3, total=0.8)
 """For answers that come too late."""
 SETTLED = 60_000
 """Milliseconds after which every service knows whether a submit arrived."""
@@ -88,7 +88,7 @@ class House:
             assert any(self.way.board.struck.get(name) for name in names), f"{fault} never struck"
 
     def provider(
-        self, *, at: str | None = None, key: str | None = None, limits: Limits | None = None, later: int = 0
+        self, *, at: str | None = None, key: str | None = None, limits: Timeouts | None = None, later: int = 0
     ) -> Provider:
         """A provider of its own; `at` is another origin, `later` are milliseconds that its clock is ahead."""
         return self.way.provider(
@@ -112,17 +112,17 @@ class House:
         """How the request is put to the service."""
         return self.way.offers[request.model].fit(request)
 
-    def order(self, request: ImageRequest | None = None, *inputs: Input, **more: Any) -> Order:
+    def order(self, request: ImageRequest | None = None, *inputs: Input, **more: Any) -> Submit:
         """The first submit of a request, with what was reserved for it."""
         fit = self.fit(request or self.request())
         count = fit.submits[0]
         reserved = Money(-(-fit.most() * count // fit.request.count))
         options = {"job_id": 7, "count": count, "submitted_at": real_time(), "most": reserved}
-        return Order(fit=fit, inputs=inputs, **{**options, **more})
+        return Submit(fit=fit, inputs=inputs, **{**options, **more})
 
     # What is done
 
-    async def submit(self, order: Order | None = None, provider: Provider | None = None) -> Ticket:
+    async def submit(self, order: Submit | None = None, provider: Provider | None = None) -> Ticket:
         """A ticket as the database gives it back."""
         ticket = await (provider or self.provider()).submit(order or self.order(), self.told.append)
         return self.stored(ticket)
@@ -170,7 +170,7 @@ class House:
             found = [await self.pictures.convert(picture, fit.made_here, quality) for picture in found]
         return Delivery(fit=fit, pictures=tuple(found), parts=tuple(parts))
 
-    async def error(self, order: Order | None = None, *, provider: Provider | None = None) -> ProviderError:
+    async def error(self, order: Submit | None = None, *, provider: Provider | None = None) -> ProviderError:
         """What goes wrong, at the submit or after it. Whatever it is, nothing is sent twice."""
         order, provider = order or self.order(), provider or self.provider()
         with pytest.raises(ProviderError) as caught:
@@ -178,7 +178,9 @@ class House:
         assert self.way.submits <= 1, "a submit is never repeated"
         return caught.value
 
-    async def submit_error(self, order: Order | None = None, *, provider: Provider | None = None) -> ProviderError:
+    async def submit_error(
+        self, order: Submit | None = None, *, provider: Provider | None = None
+    ) -> ProviderError:
         """What goes wrong at the submit."""
         with pytest.raises(ProviderError) as caught:
             await self.submit(order, provider)

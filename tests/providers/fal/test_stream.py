@@ -18,7 +18,7 @@ from bot.domain.errors import PatienceEnded, PromptRejected, ProviderBusy, Provi
 from bot.domain.types import CancelAnswer, Finished, Progress
 from bot.providers.fal.provider import Fal
 from bot.providers.fal.schemas import readable
-from bot.providers.shared.http import Limits
+from bot.providers.shared.http import Timeouts
 from tests.support.providers.fal import (
     ASKED,
     KEY,
@@ -180,7 +180,7 @@ async def test_an_event_that_makes_no_sense_is_asked_about_again(house: House, o
 async def test_a_stream_that_falls_silent_is_left(house: House) -> None:
     async with talking({"status": "IN_PROGRESS"}, then="silent") as (url, heard):
         async with asyncio.timeout(2):
-            fal = streaming(house, queue_url=url, limits=Limits(silence=0.1))
+            fal = streaming(house, queue_url=url, limits=Timeouts(silence=0.1))
             news, finished = await all_news(fal, ticket_at(url))
     assert [item.note for item in news] == ["painting", "painted"]
     assert len(finished.pictures) == 1
@@ -192,7 +192,7 @@ async def test_whoever_is_told_the_news_may_take_their_time(house: House) -> Non
     told = []
     events = [{"status": "IN_QUEUE", "queue_position": 1}, {"status": "IN_PROGRESS"}]
     async with talking(*events, then="silent") as (url, _):
-        fal = streaming(house, queue_url=url, limits=Limits(silence=0.05))
+        fal = streaming(house, queue_url=url, limits=Timeouts(silence=0.05))
         async with aclosing(fal.follow(ticket_at(url), ASKED, nothing_kept)) as news:
             async for item in news:
                 told.append(item)

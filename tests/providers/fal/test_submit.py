@@ -37,7 +37,7 @@ from bot.domain.errors import (
 )
 from bot.domain.types import CancelAnswer, Ticket
 from bot.net.hosts import AllowedHosts
-from bot.providers.shared.http import Downloads, Heard, Limits, open_session, read_data_uri
+from bot.providers.shared.http import Downloads, Heard, Timeouts, open_session, read_data_uri
 from bot.providers.shared.polling import Pace
 from tests.support.providers.fal import (
     ASKED,
@@ -243,7 +243,7 @@ async def test_a_failed_handshake_means_not_accepted(house: House) -> None:
 async def test_no_free_connection_means_not_accepted(house: House) -> None:
     house.sandbox.faults.set("submit_slow", seconds=0.4)
     async with open_session(1, ssl=False) as client:
-        fal = House(house.sandbox, client, house.pictures, house.offers).fal(limits=Limits(connect=0.05))
+        fal = House(house.sandbox, client, house.pictures, house.offers).fal(limits=Timeouts(connect=0.05))
         first = asyncio.create_task(fal.submit(order(), silent))
         await asyncio.sleep(0)  # the first one starts, and takes the only connection
         with pytest.raises(ProviderBusy) as busy:
@@ -649,7 +649,7 @@ async def test_a_picture_that_cannot_be_read_for_a_moment_is_read_again(
 async def test_a_slow_loris_is_cut_off(house: House) -> None:
     house.sandbox.faults.set("cdn_slow", seconds=0.05)
     with pytest.raises(ProviderBusy):
-        await house.result(limits=Limits(silence=1, total=0.3))
+        await house.result(limits=Timeouts(silence=1, total=0.3))
 
 
 async def test_a_picture_on_a_foreign_host_is_never_fetched(house: House) -> None:

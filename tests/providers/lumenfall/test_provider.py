@@ -16,7 +16,7 @@ from PIL import Image
 from pydantic import SecretStr
 
 from bot.catalog.catalog import Catalog
-from bot.catalog.offers import Order
+from bot.catalog.offers import Submit
 from bot.domain.clock import Clock, real_time
 from bot.domain.errors import (
     BadAnswer,
@@ -37,7 +37,7 @@ from bot.domain.types import CancelAnswer, Finished, ImageRequest, Input, Money,
 from bot.net.hosts import AllowedHosts
 from bot.pictures import Pictures
 from bot.providers.lumenfall.provider import Lumenfall
-from bot.providers.shared.http import Limits, NotSent, TooBig, open_session
+from bot.providers.shared.http import NotSent, Timeouts, TooBig, open_session
 from bot.providers.shared.polling import Pace
 from bot.sandbox.lumenfall.records import GatewayRequest
 from bot.sandbox.lumenfall.server import LumenfallSandbox
@@ -45,7 +45,7 @@ from bot.sandbox.lumenfall.server import LumenfallSandbox
 KEY = "lmnfl_easel.a-very-secret-part"
 LOCAL = AllowedHosts.parse("127.0.0.1:*")
 PACE = Pace(first=0.01, longest=0.02, jitter=0, trouble=0.01, trouble_longest=0.02, failures=5)
-QUICK = Limits(connect=2, silence=0.5, total=1.0)
+QUICK = Timeouts(connect=2, silence=0.5, total=1.0)
 ASKED = ImageRequest(prompt="a fox in the snow", model="gpt-image-1.5", quality="low", size="square")
 SOURCE = Source(url="https://cdn.discordapp.com/a.png", filename="a.png")
 EDIT = replace(ASKED, sources=(SOURCE,))
@@ -92,15 +92,15 @@ class House:
 
     def order(
         self, request: ImageRequest = ASKED, *inputs: Input, mask: Input | None = None, **more: Any
-    ) -> Order:
+    ) -> Submit:
         fit = self.catalog.offer(request.model, "lumenfall").fit(request)
         known = {"job_id": 7, "count": request.count, "submitted_at": real_time(), **more}
-        return Order(fit=fit, inputs=inputs, mask=mask, **known)
+        return Submit(fit=fit, inputs=inputs, mask=mask, **known)
 
-    async def submit(self, order: Order | None = None, **changes: Any) -> Ticket:
+    async def submit(self, order: Submit | None = None, **changes: Any) -> Ticket:
         return await self.lumenfall(**changes).submit(order or self.order(), self.news.append)
 
-    async def finished(self, order: Order | None = None, **changes: Any) -> Finished:
+    async def finished(self, order: Submit | None = None, **changes: Any) -> Finished:
         ticket = await self.submit(order, **changes)
         return (await all_news(self.lumenfall(**changes), ticket))[1]
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from bot.catalog.offers import Order
+from bot.catalog.offers import Submit
 from bot.domain.clock import Clock, real_time
 from bot.domain.errors import (
     ModelRetired,
@@ -54,7 +54,7 @@ def later(milliseconds: int) -> Clock:
     return Clock(now=lambda: real_time() + milliseconds)
 
 
-async def lose(house: House, order: Order, *, ends: bool = True, **changes: Any) -> None:
+async def lose(house: House, order: Submit, *, ends: bool = True, **changes: Any) -> None:
     """Submit in vain, and wait until the stand-in has done what it accepted."""
     with pytest.raises(SubmitUnknown) as caught:
         await house.submit(order, limits=QUICK, **changes)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from bot.catalog.offers import Order
+from bot.catalog.offers import Submit
 from bot.domain.clock import real_time
 from bot.domain.errors import (
     ModelRetired,
@@ -286,9 +286,9 @@ async def test_an_answer_that_takes_too_long_leaves_it_open(house: House) -> Non
 # The way without a queue
 
 
-def single(house: House, request: ImageRequest = ASKED, *inputs: Input) -> Order:
+def single(house: House, request: ImageRequest = ASKED, *inputs: Input) -> Submit:
     offer = one_at_a_time(house.offers)[request.model]
-    return Order(job_id=1, fit=offer.fit(request), count=1, inputs=inputs, submitted_at=real_time())
+    return Submit(job_id=1, fit=offer.fit(request), count=1, inputs=inputs, submitted_at=real_time())
 
 
 def test_one_at_a_time_splits_by_one(house: House) -> None:

@@ -16,13 +16,13 @@ from PIL import Image
 from pydantic import SecretStr
 
 from bot.catalog.catalog import Catalog
-from bot.catalog.offers import Offer, Order
+from bot.catalog.offers import Offer, Submit
 from bot.domain.clock import Clock, real_time
 from bot.domain.types import Finished, ImageRequest, Input, Picture, Progress, Source, Ticket
 from bot.net.hosts import AllowedHosts
 from bot.pictures import Pictures
 from bot.providers.fal.provider import Fal
-from bot.providers.shared.http import Limits, open_session
+from bot.providers.shared.http import Timeouts, open_session
 from bot.providers.shared.polling import Pace
 from bot.sandbox.fal.records import QueueRequest
 from bot.sandbox.fal.server import FalSandbox
@@ -30,7 +30,7 @@ from bot.sandbox.fal.server import FalSandbox
 KEY = "me:a-very-secret-key"
 LOCAL = AllowedHosts.parse("127.0.0.1:*")
 PACE = Pace(first=0.01, longest=0.02, jitter=0, trouble=0.01, trouble_longest=0.02, failures=5)
-QUICK = Limits(connect=2, silence=0.2, total=0.6)
+QUICK = Timeouts(connect=2, silence=0.2, total=0.6)
 OFFERS = Catalog.load().at("fal")
 ASKED = ImageRequest(prompt="a fox in the snow", model="gpt-image-1.5", quality="low")
 SOURCE = Source(url="https://cdn.discordapp.com/a.png", filename="a.png")
@@ -49,9 +49,9 @@ def given(content: bytes, url: str | None = None, filename: str = "a.png") -> In
     return Input(picture=picture, url=url)
 
 
-def order(request: ImageRequest = ASKED, *inputs: Input, mask: Input | None = None, job_id: int = 1) -> Order:
+def order(request: ImageRequest = ASKED, *inputs: Input, mask: Input | None = None, job_id: int = 1) -> Submit:
     fit = OFFERS[request.model].fit(request)
-    return Order(job_id=job_id, fit=fit, count=request.count, inputs=inputs, mask=mask)
+    return Submit(job_id=job_id, fit=fit, count=request.count, inputs=inputs, mask=mask)
 
 
 def silent(_: Progress) -> None:

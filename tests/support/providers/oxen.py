@@ -17,7 +17,7 @@ from PIL import Image
 from pydantic import SecretStr
 
 from bot.catalog.catalog import Catalog
-from bot.catalog.offers import Offer, Order
+from bot.catalog.offers import Offer, Submit
 from bot.domain.clock import Clock, real_time
 from bot.domain.errors import (
     SubmitUnknown,
@@ -35,7 +35,7 @@ from bot.domain.types import (
 from bot.net.hosts import AllowedHosts
 from bot.pictures import Pictures
 from bot.providers.oxen.provider import Oxen
-from bot.providers.shared.http import Limits, open_session
+from bot.providers.shared.http import Timeouts, open_session
 from bot.providers.shared.polling import Pace
 from bot.sandbox.oxen.server import OxenSandbox
 
@@ -45,7 +45,7 @@ LOCAL = AllowedHosts.parse("127.0.0.1:*")
 PACE = Pace(first=0.01, longest=0.02, jitter=0, trouble=0.01, trouble_longest=0.02, failures=5)
 CALM = replace(PACE, first=60, longest=60)
 """Who only polls would notice nothing within a test's time."""
-QUICK = Limits(connect=2, silence=0.2, total=0.6)
+QUICK = Timeouts(connect=2, silence=0.2, total=0.6)
 MODEL = "gpt-image-1.5"
 ASKED = ImageRequest(prompt="a fox in the snow", model=MODEL, quality="auto")
 SOURCE = Source(url="https://cdn.discordapp.com/a.png", filename="a.png")
@@ -141,10 +141,10 @@ class House:
 
     def order(
         self, request: ImageRequest = ASKED, *inputs: Input, known: Served | None = None, **more: Any
-    ) -> Order:
+    ) -> Submit:
         fit = self.offers[request.model].fit(request, known)
         options: dict[str, Any] = {"job_id": 1, "count": request.count, "submitted_at": real_time(), **more}
-        return Order(fit=fit, inputs=inputs, **options)
+        return Submit(fit=fit, inputs=inputs, **options)
 
     async def result(self, request: ImageRequest = ASKED, *inputs: Input, **changes: Any) -> Finished:
         oxen = self.oxen(**changes)
@@ -220,7 +220,7 @@ def later(milliseconds: int = 15_000) -> Clock:
     return Clock(now=lambda: real_time() + milliseconds)
 
 
-async def lose(house: House, oxen: Oxen, order: Order) -> None:
+async def lose(house: House, oxen: Oxen, order: Submit) -> None:
     house.sandbox.faults.set("submit_lost", times=1)
     with pytest.raises(SubmitUnknown):
         await oxen.submit(order, quiet)
