@@ -92,7 +92,7 @@ class Figures:
 
 
 @dataclass(slots=True)
-class Watch:
+class PeakMemory:
     """The highest resident memory seen, in bytes."""
 
     peak: int = field(default=0)
@@ -230,8 +230,8 @@ def _processor(process: psutil.Process) -> float:
 
 
 @asynccontextmanager
-async def _watching(process: psutil.Process) -> AsyncIterator[Watch]:
-    watch = Watch()
+async def _watching(process: psutil.Process) -> AsyncIterator[PeakMemory]:
+    watch = PeakMemory()
 
     async def sample() -> None:
         while True:

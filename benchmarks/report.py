@@ -26,7 +26,7 @@ Cell = float | int | None
 
 
 @dataclass(frozen=True, slots=True)
-class Promise:
+class Target:
     """Something that the figures should show."""
 
     text: str
@@ -101,7 +101,7 @@ def _ratio(value: Cell, floor: Cell) -> str:
     return f"{value / floor:.2f}" if value is not None and floor else "-"
 
 
-def promises(figures: Mapping[str, Figures], picture_bytes: int) -> list[Promise]:
+def promises(figures: Mapping[str, Figures], picture_bytes: int) -> list[Target]:
     """What should be so, and whether it is; nothing without Easel's own figures."""
     easel, floor = figures.get("easel"), figures.get("floor")
     if easel is None:
@@ -113,38 +113,38 @@ def promises(figures: Mapping[str, Figures], picture_bytes: int) -> list[Promise
     room = UPLOADS_AT_ONCE * picture_bytes * COPIES + ANSWER * easel.at_once
     growth = max(phase.peak for phase in phases) - easel.burst.rest
     kept = [
-        Promise(
+        Target(
             f"no first answer later than {LATEST_ANSWER / 1000:.0f} s",
             complete and answers[-1] <= LATEST_ANSWER,
         ),
-        Promise(
+        Target(
             f"99 of 100 first answers of the bursts within {BURST_P99 / 1000:.0f} s",
             p99 is not None and p99 <= BURST_P99,
         ),
-        Promise(
+        Target(
             f"memory grows by at most {room / MIB:.0f} MiB: {UPLOADS_AT_ONCE} uploads × "
             f"{picture_bytes / MIB:.1f} MiB × {COPIES}, and {ANSWER // 1024} KiB × {easel.at_once} answers "
             f"(by {growth / MIB:.0f} MiB)",
             growth <= room,
         ),
-        Promise("every job submitted once and delivered once", easel.exactly_once),
+        Target("every job submitted once and delivered once", easel.exactly_once),
     ]
     return kept + (list(_speed(easel, floor)) if floor else [])
 
 
-def _speed(easel: Figures, floor: Figures) -> Iterable[Promise]:
+def _speed(easel: Figures, floor: Figures) -> Iterable[Target]:
     pairs = (("burst", easel.burst, floor.burst), ("stream", easel.steady, floor.steady))
     for name, own, bare in pairs:
         enough = own.jobs_per_second >= SHARE_OF_FLOOR * bare.jobs_per_second
-        yield Promise(f"{name}: at least {SHARE_OF_FLOOR} of the floor's jobs per second", enough)
+        yield Target(f"{name}: at least {SHARE_OF_FLOOR} of the floor's jobs per second", enough)
 
 
-def verdicts(kept: Sequence[Promise]) -> str:
+def verdicts(kept: Sequence[Target]) -> str:
     """A line for each promise."""
     return "\n".join(f"{'yes' if promise.kept else 'NO ':<4} {promise.text}" for promise in kept)
 
 
-def as_json(columns: Mapping[str, Mapping[str, Cell]], kept: Sequence[Promise], asked: Mapping[str, Any]) -> Any:
+def as_json(columns: Mapping[str, Mapping[str, Cell]], kept: Sequence[Target], asked: Mapping[str, Any]) -> Any:
     """For `bench-output/latest.json`."""
     return {
         "asked": asked,

@@ -14,25 +14,25 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from bot.catalog.catalog import Catalog
-from bot.chat.discord.announcer import Herald
-from bot.chat.discord.client import Easel, Rooms, invite_link, log_in, redirect, stay_connected
+from bot.chat.discord.announcer import Announcer
+from bot.chat.discord.client import Easel, Services, invite_link, log_in, redirect, stay_connected
 from bot.chat.discord.delivery import DiscordDelivery
 from bot.domain.clock import Clock
 from bot.domain.errors import SetupError, StorageError
-from bot.domain.types import Rule
+from bot.domain.types import Limit
 from bot.net.hosts import AllowedHosts
 from bot.pictures import Pictures
 from bot.ports import Provider
-from bot.providers.registry import Parts, catalog_for, check_services, learn, open_services, synchronous
+from bot.providers.registry import ProviderDeps, catalog_for, check_services, open_services, refresh, synchronous
 from bot.providers.shared.http import open_session
-from bot.providers.shared.polling import Pace
-from bot.routing.router import Cooling, Router
+from bot.providers.shared.polling import PollPolicy
+from bot.routing.router import BreakerSettings, Router
 from bot.settings import Settings
 from bot.storage import provider_orders as stored
 from bot.storage.sqlite import Sqlite, open_sqlite
-from bot.usecases.members import House, Studio
-from bot.usecases.moderators import Treasury
-from bot.worker.context import Budget, Patience, Workshop
+from bot.usecases.members import Defaults, MemberService
+from bot.usecases.moderators import ModeratorService
+from bot.worker.context import MemoryBudget, RetryPolicy, WorkerContext
 from bot.worker.worker import Worker
 
 log = logging.getLogger(__name__)
@@ -56,11 +56,11 @@ class App:
     catalog: Catalog
     client: Easel
     worker: Worker
-    studio: Studio
-    treasury: Treasury
+    studio: MemberService
+    treasury: ModeratorService
     services: Mapping[str, Provider]
     routes: Router
-    herald: Herald
+    herald: Announcer
     clock: Clock
 
 
@@ -69,9 +69,9 @@ async def open_app(
     settings: Settings,
     *,
     clock: Clock | None = None,
-    patience: Patience | None = None,
-    pace: Pace | None = None,
-    cooling: Cooling | None = None,
+    patience: RetryPolicy | None = None,
+    pace: PollPolicy | None = None,
+    cooling: BreakerSettings | None = None,
 ) -> AsyncIterator[App]:
     """Open the database, the HTTP clients and everything that is built on them.
 
@@ -93,21 +93,23 @@ async def open_app(
         delivery = await stack.enter_async_context(
             DiscordDelivery(client=client, hosts=hosts, pictures=pictures, catalog=catalog, clock=clock)
         )
-        parts = Parts(settings=settings, http=http, catalog=catalog, pictures=pictures, clock=clock, pace=pace)
+        parts = ProviderDeps(
+            settings=settings, http=http, catalog=catalog, pictures=pictures, clock=clock, pace=pace
+        )
         services = await stack.enter_async_context(open_services(parts))
         routes = _routes(settings, catalog, services, clock, cooling)
         routes.retired |= await database.read(stored.retired())
-        house = House(
+        house = Defaults(
             default_model=_default_model(settings, catalog, routes), default_rule=_default_rule(settings)
         )
-        studio = Studio(
+        studio = MemberService(
             database=database, delivery=delivery, catalog=catalog, routes=routes, clock=clock, house=house
         )
-        treasury = Treasury(
+        treasury = ModeratorService(
             database=database, catalog=catalog, routes=routes, clock=clock, default_rule=house.default_rule
         )
-        client.rooms = Rooms(studio=studio, treasury=treasury, catalog=catalog)
-        workshop = Workshop(
+        client.rooms = Services(studio=studio, treasury=treasury, catalog=catalog)
+        workshop = WorkerContext(
             database=database,
             delivery=delivery,
             providers=services,
@@ -115,8 +117,8 @@ async def open_app(
             default_rule=house.default_rule,
             pictures=pictures,
             clock=clock,
-            patience=patience or Patience(lease=settings.lease_seconds),
-            preparing={name: Budget(PREPARED_BYTES) for name in services},
+            patience=patience or RetryPolicy(lease=settings.lease_seconds),
+            preparing={name: MemoryBudget(PREPARED_BYTES) for name in services},
             turns={name: asyncio.Semaphore(SYNCHRONOUS_AT_ONCE) for name in synchronous(settings)},
             delivering=defaultdict(lambda: asyncio.Semaphore(settings.uploads_at_once)),
         )
@@ -130,7 +132,7 @@ async def open_app(
             treasury=treasury,
             services=services,
             routes=routes,
-            herald=Herald(client=client, treasury=treasury, database=database, clock=clock),
+            herald=Announcer(client=client, treasury=treasury, database=database, clock=clock),
             clock=clock,
         )
 
@@ -140,7 +142,7 @@ def _routes(
     catalog: Catalog,
     services: Mapping[str, Provider],
     clock: Clock,
-    cooling: Cooling | None,
+    cooling: BreakerSettings | None,
 ) -> Router:
     names = {model.name for model in catalog.models}
     for setting, given in (("SERVICE_ORDER", set(settings.order)), ("MODELS", set(settings.allowed_models))):
@@ -173,7 +175,7 @@ def _default_model(settings: Settings, catalog: Catalog, routes: Router) -> str:
     return name
 
 
-def _worker(settings: Settings, workshop: Workshop) -> Worker:
+def _worker(settings: Settings, workshop: WorkerContext) -> Worker:
     return Worker(
         name=f"{socket.gethostname()}-{os.getpid()}",
         workshop=workshop,
@@ -182,9 +184,9 @@ def _worker(settings: Settings, workshop: Workshop) -> Worker:
     )
 
 
-def _default_rule(settings: Settings) -> Rule:
+def _default_rule(settings: Settings) -> Limit:
     number, window = settings.quota
-    return Rule(subject="everyone", subject_id=0, unit="images", window=window, limit=number)
+    return Limit(subject="everyone", subject_id=0, unit="images", window=window, limit=number)
 
 
 async def run(settings: Settings) -> None:
@@ -217,7 +219,7 @@ async def run(settings: Settings) -> None:
 async def _keep_learning(app: App) -> None:
     """Ask the services at the start and every hour how they are doing, and tell moderators what is new."""
     while True:
-        await learn(app.services, app.routes, app.database, app.clock)
+        await refresh(app.services, app.routes, app.database, app.clock)
         await app.client.wait_until_ready()
         await app.herald.tell()
         await asyncio.sleep(LEARN_EVERY)

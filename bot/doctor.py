@@ -11,9 +11,9 @@ from urllib.parse import urlsplit
 from bot import app
 from bot.app import App
 from bot.catalog.catalog import Model
-from bot.catalog.offers import Misfit
+from bot.catalog.offers import Unsupported
 from bot.chat.discord.client import invite_link, log_in
-from bot.domain.types import Examination, ImageRequest, Money, Served
+from bot.domain.types import ImageRequest, ModelStatus, Money, ProviderHealth
 from bot.providers.registry import examine
 from bot.settings import Settings
 
@@ -83,11 +83,11 @@ def _lines(found: Sequence[Finding]) -> Iterator[str]:
             yield f"{'':{HEAD}}-> {finding.advice}"
 
 
-def _services(opened: App, examinations: Sequence[Examination], today: date) -> Iterator[Finding]:
+def _services(opened: App, examinations: Sequence[ProviderHealth], today: date) -> Iterator[Finding]:
     if any(examination.key_works for examination in examinations):
         yield Finding(head="prices", text="of one square picture of medium quality, at each service")
     for examination in examinations:
-        opened.routes.learn(examination)
+        opened.routes.refresh(examination)
         yield _service(opened, examination, today)
     missing = [account.name for name, account in ACCOUNTS.items() if name not in opened.services]
     if missing:
@@ -100,7 +100,7 @@ def _services(opened: App, examinations: Sequence[Examination], today: date) -> 
         yield Finding(head="soon", text=notice)
 
 
-def _service(opened: App, examination: Examination, today: date) -> Finding:
+def _service(opened: App, examination: ProviderHealth, today: date) -> Finding:
     account = ACCOUNTS[examination.provider]
     if examination.key_works is None:
         host = urlsplit(getattr(opened.settings, account.address)).netloc
@@ -125,7 +125,9 @@ def _service(opened: App, examination: Examination, today: date) -> Finding:
     )
 
 
-def _row(model: Model, provider: str, served: Served | None, opened: App, today: date) -> tuple[str, str, str]:
+def _row(
+    model: Model, provider: str, served: ModelStatus | None, opened: App, today: date
+) -> tuple[str, str, str]:
     """The model, its price and how it stands there."""
     gone = served.gone if served else None
     if gone:
@@ -138,13 +140,13 @@ def _row(model: Model, provider: str, served: Served | None, opened: App, today:
     return model.label, _price(model, provider, served, opened), state
 
 
-def _price(model: Model, provider: str, served: Served | None, opened: App) -> str:
+def _price(model: Model, provider: str, served: ModelStatus | None, opened: App) -> str:
     if served is not None and served.price is not None:
         return str(served.price)
     request = ImageRequest(prompt="a picture", model=model.name, size="square")
     try:
         return f"at most {Money(opened.catalog.offer(model.name, provider).fit(request, served).most())}"
-    except Misfit:
+    except Unsupported:
         return "not known"
 
 

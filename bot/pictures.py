@@ -23,7 +23,7 @@ from typing import TypeVar
 
 from PIL import Image, ImageOps
 
-from bot.domain.errors import BadAnswer, BadSource
+from bot.domain.errors import BadSource, InvalidResponse
 from bot.domain.types import OutputFormat, Picture
 
 MAXIMUM_PIXELS = 50_000_000
@@ -104,7 +104,7 @@ class Pictures:
         """The picture in another format; `quality` is 0 to 100 for those that lose detail.
 
         Raises:
-            BadAnswer: it cannot be decoded.
+            InvalidResponse: it cannot be decoded.
         """
         async with self._slow:
             return await self._run(lambda: _converted(picture, KINDS[kind], quality))
@@ -258,7 +258,7 @@ def _converted(picture: Picture, kind: str, quality: int | None) -> Picture:
         options = {} if quality is None or kind in ("PNG", "GIF") else {"quality": max(1, quality)}
         return _saved(image, kind, picture.filename, options)
     except _BROKEN:
-        raise BadAnswer(detail="not decodable") from None
+        raise InvalidResponse(detail="not decodable") from None
 
 
 def _preview(content: bytes) -> Picture | None:

@@ -7,13 +7,13 @@ from typing import Any, Protocol, TypeVar
 
 from bot.catalog.offers import Submit
 from bot.domain.types import (
-    CancelAnswer,
-    Examination,
-    Fetched,
+    CancelResult,
+    FetchedSource,
     Finished,
     ImageRequest,
     Job,
     Progress,
+    ProviderHealth,
     Source,
     Ticket,
 )
@@ -43,7 +43,7 @@ class Provider(Protocol):
         Raises:
             SubmitUnknown: the answer was lost after the request had left.
             ProviderBusy: it was certainly not accepted.
-            TooDear: it would cost more than the order allows; nothing was submitted.
+            PriceExceeded: it would cost more than the order allows; nothing was submitted.
         """
         ...
 
@@ -57,7 +57,7 @@ class Provider(Protocol):
         """
         ...
 
-    async def cancel(self, ticket: Ticket) -> CancelAnswer:
+    async def cancel(self, ticket: Ticket) -> CancelResult:
         """Ask the service to drop the work."""
         ...
 
@@ -72,7 +72,7 @@ class Provider(Protocol):
         """
         ...
 
-    async def examine(self) -> Examination:
+    async def examine(self) -> ProviderHealth:
         """Whether the key works, which models are served, until when and for how much. Costs nothing."""
         ...
 
@@ -80,7 +80,7 @@ class Provider(Protocol):
 class Delivery(Protocol):
     """Discord, both ways. Raises `BadSource` from `read`, `DeliveryError`s from the rest."""
 
-    async def read(self, source: Source, limit: int) -> Fetched:
+    async def read(self, source: Source, limit: int) -> FetchedSource:
         """The bytes behind a source, at most `limit` of them, from an allowed host.
 
         Raises:
@@ -104,7 +104,7 @@ class Delivery(Protocol):
         """Make the pictures fit the channel; those that cannot become links.
 
         Raises:
-            BadAnswer: nothing is left that could be shown.
+            InvalidResponse: nothing is left that could be shown.
         """
         ...
 
@@ -113,7 +113,7 @@ class Delivery(Protocol):
 
         Raises:
             DiscordBusy: the answer is not known; look with `find_result` before posting again.
-            NowhereToPost: the channel is gone or closed to us.
+            ChannelUnavailable: the channel is gone or closed to us.
         """
         ...
 
@@ -121,7 +121,7 @@ class Delivery(Protocol):
         """Take the progress card away; never raises."""
         ...
 
-    async def apologise(self, job: Job, sentence: str) -> None:
+    async def send_failure(self, job: Job, sentence: str) -> None:
         """Say privately where Discord still has a private way, else by a reply, why there is no picture."""
         ...
 

@@ -9,7 +9,7 @@ from discord.ext import commands
 from bot.chat.discord.client import Easel, Interaction
 from bot.chat.discord.sources import source_of
 from bot.domain.types import ImageRequest
-from cogs.imagine import commission, model_choices, size_choices
+from cogs.imagine import model_choices, size_choices, submit
 from cogs.options import DESCRIPTIONS, Background, Compression, Count, Fidelity, Format, Prompt, Quality, Size
 
 
@@ -65,7 +65,7 @@ class Edit(commands.Cog):
             mask=source_of(mask) if mask is not None else None,
             spoiler=spoiler,
         )
-        await commission(interaction, request)
+        await submit(interaction, request)
 
     @edit.autocomplete("model")
     async def models(self, interaction: Interaction, current: str) -> list[app_commands.Choice[str]]:

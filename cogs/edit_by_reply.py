@@ -22,7 +22,7 @@ from bot.chat.discord.client import (
 )
 from bot.chat.discord.sources import pictures_in
 from bot.domain.errors import BadPrompt, BadSource
-from bot.domain.types import Commission, ImageRequest, ReplyAddress, Source
+from bot.domain.types import AcceptedJob, ImageRequest, ReplyAddress, Source
 
 log = logging.getLogger(__name__)
 
@@ -61,7 +61,7 @@ class Replies(commands.Cog):
         rooms = self._client.rooms
         parent = await rooms.studio.result(picture.message_id) if picture.message_id else None
         request = ImageRequest(prompt=prompt, model="", sources=(picture,))
-        accepted = await rooms.studio.commission(
+        accepted = await rooms.studio.submit(
             message.id,
             requester_of(member, message.channel.id),
             request,
@@ -77,12 +77,12 @@ class Replies(commands.Cog):
                 note += " Begin with #2 to choose the second."
         await self._show_card(message, accepted, note)
 
-    async def _show_card(self, message: discord.Message, accepted: Commission, note: str) -> None:
+    async def _show_card(self, message: discord.Message, accepted: AcceptedJob, note: str) -> None:
         rooms, job = self._client.rooms, accepted.job
         label = rooms.catalog.model(job.request.model).label
         card = screens.card(accepted, label, note)
         card_id = await _reply_card(message, card)
-        await rooms.studio.look_after(job, card_id)
+        await rooms.studio.after_accept(job, card_id)
 
     def _reply_address(self, message: discord.Message) -> ReplyAddress:
         """Where the pictures go.
@@ -126,7 +126,7 @@ class Replies(commands.Cog):
             return None
 
 
-async def _reply_card(message: discord.Message, card: screens.Screen) -> int | None:
+async def _reply_card(message: discord.Message, card: screens.MessageContent) -> int | None:
     """Show the card as a reply, its id; the job goes on without. The nonce makes the second try harmless."""
     for _ in range(2):
         try:

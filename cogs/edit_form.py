@@ -15,7 +15,7 @@ from bot.chat.discord.client import Easel, Interaction, answer_error, answering
 from bot.chat.discord.sources import pictures_in, source_of
 from bot.domain.errors import BadSource
 from bot.domain.types import ImageRequest, Source
-from cogs.imagine import commission
+from cogs.imagine import submit
 from cogs.jobs import JobButton
 
 FORM_SECONDS = 60 * 60.0
@@ -42,7 +42,7 @@ class EditForm(discord.ui.Modal):
             options=[
                 discord.SelectOption(
                     label=f"Picture {number}",
-                    description=screens.shortened(picture.filename, 100),
+                    description=screens.truncate(picture.filename, 100),
                     value=str(number),
                     default=number == 1,
                 )
@@ -77,7 +77,7 @@ class EditForm(discord.ui.Modal):
             sources=(self._pictures[number - 1], *uploads),
             mask=source_of(self._mask.values[0]) if self._mask.values else None,
         )
-        await answering(interaction, lambda: commission(interaction, request, self._parent_id))
+        await answering(interaction, lambda: submit(interaction, request, self._parent_id))
 
     async def on_timeout(self) -> None:
         """Nobody sent it in."""

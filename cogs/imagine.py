@@ -50,7 +50,7 @@ class Imagine(commands.Cog):
             count=count,
             spoiler=spoiler,
         )
-        await commission(interaction, request)
+        await submit(interaction, request)
 
     @imagine.autocomplete("model")
     async def models(self, interaction: Interaction, current: str) -> list[app_commands.Choice[str]]:
@@ -79,10 +79,10 @@ def size_choices(current: str) -> list[app_commands.Choice[str]]:
     return [app_commands.Choice(name=name, value=size) for size, name in SIZES.items() if typed in name]
 
 
-async def commission(interaction: Interaction, request: ImageRequest, parent_id: int | None = None) -> None:
+async def submit(interaction: Interaction, request: ImageRequest, parent_id: int | None = None) -> None:
     """Hand a request to the studio and give the first answer: the card, before anything slow."""
     rooms = interaction.client.rooms
-    accepted = await rooms.studio.commission(
+    accepted = await rooms.studio.submit(
         interaction.id, requester(interaction), request, reply_address(interaction), parent_id
     )
     if not accepted.created:
@@ -90,10 +90,10 @@ async def commission(interaction: Interaction, request: ImageRequest, parent_id:
     label = rooms.catalog.model(accepted.job.request.model).label
     card = screens.card(accepted, label)
     card_id = await _show_card(interaction, card)
-    await rooms.studio.look_after(accepted.job, card_id)
+    await rooms.studio.after_accept(accepted.job, card_id)
 
 
-async def _show_card(interaction: Interaction, card: screens.Screen) -> int | None:
+async def _show_card(interaction: Interaction, card: screens.MessageContent) -> int | None:
     """The first answer; the card's id. The job is written down and goes on, also where no card can be shown."""
     try:
         answer = await interaction.response.send_message(

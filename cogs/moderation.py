@@ -11,7 +11,7 @@ from discord.ext import commands
 from bot.chat.discord import messages as screens
 from bot.chat.discord.client import Easel, Interaction, requester, requester_of
 from bot.domain.errors import InvalidInput, NotAllowed
-from bot.domain.types import Requester, Rule, Window
+from bot.domain.types import Limit, Requester, Window
 from bot.usecases.moderators import MOST_GRANTED, MOST_IMAGES
 
 Images = app_commands.Range[int, 0, MOST_IMAGES]
@@ -35,7 +35,7 @@ def limit_of(
     role: discord.Role | None,
     images: int = 0,
     per: Window = "day",
-) -> Rule:
+) -> Limit:
     """The limit that a moderator means.
 
     Raises:
@@ -49,7 +49,7 @@ def limit_of(
         kind, subject_id = "member", member.id
     elif role is not None and not role.is_default():
         kind, subject_id = "role", role.id
-    return Rule(
+    return Limit(
         subject=kind, subject_id=subject_id, unit="images", window=per, limit=images, set_by=moderator.user_id
     )
 
@@ -127,7 +127,7 @@ class Moderation(commands.GroupCog, group_name="moderate", group_description="Wh
     async def services(self, interaction: Interaction) -> None:
         """See which models there are, who paints them, and until when."""
         moderator = check_moderator(interaction)
-        lineups = await self._client.rooms.treasury.lineups(moderator.guild_id)
+        lineups = await self._client.rooms.treasury.model_providers(moderator.guild_id)
         await _announce(interaction, screens.routes(lineups))
 
     @app_commands.command()
@@ -147,7 +147,7 @@ class Moderation(commands.GroupCog, group_name="moderate", group_description="Wh
     async def models(self, interaction: Interaction, current: str) -> list[app_commands.Choice[str]]:
         """Every model that is configured, also where it is switched off here."""
         typed = current.lower()
-        lineups = await self._client.rooms.treasury.lineups(interaction.guild_id or 0)
+        lineups = await self._client.rooms.treasury.model_providers(interaction.guild_id or 0)
         return [
             app_commands.Choice(name=lineup.label, value=lineup.model)
             for lineup in lineups

@@ -10,11 +10,11 @@ import pytest
 pytest.register_assert_rewrite("tests.support", "tests.providers.contract")
 
 from tests.providers.contract import table as contract_table  # noqa: E402
-from tests.support.world.world import House, open_house  # noqa: E402 - its assertions explain themselves only from here on
+from tests.support.world.world import World, open_house  # noqa: E402 - its assertions explain themselves only from here on
 
 
 @pytest.fixture
-async def house(tmp_path: Path) -> AsyncIterator[House]:
+async def house(tmp_path: Path) -> AsyncIterator[World]:
     """The stand-ins around the bot; in the end, what it sent must have been valid."""
     async with open_house(tmp_path) as opened:
         yield opened
@@ -22,7 +22,7 @@ async def house(tmp_path: Path) -> AsyncIterator[House]:
 
 
 @pytest.fixture
-async def three(tmp_path: Path) -> AsyncIterator[House]:
+async def three(tmp_path: Path) -> AsyncIterator[World]:
     """The same with all three services."""
     async with open_house(tmp_path, three=True) as opened:
         yield opened

@@ -14,15 +14,15 @@ from typing import Self
 
 from pydantic import Field, ValidationError, model_validator
 
-from bot.catalog.offers import Fit, Misfit, Offer, either
-from bot.catalog.schema import Data
+from bot.catalog.offers import Offer, ProviderRequest, Unsupported, join_or
+from bot.catalog.schema import CatalogModel
 from bot.domain.errors import BadPrompt, SetupError, UnsupportedRequest
-from bot.domain.types import ImageRequest, Money, Served
+from bot.domain.types import ImageRequest, ModelStatus, Money
 
 NOTICE_BEFORE = timedelta(days=60)
 """How early a switch-off is announced."""
 
-Known = Callable[[str, str], Served | None]
+Known = Callable[[str, str], ModelStatus | None]
 """What a service (first) itself says of a model (second), as far as it was asked."""
 Services = Callable[["Model"], Sequence[str]]
 """The services that may be asked for a model, in order."""
@@ -37,7 +37,7 @@ def as_listed(model: Model) -> Sequence[str]:
     return model.provider_names
 
 
-class Model(Data):
+class Model(CatalogModel):
     """A model, under the name and the label that members see."""
 
     name: str
@@ -52,7 +52,7 @@ class Model(Data):
         return tuple(offer.provider for offer in self.offers)
 
 
-class Catalog(Data):
+class Catalog(CatalogModel):
     """Every model. Read once, at start."""
 
     models: tuple[Model, ...] = Field(min_length=1)
@@ -99,7 +99,7 @@ class Catalog(Data):
             if model.name == name:
                 return model
         raise UnsupportedRequest(
-            f"Easel has no model “{name[:60]}”. Choose {either(model.name for model in self.models)}."
+            f"Easel has no model “{name[:60]}”. Choose {join_or(model.name for model in self.models)}."
         )
 
     def canonical(self, text: str) -> str:
@@ -136,7 +136,7 @@ class Catalog(Data):
 
     def fits(
         self, request: ImageRequest, services: Services = as_listed, known: Known = nothing_known
-    ) -> tuple[Fit, ...]:
+    ) -> tuple[ProviderRequest, ...]:
         """The request as each service that can do it would be asked, in the services' order.
 
         Raises:
@@ -160,20 +160,20 @@ class Catalog(Data):
 
     def _fits(
         self, model: Model, request: ImageRequest, services: Services, known: Known
-    ) -> tuple[tuple[Fit, ...], Misfit | None]:
-        fitting: list[Fit] = []
-        first: Misfit | None = None
+    ) -> tuple[tuple[ProviderRequest, ...], Unsupported | None]:
+        fitting: list[ProviderRequest] = []
+        first: Unsupported | None = None
         for name in services(model):
             offer = self.offer(model.name, name)
             try:
                 fitting.append(offer.fit(request, known(name, model.name)))
-            except Misfit as misfit:
+            except Unsupported as misfit:
                 first = first or misfit
         return tuple(fitting), first
 
     def _choices(self, services: Services) -> str:
         usable = [model.label for model in self.models if services(model)]
-        return f"Choose {either(usable)}." if usable else "Ask a moderator to switch a model on."
+        return f"Choose {join_or(usable)}." if usable else "Ask a moderator to switch a model on."
 
     def cost(self, request: ImageRequest, pictures: int, provider: str) -> Money:
         """Our best figure for what `pictures` delivered ones cost, for a service that does not say.
@@ -184,7 +184,7 @@ class Catalog(Data):
         offer = self.offer(request.model, provider)
         try:
             return Money(offer.fit(request).likely(pictures))
-        except Misfit:
+        except Unsupported:
             return Money()
 
     def notices(self, today: date, names: Sequence[str] | None = None) -> list[str]:

@@ -1,7 +1,7 @@
 """What a service makes of a request: each option passed on, renamed, converted, emulated, or refused.
 
 `Offer.fit` applies what the catalogue says of a service (`schema.py`) to a request. An option that
-the service lacks is emulated where that is honest, and the member is told; what cannot be is a `Misfit`.
+the service lacks is emulated where that is honest, and the member is told; what cannot be is `Unsupported`.
 """
 
 from __future__ import annotations
@@ -13,17 +13,26 @@ from typing import Any
 from pydantic import Field
 
 from bot.catalog import sizes as shapes
-from bot.catalog.schema import Byok, Data, Option, Prices, Ratio, Sizing, Spelling, Verb
+from bot.catalog.schema import (
+    CatalogModel,
+    Operation,
+    Option,
+    OptionMapping,
+    OwnKeyOffer,
+    Prices,
+    RatioMapping,
+    SizeMapping,
+)
 from bot.catalog.sizes import Shape
 from bot.domain.errors import BadPrompt, Refused, UnsupportedRequest
 from bot.domain.types import (
     MAXIMUM_COUNT,
     ImageRequest,
-    Input,
+    InputPicture,
     Instant,
+    ModelStatus,
     Money,
     OutputFormat,
-    Served,
 )
 
 WORDS: dict[Option, str] = {
@@ -39,7 +48,7 @@ NO_LOSS = ("png", "gif")
 """Formats that compression says nothing about."""
 
 
-class Misfit(Exception):
+class Unsupported(Exception):
     """The service cannot do it. `cannot` completes "GPT Image 1 …"; `can` completes "GPT Image 1.5 …"."""
 
     def __init__(self, cannot: str, advice: str, *, prompt: bool = False, plain: bool = False) -> None:
@@ -58,18 +67,18 @@ class Misfit(Exception):
         if self._plain:
             return UnsupportedRequest(sentence)
         if others:
-            able = f"Choose {either(others)} as the model."
+            able = f"Choose {join_or(others)} as the model."
             return UnsupportedRequest(f"{label} {self.cannot} {able} {self.advice}".strip())
         advice = self.advice.removeprefix("Or ")
         return UnsupportedRequest(f"{label} {self.cannot} {advice[:1].upper()}{advice[1:]}".strip())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Fit:
+class ProviderRequest:
     """A request at one service: `fields` are its options in the service's words."""
 
     offer: Offer
-    verb: Verb
+    verb: Operation
     request: ImageRequest
     fields: Mapping[str, Any]
     changes: tuple[str, ...]
@@ -153,11 +162,11 @@ class Submit:
     """
 
     job_id: int
-    fit: Fit
+    fit: ProviderRequest
     count: int
     part: int = 0
-    inputs: tuple[Input, ...] = ()
-    mask: Input | None = None
+    inputs: tuple[InputPicture, ...] = ()
+    mask: InputPicture | None = None
     submitted_at: Instant = 0
     most: Money | None = None
 
@@ -167,7 +176,7 @@ def _rounded(total: int, spare: int, step: int) -> int:
     return -(-(total + spare - step) // step) * step
 
 
-class Offer(Data):
+class Offer(CatalogModel):
     """A model at one service."""
 
     provider: str
@@ -177,9 +186,9 @@ class Offer(Data):
     maximum_sources: int = Field(ge=0)
     assumed_price: bool = False
     """Whether the prices are only our bound, because the service publishes none."""
-    imagine: Verb
-    edit: Verb | None = None
-    byok: Byok | None = None
+    imagine: Operation
+    edit: Operation | None = None
+    byok: OwnKeyOffer | None = None
     prices: Prices
 
     def on_own_key(self) -> Offer:
@@ -194,11 +203,11 @@ class Offer(Data):
         prices = self.prices.model_copy(update={"extras": extras.model_copy(update=tokens)})
         return self.model_copy(update={"prices": prices})
 
-    def fit(self, request: ImageRequest, known: Served | None = None) -> Fit:
+    def fit(self, request: ImageRequest, known: ModelStatus | None = None) -> ProviderRequest:
         """The request in this service's words; `known` is what the service itself says of the model.
 
         Raises:
-            Misfit: it cannot do that.
+            Unsupported: it cannot do that.
         """
         self._check(request)
         listed = known.fields if known else None
@@ -226,7 +235,7 @@ class Offer(Data):
             lossless = verb.options["output_format"]
             if lossless.values.get("png"):
                 fields[lossless.field] = lossless.values["png"]
-        return Fit(
+        return ProviderRequest(
             offer=self,
             verb=verb,
             request=request,
@@ -241,42 +250,48 @@ class Offer(Data):
 
     def _check(self, request: ImageRequest) -> None:
         if len(request.prompt) > self.maximum_prompt:
-            raise Misfit(
+            raise Unsupported(
                 f"your prompt has {len(request.prompt):,} characters; the most is {self.maximum_prompt:,}.",
                 "Shorten it a little.",
                 prompt=True,
             )
         if not 1 <= request.count <= MAXIMUM_COUNT:
-            raise Misfit(f"paints 1 to {MAXIMUM_COUNT} pictures at a time; you asked for {request.count}.", "")
+            raise Unsupported(
+                f"paints 1 to {MAXIMUM_COUNT} pictures at a time; you asked for {request.count}.", ""
+            )
         if request.background == "transparent" and request.output_format == "jpeg":
-            raise Misfit("a JPEG cannot be transparent.", "Choose PNG or WebP, or another background.", plain=True)
+            raise Unsupported(
+                "a JPEG cannot be transparent.", "Choose PNG or WebP, or another background.", plain=True
+            )
         _check_pictures(self, request)
 
 
 def _check_pictures(offer: Offer, request: ImageRequest) -> None:
     if not request.sources:
         if request.mask is not None:
-            raise Misfit("needs a picture for the mask to belong to.", "Add the picture, or leave the mask out.")
+            raise Unsupported(
+                "needs a picture for the mask to belong to.", "Add the picture, or leave the mask out."
+            )
         if request.fidelity is not None:
-            raise Misfit(
+            raise Unsupported(
                 "needs a picture for fidelity to say how closely to keep to it.", "Add one, or leave it out."
             )
         return
     if offer.edit is None:
-        raise Misfit("cannot edit pictures.", "Or ask without one.")
+        raise Unsupported("cannot edit pictures.", "Or ask without one.")
     if len(request.sources) > offer.maximum_sources:
         most = "1 picture" if offer.maximum_sources == 1 else f"{offer.maximum_sources} pictures"
-        raise Misfit(f"takes up to {most}; you gave {len(request.sources)}.", "Or leave some out.")
+        raise Unsupported(f"takes up to {most}; you gave {len(request.sources)}.", "Or leave some out.")
     if request.mask is not None and offer.edit.mask is None:
-        raise Misfit("takes no mask.", "Or ask without one, and say in the prompt what should change.")
+        raise Unsupported("takes no mask.", "Or ask without one, and say in the prompt what should change.")
 
 
-def _sized(sizing: Sizing, text: str, fields: dict[str, Any], changes: list[str]) -> Shape | None:
+def _sized(sizing: SizeMapping, text: str, fields: dict[str, Any], changes: list[str]) -> Shape | None:
     """Write the size down in the service's words; returns it in pixels, None where the service chooses."""
     try:
         wanted = shapes.read(text)
     except ValueError:
-        raise Misfit(
+        raise Unsupported(
             f"has no size “{text[:20]}”.",
             "Choose square, landscape or portrait, a ratio like 16:9, or pixels like 1536x1024.",
         ) from None
@@ -294,8 +309,8 @@ def _sized(sizing: Sizing, text: str, fields: dict[str, Any], changes: list[str]
 
 
 def _near(
-    sizing: Sizing,
-    ratio: Ratio | None,
+    sizing: SizeMapping,
+    ratio: RatioMapping | None,
     wanted: Shape,
     known: dict[Shape, str],
     fields: dict[str, Any],
@@ -326,7 +341,7 @@ def _note_size(wanted: Shape, chosen: Shape, changes: list[str]) -> None:
 def _spelled(
     option: Option,
     value: str,
-    spelling: Spelling | None,
+    spelling: OptionMapping | None,
     listed: frozenset[str] | None,
     fields: dict[str, Any],
     changes: list[str],
@@ -336,16 +351,16 @@ def _spelled(
     if spelling is None:
         if value == "auto":
             return ""
-        raise Misfit(f"lets nobody choose the {word}.", "Or leave it out.")
+        raise Unsupported(f"lets nobody choose the {word}.", "Or leave it out.")
     if spelling.listed and (listed is None or spelling.field not in listed):
         if value in spelling.dropped:
             if value != "auto":
                 changes.append(f"the service chooses the {word} itself")
             return ""
-        raise Misfit(f"has no {value} {word}.", "Or leave it out.")
+        raise Unsupported(f"has no {value} {word}.", "Or leave it out.")
     asked = spelling.instead.get(value, value)
     if asked not in spelling.values:
-        raise Misfit(f"has no {word} “{value}”.", f"Choose {either((*spelling.values, *spelling.instead))}.")
+        raise Unsupported(f"has no {word} “{value}”.", f"Choose {join_or((*spelling.values, *spelling.instead))}.")
     if asked != value and option != "output_format":
         changes.append(f"{value} {word} became {asked}")
     if spelling.values[asked]:
@@ -353,20 +368,22 @@ def _spelled(
     return asked
 
 
-def _compressed(spelling: Spelling | None, request: ImageRequest, fields: dict[str, Any]) -> bool:
+def _compressed(spelling: OptionMapping | None, request: ImageRequest, fields: dict[str, Any]) -> bool:
     """Write the compression down; returns whether Easel has to do it."""
     if request.compression is None:
         return False
     if request.output_format in NO_LOSS:
         kind = request.output_format.upper()
-        raise Misfit(f"a {kind} cannot be compressed.", "Choose JPEG, WebP or AVIF as the format.", plain=True)
+        raise Unsupported(
+            f"a {kind} cannot be compressed.", "Choose JPEG, WebP or AVIF as the format.", plain=True
+        )
     if spelling is None or spelling.way == "emulate":
         return True
     fields[spelling.field] = request.compression
     return False
 
 
-def either(words: Any) -> str:
+def join_or(words: Any) -> str:
     """a, b or c."""
     *rest, last = words
     return f"{', '.join(rest)} or {last}" if rest else last

@@ -16,13 +16,13 @@ Way = Literal["pass", "rename", "convert", "emulate"]
 Micros = Annotated[int, Field(ge=0, le=100_000_000)]
 
 
-class Data(BaseModel):
+class CatalogModel(BaseModel):
     """What `catalog.toml` holds: fixed, and nothing in it that has no meaning."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Spelling(Data):
+class OptionMapping(CatalogModel):
     """One option at one service.
 
     `values` maps each of our values to the service's; an empty one leaves the field out. `instead` are values
@@ -52,7 +52,7 @@ class Spelling(Data):
         return self
 
 
-class Custom(Data):
+class CustomSizes(CatalogModel):
     """Sizes beside the listed ones, and how they are written."""
 
     style: Literal["text", "object"]
@@ -73,7 +73,7 @@ class Custom(Data):
         return shape.pixels if self.style == "text" else {"width": shape.width, "height": shape.height}
 
 
-class Ratio(Data):
+class RatioMapping(CatalogModel):
     """A field that takes only a shape, where a person asked for no more; `extra` goes with it."""
 
     field: str
@@ -81,15 +81,15 @@ class Ratio(Data):
     extra: dict[str, str] = {}
 
 
-class Sizing(Data):
+class SizeMapping(CatalogModel):
     """Sizes at one service: `known` maps WxH to its word; `auto` is its word for that, none leaves it out."""
 
     way: Way
     field: str
     auto: str | None = None
     known: dict[str, str] = Field(min_length=1)
-    custom: Custom | None = None
-    ratio: Ratio | None = None
+    custom: CustomSizes | None = None
+    ratio: RatioMapping | None = None
 
     @model_validator(mode="after")
     def _sizes_are_sizes(self) -> Self:
@@ -100,7 +100,7 @@ class Sizing(Data):
         return self
 
 
-class Count(Data):
+class CountMapping(CatalogModel):
     """How many pictures one submit takes; without a field one, and Easel submits as often as it needs."""
 
     way: Way
@@ -108,20 +108,20 @@ class Count(Data):
     most: int = Field(1, ge=1)
 
 
-class Verb(Data):
+class Operation(CatalogModel):
     """One kind of request: where it goes and what its fields are called."""
 
     endpoint: str
     prompt: str
-    count: Count
+    count: CountMapping
     sources: str | None = None
     mask: str | None = None
-    size: Sizing
-    options: dict[Option, Spelling]
+    size: SizeMapping
+    options: dict[Option, OptionMapping]
     fixed: dict[str, str | bool | int] = {}
 
 
-class Extras(Data):
+class Extras(CatalogModel):
     """What is charged beside the pictures. Tokens in micro-dollars each."""
 
     text_token: Micros
@@ -134,7 +134,7 @@ class Extras(Data):
     partial_picture: Micros = 0
 
 
-class Prices(Data):
+class Prices(CatalogModel):
     """`picture` by quality and size in micro-dollars; the quality `any` where the service chooses it."""
 
     picture: dict[str, dict[str, Micros]]
@@ -166,7 +166,7 @@ def _in_row(row: Mapping[str, int], size: Shape | None) -> int:
     return max(price for known, price in row.items() if areas[known] <= min(larger))
 
 
-class Byok(Data):
+class OwnKeyOffer(CatalogModel):
     """The same model, paid through the operator's own OpenAI key. Tokens in micro-dollars each."""
 
     field: str

@@ -9,7 +9,7 @@ import simcord
 from bot.domain.types import Instant
 
 
-class StageTime:
+class StageClock:
     """Discord's simulated clock, which stands still, and Easel's, which goes on from where that one began."""
 
     def __init__(self) -> None:

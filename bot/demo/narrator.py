@@ -17,14 +17,14 @@ PRIVATE = 64
 """The flag of a message that only one person sees."""
 
 
-class WentWrong(Exception):
+class DemoFailed(Exception):
     """The scene is not as it should be; one line that says how."""
 
 
 def expect(fine: bool, sentence: str) -> None:
-    """Raise WentWrong with the sentence unless all is fine."""
+    """Raise DemoFailed with the sentence unless all is fine."""
     if not fine:
-        raise WentWrong(sentence)
+        raise DemoFailed(sentence)
 
 
 def say(line: str) -> None:
@@ -75,7 +75,7 @@ class Narrator:
             )
         )
         if not isinstance(card, discord.Message):
-            raise WentWrong("the picture came without having been seen while it was painted")
+            raise DemoFailed("the picture came without having been seen while it was painted")
         self.page.seen("While it is painted, everybody", card.content, buttons=labels(card))
         content = await card.attachments[0].read()
         expect(min(image_of(content).size) > 100, "the unfinished picture is no picture")

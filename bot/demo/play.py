@@ -18,7 +18,7 @@ from bot import logs
 from bot.demo import scene_members, transcript
 from bot.demo import scene_providers as scene_services
 from bot.demo.avatars import faces
-from bot.demo.narrator import Narrator, WentWrong, expect, say
+from bot.demo.narrator import DemoFailed, Narrator, expect, say
 from bot.demo.stage import PATIENCE, Stage, open_stage
 from bot.domain.errors import EaselError
 
@@ -64,7 +64,7 @@ async def play(*, once: bool, port: int, output: Path) -> int:
     except asyncio.CancelledError:
         say("\nGood-bye." if demo.serving else "\nStopped before the scene was over.")
         return 0 if demo.serving else 130
-    except (WentWrong, EaselError, simcord.SetupError, OSError) as error:
+    except (DemoFailed, EaselError, simcord.SetupError, OSError) as error:
         print(f"easel: the demo went wrong: {str(error).partition(chr(10))[0]}", file=sys.stderr)
         return 1
     return 0

@@ -16,7 +16,7 @@ async def play(told: Narrator) -> None:
     """Play it.
 
     Raises:
-        WentWrong: something was not as it should be.
+        DemoFailed: something was not as it should be.
     """
     lighthouse = await _imagine(told)
     await _edit(told)

@@ -13,7 +13,7 @@ async def play(told: Narrator) -> None:
     """Play it.
 
     Raises:
-        WentWrong: something was not as it should be.
+        DemoFailed: something was not as it should be.
     """
     await _who_paints(told)
     await _wide(told)

@@ -25,20 +25,20 @@ from bot import settings
 from bot.app import App, open_app
 from bot.chat.discord.client import Easel, Interaction, answer_error
 from bot.demo.cdn import LocalCdn
-from bot.demo.clock import StageTime
+from bot.demo.clock import StageClock
 from bot.demo.providers import StandIns, open_stand_ins
 from bot.domain.clock import Clock
 from bot.domain.errors import EaselError
 from bot.ports import Unit
-from bot.providers.registry import learn
-from bot.providers.shared.polling import Pace
+from bot.providers.registry import refresh
+from bot.providers.shared.polling import PollPolicy
 from bot.sandbox.fal.server import FalSandbox
-from bot.worker.context import Patience
+from bot.worker.context import RetryPolicy
 
 Seen = TypeVar("Seen")
 
-PACE = Pace(first=0.1, longest=0.4, trouble=0.05, trouble_longest=0.2)
-PATIENCE = Patience(first_retry=0.1, longest_retry=0.5)
+PACE = PollPolicy(first=0.1, longest=0.4, trouble=0.05, trouble_longest=0.2)
+PATIENCE = RetryPolicy(first_retry=0.1, longest_retry=0.5)
 LIMIT = 20.0
 """Seconds that anything may take to be seen."""
 NAMED_AFTER_JOB = re.compile(r"(?:SPOILER_)?easel-(\d+)-\d+\.\w+")
@@ -51,7 +51,7 @@ class Stage:
     env: simcord.Env
     app: App
     services: StandIns
-    time: StageTime
+    time: StageClock
     guild: simcord.GuildHandle
     channel: simcord.ChannelHandle
     members: simcord.RoleHandle
@@ -183,14 +183,14 @@ async def open_stage(
     *,
     quota: str = "10/day",
     at: float = 0,
-    patience: Patience = PATIENCE,
+    patience: RetryPolicy = PATIENCE,
     three: bool = False,
 ) -> AsyncIterator[Stage]:
     """Build the world over a database file, new or old, and start the worker; `at` is seconds into 2026.
 
     `three`: Lumenfall and Oxen.ai as well, not fal alone.
     """
-    clock = StageTime()
+    clock = StageClock()
     async with AsyncExitStack() as stack:
         cdn = await stack.enter_async_context(LocalCdn())
         services = await stack.enter_async_context(open_stand_ins(three=three))
@@ -201,7 +201,7 @@ async def open_stage(
             times = Clock(now=clock.now, discord_now=clock.discord_now)
             opened = await easels.enter_async_context(open_app(found, clock=times, patience=patience, pace=PACE))
             if three:  # what it asks its services at every start
-                await learn(opened.services, opened.routes, opened.database, opened.clock)
+                await refresh(opened.services, opened.routes, opened.database, opened.clock)
             return opened
 
         app = await open_easel()

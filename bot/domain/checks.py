@@ -14,8 +14,8 @@ from bot.domain.types import (
     MAXIMUM_SOURCES,
     ImageRequest,
     Instant,
+    Limit,
     Requester,
-    Rule,
     Source,
     Window,
 )
@@ -29,14 +29,14 @@ DAYS: dict[Window, int] = {"day": 1, "week": 7, "month": 30}
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
+class WindowBounds:
     """A window as instants: `start` belongs to it, `end` does not."""
 
     start: Instant
     end: Instant
 
 
-def span(window: Window, now: Instant, zone: tzinfo) -> Span:
+def window_bounds(window: Window, now: Instant, zone: tzinfo) -> WindowBounds:
     """The calendar window around `now` in a time zone; weeks start on Monday."""
     today = datetime.fromtimestamp(now / 1000, zone).date()
     match window:
@@ -48,7 +48,7 @@ def span(window: Window, now: Instant, zone: tzinfo) -> Span:
         case "month":
             first = today.replace(day=1)
             after = (first + timedelta(days=31)).replace(day=1)
-    return Span(_first_instant(first, zone), _first_instant(after, zone))
+    return WindowBounds(_first_instant(first, zone), _first_instant(after, zone))
 
 
 def _first_instant(day: date, zone: tzinfo) -> Instant:
@@ -61,13 +61,13 @@ def _first_instant(day: date, zone: tzinfo) -> Instant:
     return int(midnight.timestamp() * 1000)
 
 
-def holding(rules: Iterable[Rule], requester: Requester, default: Rule) -> tuple[Rule, ...]:
+def applicable_limits(rules: Iterable[Limit], requester: Requester, default: Limit) -> tuple[Limit, ...]:
     """The rules that bind a member: their own, else their most generous role's, else everyone's.
 
     Images and money are decided apart. The server's rule and the operator's cap always hold as well.
     """
     known = tuple(rules)
-    chosen: list[Rule] = [rule for rule in known if rule.subject in ("guild", "operator")]
+    chosen: list[Limit] = [rule for rule in known if rule.subject in ("guild", "operator")]
     for unit in ("images", "micros"):
         of_unit = [rule for rule in known if rule.unit == unit]
         own = [rule for rule in of_unit if rule.subject == "member" and rule.subject_id == requester.user_id]
@@ -78,16 +78,16 @@ def holding(rules: Iterable[Rule], requester: Requester, default: Rule) -> tuple
     return tuple(chosen)
 
 
-def _most_generous_role(rules: Sequence[Rule], role_ids: Sequence[int]) -> list[Rule]:
+def _most_generous_role(rules: Sequence[Limit], role_ids: Sequence[int]) -> list[Limit]:
     """The rules of the one role whose narrowest rule gives the most a day."""
-    by_role: dict[int, list[Rule]] = {}
+    by_role: dict[int, list[Limit]] = {}
     for rule in rules:
         if rule.subject == "role" and rule.subject_id in role_ids:
             by_role.setdefault(rule.subject_id, []).append(rule)
     return max(by_role.values(), key=lambda held: min(_daily(rule) for rule in held), default=[])
 
 
-def _daily(rule: Rule) -> float:
+def _daily(rule: Limit) -> float:
     return rule.limit / DAYS[rule.window]
 
 

@@ -7,27 +7,27 @@ EaselError                     .sentence is what the member reads
 │  ├─ BadPrompt                empty or over-long
 │  ├─ BadSource                too big, not a picture, too many, gone
 │  ├─ UnsupportedRequest       this model cannot do that
-│  ├─ InvalidInput                 a moderator's numbers make no sense
+│  ├─ InvalidInput             a moderator's numbers make no sense
 │  └─ NotFound                 a job or a picture that is not there
 ├─ ProviderError
 │  ├─ ProviderBusy             429, 5xx, time-outs, cut streams      → later, or elsewhere
 │  │  └─ RateLimited           429: the service is well, and asks us to wait
-│  ├─ TooDear                  the service asks more than was reserved → elsewhere
+│  ├─ PriceExceeded            the service asks more than was reserved → elsewhere
 │  ├─ SubmitUnknown            the answer to a submit was lost       → reconciled; never sent again blindly
 │  ├─ ResultLost               painted, and cannot be had any more   → once more, and noted for the operator
 │  ├─ TicketLost               the service forgot the job            → refund
 │  ├─ PromptRejected           content policy                        → refund, no other service
 │  ├─ SourceRejected           the service cannot use the picture    → refund
 │  ├─ RequestRejected          the service does not take an option   → refund
-│  ├─ RunFailed                the service took the work and failed  → refund
-│  ├─ BadAnswer                no picture, or not what was promised  → refund
+│  ├─ GenerationFailed         the service took the work and failed  → refund
+│  ├─ InvalidResponse          no picture, or not what was promised  → refund
 │  ├─ ModelRetired             the service says that it is gone      → elsewhere, its successor, or refund
 │  ├─ ProviderMisconfigured    key or balance                        → elsewhere or refund; tell the operator
-│  ├─ Withdrawn                cancelled at the service              → refund
-│  └─ PatienceEnded            an hour went by                       → refund
+│  ├─ JobCancelled             cancelled at the service              → refund
+│  └─ GenerationTimeout        an hour went by                       → refund
 ├─ DeliveryError
 │  ├─ DiscordBusy              later
-│  └─ NowhereToPost            the channel is gone or closed to us   → settle, log
+│  └─ ChannelUnavailable       the channel is gone or closed to us   → settle, log
 └─ StorageError                the database is away                  → the process stops
 SetupError                     for the operator at start: one line, exit code 78, no traceback
 
@@ -39,7 +39,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from bot.domain.types import Instant, Money, Rule
+from bot.domain.types import Instant, Limit, Money
 
 EXIT_SETUP = 78
 """EX_CONFIG of sysexits.h."""
@@ -64,7 +64,7 @@ class Refused(EaselError):
 class QuotaExceeded(Refused):
     """No room: what is left, when it starts anew, and the rule that says so."""
 
-    def __init__(self, *, wanted: int, left: int, resets_at: Instant, rule: Rule) -> None:
+    def __init__(self, *, wanted: int, left: int, resets_at: Instant, rule: Limit) -> None:
         self.wanted = wanted
         self.left = left
         self.resets_at = resets_at
@@ -133,7 +133,7 @@ class RateLimited(ProviderBusy):
     """The service is well and asks us to wait."""
 
 
-class TooDear(ProviderError):
+class PriceExceeded(ProviderError):
     """The service asks more for it than was reserved."""
 
     default = "The image service asks more for this than was reserved."
@@ -185,13 +185,13 @@ class RequestRejected(ProviderError):
     default = "The image service does not accept this combination of options."
 
 
-class RunFailed(ProviderError):
+class GenerationFailed(ProviderError):
     """The service took the work, tried, and gave up: following it again changes nothing."""
 
     default = "The image service failed while painting. Asking again may work."
 
 
-class BadAnswer(ProviderError):
+class InvalidResponse(ProviderError):
     """What came back is no picture, or comes from a place that is not trusted."""
 
     default = "The image service sent something that is not a usable picture."
@@ -211,13 +211,13 @@ class ProviderMisconfigured(ProviderError):
     elsewhere: ClassVar[bool] = True
 
 
-class Withdrawn(ProviderError):
+class JobCancelled(ProviderError):
     """Cancelled at the service before it was painted."""
 
     default = "Cancelled."
 
 
-class PatienceEnded(ProviderError):
+class GenerationTimeout(ProviderError):
     """Nothing came for so long that nobody waits any more."""
 
     default = "The image service took longer than an hour, so this request was given up."
@@ -233,7 +233,7 @@ class DiscordBusy(DeliveryError):
     default = "Discord did not take the picture."
 
 
-class NowhereToPost(DeliveryError):
+class ChannelUnavailable(DeliveryError):
     """The channel is gone, or closed to the bot."""
 
     default = "Easel may not post in this channel."

@@ -206,7 +206,7 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rule:
+class Limit:
     """How much a subject may spend in a window. `set_by` is 0 for the operator's default."""
 
     subject: Literal["member", "role", "everyone", "guild", "operator"]
@@ -226,7 +226,7 @@ class Allowance:
     reserved: int
     granted: int
     resets_at: Instant
-    why: Rule
+    why: Limit
 
     @property
     def left(self) -> int:
@@ -235,7 +235,7 @@ class Allowance:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Commission:
+class AcceptedJob:
     """A job that was accepted. `created` is false where Discord delivered the request twice."""
 
     job: Job
@@ -262,7 +262,7 @@ class Picture:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Input:
+class InputPicture:
     """A picture on its way to a service. `url` is a public link that is still good, where there is one."""
 
     picture: Picture
@@ -270,7 +270,7 @@ class Input:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Fetched:
+class FetchedSource:
     """What reading a source gave: its bytes, and a link to it that a service may use for a while."""
 
     content: bytes = field(repr=False)
@@ -302,7 +302,7 @@ class Finished:
     """Where the service serves pictures that no channel takes."""
 
 
-class CancelAnswer(StrEnum):
+class CancelResult(StrEnum):
     """What a service says to a cancel."""
 
     REMOVED = "removed"
@@ -312,7 +312,7 @@ class CancelAnswer(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Served:
+class ModelStatus:
     """What a service says of one of our models. `gone` is None where it does not say."""
 
     model: str
@@ -327,13 +327,13 @@ class Served:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Examination:
+class ProviderHealth:
     """How things stand at a service. `key_works` is None where nobody could tell."""
 
     provider: str
     key_works: bool | None
     detail: str = ""
-    models: tuple[Served, ...] = ()
+    models: tuple[ModelStatus, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -346,7 +346,7 @@ class ProviderOrder:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Lineup:
+class ModelProviders:
     """Who paints a model in a server, in order: each service and how it is doing (well, resting, locked)."""
 
     model: str

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
 
-from bot.domain.errors import BadAnswer
+from bot.domain.errors import InvalidResponse
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,14 +33,14 @@ async def events(chunks: AsyncIterator[bytes], limit: int) -> AsyncIterator[Even
     """The events of a stream; None for a comment, which only says that the other side is alive.
 
     Raises:
-        BadAnswer: an event is longer than `limit` bytes.
+        InvalidResponse: an event is longer than `limit` bytes.
     """
     name, size = "", 0
     data: list[str] = []
     async for line in _lines(chunks, limit):
         size += len(line)
         if size > limit:
-            raise BadAnswer(detail="an event is too big")
+            raise InvalidResponse(detail="an event is too big")
         if not line:
             if data:
                 yield Event(name or "message", "\n".join(data))
@@ -66,7 +66,7 @@ async def _lines(chunks: AsyncIterator[bytes], limit: int) -> AsyncIterator[byte
         # Only what is new is looked at: a line may be long, and come in a thousand chunks.
         rest += first
         if len(rest) > limit:
-            raise BadAnswer(detail="an event is too big")
+            raise InvalidResponse(detail="an event is too big")
         for line in others:
             yield bytes(rest)
             rest = bytearray(line)

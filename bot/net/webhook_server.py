@@ -33,8 +33,8 @@ Handler = Callable[[Mapping[str, str], bytes], Awaitable[int]]
 """Headers, whose names are found in any case, and the body; returns the status to answer with."""
 
 
-class Listener:
-    """`async with Listener(host, port, {"/path": route})` takes POSTs at these paths; 0 takes a free port."""
+class WebhookServer:
+    """`async with WebhookServer(host, port, {"/path": route})` takes POSTs at these paths; 0 takes a free port."""
 
     def __init__(
         self,
@@ -87,7 +87,7 @@ class Listener:
 
     def _connection(self, server: web.Server) -> asyncio.BaseProtocol:
         if len(server.connections) >= self._most_connections:
-            return _Full()
+            return _Refusal()
         connection = server()
         # Whoever sends nothing, or slowly, holds a connection no longer than anybody else.
         asyncio.get_running_loop().call_later(self._connection_seconds, connection.force_close)
@@ -129,7 +129,7 @@ class Listener:
         return b"".join(parts)
 
 
-class _NoGarbage(logging.Filter):
+class _WithoutGarbage(logging.Filter):
     """What is no HTTP at all is answered, but aiohttp would also write a page about it, with what was sent."""
 
     def filter(self, record: logging.LogRecord) -> bool:
@@ -137,10 +137,10 @@ class _NoGarbage(logging.Filter):
         return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
 
 
-_NO_GARBAGE = _NoGarbage()
+_NO_GARBAGE = _WithoutGarbage()
 
 
-class _Full(asyncio.Protocol):
+class _Refusal(asyncio.Protocol):
     """A connection that nobody has a hand free for."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:

@@ -14,17 +14,17 @@ from aiohttp import ClientSession
 from bot.catalog.catalog import Catalog
 from bot.domain.clock import Clock
 from bot.domain.errors import SetupError
-from bot.domain.types import Examination
+from bot.domain.types import ProviderHealth
 from bot.net.hosts import AllowedHosts
-from bot.net.webhook_server import Handler, Listener
+from bot.net.webhook_server import Handler, WebhookServer
 from bot.pictures import Pictures
 from bot.ports import Database, Provider
-from bot.providers.fal.provider import Fal
+from bot.providers.fal.provider import FalProvider
 from bot.providers.fal.webhooks import Webhooks
-from bot.providers.lumenfall.provider import Lumenfall
-from bot.providers.oxen.provider import Oxen
+from bot.providers.lumenfall.provider import LumenfallProvider
+from bot.providers.oxen.provider import OxenProvider
 from bot.providers.oxen.request import one_at_a_time
-from bot.providers.shared.polling import Pace
+from bot.providers.shared.polling import PollPolicy
 from bot.routing.router import Router
 from bot.settings import Settings
 from bot.storage import provider_orders as stored
@@ -35,7 +35,7 @@ EXAMINED_WITHIN = 30.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Parts:
+class ProviderDeps:
     """What every service is built from."""
 
     settings: Settings
@@ -43,7 +43,7 @@ class Parts:
     catalog: Catalog
     pictures: Pictures
     clock: Clock
-    pace: Pace | None
+    pace: PollPolicy | None
 
 
 def check_services(settings: Settings) -> None:
@@ -82,7 +82,7 @@ def catalog_for(settings: Settings) -> Catalog:
 
 
 @asynccontextmanager
-async def open_services(parts: Parts) -> AsyncIterator[Mapping[str, Provider]]:
+async def open_services(parts: ProviderDeps) -> AsyncIterator[Mapping[str, Provider]]:
     """Every service that has a key, by name; in the end they are closed.
 
     Raises:
@@ -102,14 +102,14 @@ async def open_services(parts: Parts) -> AsyncIterator[Mapping[str, Provider]]:
         if webhooks is None:
             yield services
         else:
-            async with Listener(settings.webhook_host, settings.webhook_port, _doors(webhooks)):
+            async with WebhookServer(settings.webhook_host, settings.webhook_port, _doors(webhooks)):
                 yield services
     finally:
         if oxen is not None:
             await oxen.aclose()
 
 
-def _webhooks(parts: Parts) -> Webhooks | None:
+def _webhooks(parts: ProviderDeps) -> Webhooks | None:
     settings = parts.settings
     if settings.fal_key is None or settings.fal_webhook_url is None:
         return None
@@ -120,10 +120,10 @@ def _doors(webhooks: Webhooks) -> dict[str, Handler]:
     return {urlsplit(webhooks.url).path or "/": webhooks.receive}
 
 
-def _fal(parts: Parts, webhooks: Webhooks | None) -> Fal:
+def _fal(parts: ProviderDeps, webhooks: Webhooks | None) -> FalProvider:
     settings = parts.settings
     assert settings.fal_key is not None  # noqa: S101 - the caller asked
-    return Fal(
+    return FalProvider(
         parts.http,
         key=settings.fal_key,
         queue_url=settings.fal_queue_url,
@@ -142,10 +142,10 @@ def _fal(parts: Parts, webhooks: Webhooks | None) -> Fal:
     )
 
 
-def _lumenfall(parts: Parts) -> Lumenfall:
+def _lumenfall(parts: ProviderDeps) -> LumenfallProvider:
     settings = parts.settings
     assert settings.lumenfall_api_key is not None  # noqa: S101 - the caller asked
-    return Lumenfall(
+    return LumenfallProvider(
         parts.http,
         key=settings.lumenfall_api_key,
         base_url=settings.lumenfall_base_url,
@@ -162,10 +162,10 @@ def _lumenfall(parts: Parts) -> Lumenfall:
     )
 
 
-def _oxen(parts: Parts) -> Oxen:
+def _oxen(parts: ProviderDeps) -> OxenProvider:
     settings = parts.settings
     assert settings.oxen_api_key is not None  # noqa: S101 - the caller asked
-    return Oxen(
+    return OxenProvider(
         parts.http,
         key=settings.oxen_api_key,
         base_url=settings.oxen_base_url,
@@ -178,30 +178,30 @@ def _oxen(parts: Parts) -> Oxen:
     )
 
 
-async def examine(services: Mapping[str, Provider]) -> list[Examination]:
+async def examine(services: Mapping[str, Provider]) -> list[ProviderHealth]:
     """Ask every service at once; one that takes too long counts as unknown."""
 
-    async def one(provider: Provider) -> Examination:
+    async def one(provider: Provider) -> ProviderHealth:
         try:
             async with asyncio.timeout(EXAMINED_WITHIN):
                 return await provider.examine()
         except TimeoutError:
-            return Examination(provider=provider.name, key_works=None, detail="no answer")
+            return ProviderHealth(provider=provider.name, key_works=None, detail="no answer")
         except Exception as error:  # noqa: BLE001 - whatever a service answers must not end the bot
             log.warning(
                 "%s answered something that Easel does not understand (%s)", provider.name, type(error).__name__
             )
-            return Examination(provider=provider.name, key_works=None, detail="an answer that makes no sense")
+            return ProviderHealth(provider=provider.name, key_works=None, detail="an answer that makes no sense")
 
     return list(await asyncio.gather(*(one(provider) for provider in services.values())))
 
 
-async def learn(services: Mapping[str, Provider], routes: Router, database: Database, clock: Clock) -> None:
+async def refresh(services: Mapping[str, Provider], routes: Router, database: Database, clock: Clock) -> None:
     """Take in what the services say: which models are gone, or are back, and which keys do not work."""
     for examination in await examine(services):
         if examination.key_works is False:
             log.error("%s does not take its key: %s", examination.provider, examination.detail)
-        for provider, model, gone in routes.learn(examination):
+        for provider, model, gone in routes.refresh(examination):
             if gone:
                 log.warning("%s no longer has %s", provider, model)
                 await database.write(stored.retire(provider, model, clock.now()))

@@ -10,10 +10,10 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from bot.catalog.catalog import Catalog, Model
-from bot.catalog.offers import Fit, Misfit
+from bot.catalog.offers import ProviderRequest, Unsupported
 from bot.domain.clock import Clock
-from bot.domain.errors import InvalidInput, ProviderError, ProviderMisconfigured, RateLimited, TooDear
-from bot.domain.types import Examination, ImageRequest, Instant, Money, ProviderOrder, Served
+from bot.domain.errors import InvalidInput, PriceExceeded, ProviderError, ProviderMisconfigured, RateLimited
+from bot.domain.types import ImageRequest, Instant, ModelStatus, Money, ProviderHealth, ProviderOrder
 
 LOOK_AGAIN = 5.0
 """Seconds between two looks at a service that is being probed."""
@@ -22,7 +22,7 @@ PROBE = 600_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Cooling:
+class BreakerSettings:
     """When a service is left alone, and for how long, in seconds."""
 
     failures: int = 5
@@ -34,7 +34,7 @@ class Cooling:
 class Breaker:
     """Closed; open after some failures in a row; half open for one probe when it has cooled down."""
 
-    def __init__(self, cooling: Cooling) -> None:
+    def __init__(self, cooling: BreakerSettings) -> None:
         self._cooling = cooling
         self._failures = 0
         self._trips = 0
@@ -45,7 +45,7 @@ class Breaker:
         self.out = False
         """Its key or its balance does not let anybody in."""
 
-    def admits(self, now: Instant) -> bool:
+    def allow(self, now: Instant) -> bool:
         """Whether a job may be given to the service; the one that may probe it is let in alone."""
         if not self.until:
             return True
@@ -67,7 +67,7 @@ class Breaker:
         self.out = self._probing = False
         return was_open
 
-    def undecided(self, now: Instant) -> None:
+    def probe_inconclusive(self, now: Instant) -> None:
         """The probe told nothing: the next job is one."""
         if self._probing:
             self.until, self._probing = now, False
@@ -100,7 +100,7 @@ class Router:
         clock: Clock,
         order: Mapping[str, Sequence[str]] | None = None,
         models: Collection[str] = (),
-        cooling: Cooling | None = None,
+        cooling: BreakerSettings | None = None,
     ) -> None:
         """`order` is the operator's own for a model, `models` the only ones they allow; nothing means no wish."""
         self._catalog = catalog
@@ -108,8 +108,8 @@ class Router:
         self._clock = clock
         self._order = dict(order or {})
         self._models = frozenset(models)
-        self._breakers = {name: Breaker(cooling or Cooling()) for name in services}
-        self._known: dict[tuple[str, str], Served] = {}
+        self._breakers = {name: Breaker(cooling or BreakerSettings()) for name in services}
+        self._known: dict[tuple[str, str], ModelStatus] = {}
         self.retired: set[tuple[str, str]] = set()
         """Service and model, where the service said that the model is gone."""
 
@@ -152,7 +152,7 @@ class Router:
         """Some service had it and said that it is gone; one that is only not configured says nothing."""
         return any(provider in self._services and name == model.name for provider, name in self.retired)
 
-    def fits(self, request: ImageRequest, routes: Sequence[ProviderOrder] = ()) -> tuple[Fit, ...]:
+    def fits(self, request: ImageRequest, routes: Sequence[ProviderOrder] = ()) -> tuple[ProviderRequest, ...]:
         """The request as each service would be asked, in order.
 
         Raises:
@@ -161,15 +161,15 @@ class Router:
         """
         return self._catalog.fits(request, lambda model: self.services(model, routes), self.known)
 
-    def fit(self, request: ImageRequest, provider: str) -> Fit:
+    def fit(self, request: ImageRequest, provider: str) -> ProviderRequest:
         """The request at one service, whether or not it is asked any more.
 
         Raises:
-            Misfit: the service cannot do it, or does not have the model.
+            Unsupported: the service cannot do it, or does not have the model.
         """
         offer = self._catalog.at(provider).get(request.model)
         if offer is None:
-            raise Misfit("is not there.", "")
+            raise Unsupported("is not there.", "")
         return offer.fit(request, self.known(provider, request.model))
 
     def succession(self, former: str, model: str) -> str:
@@ -177,7 +177,7 @@ class Router:
         labels = {each.name: each.label for each in self._catalog.models}
         return f"{labels.get(former, former)} was switched off; {labels.get(model, model)} paints in its place."
 
-    def price(self, fits: Sequence[Fit]) -> Money:
+    def price(self, fits: Sequence[ProviderRequest]) -> Money:
         """The most that it can cost, wherever it goes.
 
         A service whose price is a guess counts only where it is asked first. As the next one it gets nothing
@@ -205,11 +205,11 @@ class Router:
 
     # What services say
 
-    def known(self, provider: str, model: str) -> Served | None:
+    def known(self, provider: str, model: str) -> ModelStatus | None:
         """What a service said of a model when it was asked."""
         return self._known.get((provider, model))
 
-    def learn(self, examination: Examination) -> list[tuple[str, str, bool]]:
+    def refresh(self, examination: ProviderHealth) -> list[tuple[str, str, bool]]:
         """Take in what a service said; returns each model (service, model, gone) of which that is news."""
         news = []
         for served in examination.models:
@@ -222,18 +222,18 @@ class Router:
 
     # Who is asked next
 
-    def next(self, fits: Iterable[Fit], tried: Collection[str]) -> Fit | None:
+    def next(self, fits: Iterable[ProviderRequest], tried: Collection[str]) -> ProviderRequest | None:
         """The first that was not tried and is let in; where all are out, one is asked all the same."""
         left = [fit for fit in fits if fit.provider not in tried]
         now = self._clock.now()
         for fit in left:
-            if self._breakers[fit.provider].admits(now):
+            if self._breakers[fit.provider].allow(now):
                 return fit
         # A key that is refused costs nothing, and its answer says more than waiting would.
         out = [fit for fit in left if self._breakers[fit.provider].out]
         return out[0] if out and not tried else None
 
-    def pause(self, fits: Iterable[Fit]) -> float:
+    def pause(self, fits: Iterable[ProviderRequest]) -> float:
         """Seconds until the first of them may be asked again."""
         now = self._clock.now()
         return min((self._breakers[fit.provider].pause(now) for fit in fits), default=0.0)
@@ -244,22 +244,22 @@ class Router:
 
     def failed(self, provider: str, error: ProviderError) -> bool:
         """The service did not take work; whether that is news for the operator."""
-        if isinstance(error, RateLimited | TooDear):
+        if isinstance(error, RateLimited | PriceExceeded):
             self._breakers[provider].succeeded()
             return False
         out = isinstance(error, ProviderMisconfigured)
         return self._breakers[provider].failed(self._clock.now(), out=out)
 
-    def undecided(self, provider: str) -> None:
+    def probe_inconclusive(self, provider: str) -> None:
         """The job that was let in ended before the service was asked."""
-        self._breakers[provider].undecided(self._clock.now())
+        self._breakers[provider].probe_inconclusive(self._clock.now())
 
-    def standing(self, provider: str) -> str:
+    def state(self, provider: str) -> str:
         """How a service is doing, in a word: well, resting or locked."""
         breaker = self._breakers[provider]
         return "locked" if breaker.out else "resting" if breaker.until else "well"
 
 
-def named(text: str) -> tuple[str, ...]:
+def parse_names(text: str) -> tuple[str, ...]:
     """Services out of what a person typed: names, apart by spaces or commas."""
     return tuple(part for part in text.lower().replace(",", " ").split() if part)

@@ -7,22 +7,22 @@ from dataclasses import dataclass, replace
 
 from bot.domain.errors import NotFound, QuotaExceeded
 from bot.domain.types import (
+    AcceptedJob,
     Allowance,
     Amount,
-    Commission,
     ImageRequest,
     Instant,
     Job,
     JobState,
+    Limit,
     Money,
     ReplyAddress,
     Requester,
-    Rule,
     Ticket,
 )
 from bot.ports import Unit
 from bot.storage import quotas
-from bot.storage.rows import blanked, encode, encode_tickets, job_from, tickets_from
+from bot.storage.rows import encode, encode_tickets, job_from, redacted, tickets_from
 
 PATIENCE = 60 * 60 * 1000
 """Milliseconds after which nobody waits for a picture any more."""
@@ -45,7 +45,7 @@ class NewJob:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ending:
+class Outcome:
     """How a job ends, and what it really cost."""
 
     state: JobState
@@ -54,7 +54,7 @@ class Ending:
     error: str | None = None
 
 
-def commission(new: NewJob, default: Rule, now: Instant) -> Unit[Commission]:
+def accept(new: NewJob, default: Limit, now: Instant) -> Unit[AcceptedJob]:
     """Write the job down and reserve its cost, or return the one that is there already.
 
     Raises:
@@ -94,7 +94,7 @@ def commission(new: NewJob, default: Rule, now: Instant) -> Unit[Commission]:
         "SELECT CAST(COUNT(*) AS BIGINT) AS ahead FROM jobs WHERE state = 'waiting' AND id <> $1 AND due_at <= $2",
         (new.id, due_at),
     )
-    return Commission(job=job, created=bool(rows), ahead=ahead[0]["ahead"], allowance=allowance)
+    return AcceptedJob(job=job, created=bool(rows), ahead=ahead[0]["ahead"], allowance=allowance)
 
 
 def get(job_id: int) -> Unit[Job]:
@@ -160,7 +160,7 @@ def next_due() -> Unit[Instant | None]:
     return at
 
 
-def renew(job: Job, lease: int, now: Instant) -> Unit[Job | None]:
+def renew_lease(job: Job, lease: int, now: Instant) -> Unit[Job | None]:
     """Hold on to a job; returns it as it stands now (somebody may have asked to cancel), None when it is lost."""
     rows = yield (
         "UPDATE jobs SET leased_until = $3, updated_at = $4 WHERE id = $1 AND attempts = $2 "
@@ -204,7 +204,7 @@ def _known(job: Job) -> str:
     return encode_tickets(job.tickets) if job.tickets else ""
 
 
-def kept(job_id: int, part: int) -> Unit[tuple[bytes, ...]]:
+def stored_results(job_id: int, part: int) -> Unit[tuple[bytes, ...]]:
     """The finished bytes of a job's ticket with this number, in order."""
     rows = yield (
         "SELECT content FROM spool WHERE job_id = $1 AND number >= $2 AND number < $3 ORDER BY number",
@@ -227,7 +227,7 @@ def tickets_at(provider: str) -> Unit[list[Ticket]]:
     return [ticket for row in rows for ticket in tickets_from(row["ticket"]) if ticket.provider == provider]
 
 
-def switch_model(job: Job, request: ImageRequest, money: Money, default: Rule, now: Instant) -> Unit[Job]:
+def switch_model(job: Job, request: ImageRequest, money: Money, default: Limit, now: Instant) -> Unit[Job]:
     """Let a job that nobody has accepted go on as another request, and reserve what that costs more.
 
     Raises:
@@ -250,7 +250,7 @@ def switch_model(job: Job, request: ImageRequest, money: Money, default: Rule, n
     return job_from(rows[0])
 
 
-def postpone(job: Job, due_at: Instant, now: Instant, *, not_submitted: bool) -> Unit[bool]:
+def reschedule(job: Job, due_at: Instant, now: Instant, *, not_submitted: bool) -> Unit[bool]:
     """Try again later. A ticket is kept; `not_submitted` forgets a submit that certainly was not accepted."""
     rows = yield (
         "UPDATE jobs SET state = CASE WHEN state = 'running' THEN 'waiting' ELSE state END, due_at = $3, "
@@ -272,13 +272,13 @@ def begin_delivery(job: Job, cost: Amount, now: Instant) -> Unit[bool]:
     return bool(rows)
 
 
-def end(job: Job, ending: Ending, now: Instant) -> Unit[Job | None]:
+def finish(job: Job, ending: Outcome, now: Instant) -> Unit[Job | None]:
     """End a claimed job and settle its money, in one; None when it belongs to somebody else by now.
 
     Where a submit is still without an answer, that is noted for the operator.
     What is returned still has its reply address whole; what is kept has neither token nor signed links.
     """
-    return (yield from _end(job, ending, now, "attempts = $2 AND state IN ('running', 'delivering')"))
+    return (yield from _finish(job, ending, now, "attempts = $2 AND state IN ('running', 'delivering')"))
 
 
 def cancel(job_id: int, now: Instant) -> Unit[Job]:
@@ -289,9 +289,9 @@ def cancel(job_id: int, now: Instant) -> Unit[Job]:
     """
     job = yield from get(job_id)
     if job.state is JobState.WAITING and not job.tickets:
-        ended = yield from _end(
+        ended = yield from _finish(
             job,
-            Ending(state=JobState.CANCELLED),
+            Outcome(state=JobState.CANCELLED),
             now,
             "attempts = $2 AND state = 'waiting' AND ticket IS NULL",
         )
@@ -305,7 +305,7 @@ def cancel(job_id: int, now: Instant) -> Unit[Job]:
     return (yield from get(job_id))
 
 
-def _end(job: Job, ending: Ending, now: Instant, condition: str) -> Unit[Job | None]:
+def _finish(job: Job, ending: Outcome, now: Instant, condition: str) -> Unit[Job | None]:
     rows = yield (
         # The condition is one of two literals of this module.
         "UPDATE jobs SET state = $3, reserved_images = 0, reserved_micros = 0, charged_images = $4, "  # noqa: S608
@@ -326,7 +326,7 @@ def _end(job: Job, ending: Ending, now: Instant, condition: str) -> Unit[Job | N
         return None
     # As it stands now, not as it was claimed: its card may have become known in between.
     ended = job_from(rows[0])
-    yield "UPDATE jobs SET request = $2, reply = $3 WHERE id = $1", (job.id, *blanked(ended))
+    yield "UPDATE jobs SET request = $2, reply = $3 WHERE id = $1", (job.id, *redacted(ended))
     requester = job.requester
     yield from quotas.settle(
         job.id, requester.guild_id, requester.user_id, job.reserved, ending.charged, job.created_at, now
@@ -352,7 +352,7 @@ def remember_card(job_id: int, card_id: int) -> Unit[Job]:
     return job
 
 
-def to_cancel(worker: str) -> Unit[list[int]]:
+def with_cancel_requested(worker: str) -> Unit[list[int]]:
     """The worker's jobs that somebody asked to cancel."""
     rows = yield (
         "SELECT id FROM jobs WHERE worker = $1 AND cancel_requested = 1 AND state = 'running'",
@@ -372,7 +372,7 @@ def note_double_cost(job: Job, cost: Money | None, now: Instant) -> Unit[None]:
     yield quotas.LEDGER, (now, job.requester.guild_id, None, job.id, None, "adjust", 0, 0, 0, reason)
 
 
-def keep_uploads(job_id: int, contents: Mapping[int, bytes], now: Instant) -> Unit[None]:
+def store_uploads(job_id: int, contents: Mapping[int, bytes], now: Instant) -> Unit[None]:
     """Spool bytes that cannot be fetched again, by their place in the request, and let the job begin.
 
     The job's row comes first: it is locked by that, so that the job cannot end and leave bytes behind.

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from bot.domain.types import Instant, Rule
+from bot.domain.types import Instant, Limit
 from bot.ports import Unit
 from bot.storage.quotas import LEDGER, lock
-from bot.storage.rows import rule_from
+from bot.storage.rows import limit_from
 
 
-def set_limit(guild_id: int, rule: Rule, now: Instant) -> Unit[list[Rule]]:
+def set_limit(guild_id: int, rule: Limit, now: Instant) -> Unit[list[Limit]]:
     """Give a subject this limit in place of the ones it had for the same unit; returns those."""
     former = yield from clear_limit(guild_id, rule, now, note=False)
     yield (
@@ -20,19 +20,19 @@ def set_limit(guild_id: int, rule: Rule, now: Instant) -> Unit[list[Rule]]:
     return former
 
 
-def clear_limit(guild_id: int, rule: Rule, now: Instant, *, note: bool = True) -> Unit[list[Rule]]:
+def clear_limit(guild_id: int, rule: Limit, now: Instant, *, note: bool = True) -> Unit[list[Limit]]:
     """Take a subject's limits of one unit away; returns those that were there."""
     subject = (guild_id, rule.subject, rule.subject_id, rule.unit)
     where = "guild_id = $1 AND subject_kind = $2 AND subject_id = $3 AND unit = $4"
     rows = yield f"DELETE FROM rules WHERE {where} RETURNING *", subject  # noqa: S608 - literals of this module
-    former = [rule_from(row) for row in rows]
+    former = [limit_from(row) for row in rows]
     if note and former:
         yield _ledger(guild_id, rule, now, "cleared", former)
     return former
 
 
 def _ledger(
-    guild_id: int, rule: Rule, now: Instant, news: str, former: list[Rule]
+    guild_id: int, rule: Limit, now: Instant, news: str, former: list[Limit]
 ) -> tuple[str, tuple[object, ...]]:
     before = ", ".join(f"{old.limit} per {old.window}" for old in former) or "none"
     member = rule.subject_id if rule.subject == "member" else None
@@ -40,13 +40,13 @@ def _ledger(
     return LEDGER, (now, guild_id, member, None, None, "rule", 0, 0, rule.set_by, reason)
 
 
-def limits(guild_id: int) -> Unit[list[Rule]]:
+def limits(guild_id: int) -> Unit[list[Limit]]:
     """All the rules of a server."""
     rows = yield (
         "SELECT * FROM rules WHERE guild_id = $1 ORDER BY subject_kind, subject_id, unit, window_kind",
         (guild_id,),
     )
-    return [rule_from(row) for row in rows]
+    return [limit_from(row) for row in rows]
 
 
 def grant(guild_id: int, member_id: int, images: int, actor_id: int, reason: str, now: Instant) -> Unit[int]:

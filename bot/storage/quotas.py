@@ -14,9 +14,9 @@ from zoneinfo import ZoneInfo
 
 from bot.domain import checks as policy
 from bot.domain.errors import QuotaExceeded
-from bot.domain.types import Allowance, Amount, Instant, Money, Requester, Rule
+from bot.domain.types import Allowance, Amount, Instant, Limit, Money, Requester
 from bot.ports import Row, Unit
-from bot.storage.rows import rule_from
+from bot.storage.rows import limit_from
 
 QUARTER = 15 * 60 * 1000
 DAY = 24 * 60 * 60 * 1000
@@ -25,11 +25,11 @@ OPERATOR = (0, 0)
 
 
 @dataclass(frozen=True, slots=True)
-class _Used:
+class _LimitUsage:
     """A rule, its window, and what was used of it."""
 
-    rule: Rule
-    window: policy.Span
+    rule: Limit
+    window: policy.WindowBounds
     spent: int
     reserved: int
 
@@ -65,7 +65,7 @@ def lock(guild_id: int, member_id: int, now: Instant) -> Unit[None]:
         yield _ADD, (guild, subject, 1, 0, 0, 0, 0, 0)
 
 
-def reserve(job_id: int, requester: Requester, wanted: Amount, default: Rule, now: Instant) -> Unit[Allowance]:
+def reserve(job_id: int, requester: Requester, wanted: Amount, default: Limit, now: Instant) -> Unit[Allowance]:
     """Take `wanted` out of everything that holds, or nothing at all.
 
     Raises:
@@ -89,7 +89,7 @@ def reserve(job_id: int, requester: Requester, wanted: Amount, default: Rule, no
     return (yield from allowance(requester, default, now))
 
 
-def _room(used: Sequence[_Used], wanted: Amount, granted: int) -> int:
+def _room(used: Sequence[_LimitUsage], wanted: Amount, granted: int) -> int:
     """How many images come out of the window; raises where there is no room, for the narrowest limit."""
     full = [item for item in used if not item.has_room(wanted, granted)]
     if full:
@@ -100,7 +100,7 @@ def _room(used: Sequence[_Used], wanted: Amount, granted: int) -> int:
     return min([wanted.images, *own])
 
 
-def _narrowest(used: Sequence[_Used], wanted: Amount, granted: int) -> _Used:
+def _narrowest(used: Sequence[_LimitUsage], wanted: Amount, granted: int) -> _LimitUsage:
     """The one with the least room; of several, the one that lasts longest."""
     return min(used, key=lambda item: (item.pictures(wanted, granted), -item.window.end))
 
@@ -165,7 +165,7 @@ def settle(
             yield _write(now, guild, member, job_id, grant_id, "refund", entry, member)
 
 
-def allowance(requester: Requester, default: Rule, now: Instant) -> Unit[Allowance]:
+def allowance(requester: Requester, default: Limit, now: Instant) -> Unit[Allowance]:
     """What the member may still spend, in images, and the narrowest rule."""
     used = yield from _used(requester, default, now)
     grants = yield from _grants(requester.guild_id, requester.user_id, now)
@@ -182,7 +182,7 @@ def allowance(requester: Requester, default: Rule, now: Instant) -> Unit[Allowan
     )
 
 
-def _used(requester: Requester, default: Rule, now: Instant) -> Unit[list[_Used]]:
+def _used(requester: Requester, default: Limit, now: Instant) -> Unit[list[_LimitUsage]]:
     guild = requester.guild_id
     zones = yield "SELECT time_zone FROM guilds WHERE id = $1", (guild,)
     zone = ZoneInfo(zones[0]["time_zone"] if zones else "UTC")
@@ -191,12 +191,12 @@ def _used(requester: Requester, default: Rule, now: Instant) -> Unit[list[_Used]
         (guild,),
     )
     used = []
-    for rule in policy.holding(map(rule_from, rows), requester, default):
+    for rule in policy.applicable_limits(map(limit_from, rows), requester, default):
         subject = {"guild": (guild, 0), "operator": OPERATOR}.get(rule.subject, (guild, requester.user_id))
-        window = policy.span(rule.window, now, UTC if rule.subject == "operator" else zone)
+        window = policy.window_bounds(rule.window, now, UTC if rule.subject == "operator" else zone)
         whole_days = -(-window.start // DAY) * DAY
         sums = yield _SUMS[rule.unit], (*subject, window.start, whole_days)
-        used.append(_Used(rule, window, sums[0]["spent"], sums[0]["reserved"]))
+        used.append(_LimitUsage(rule, window, sums[0]["spent"], sums[0]["reserved"]))
     return used
 
 

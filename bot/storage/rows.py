@@ -12,11 +12,11 @@ from bot.domain.types import (
     ImageRequest,
     Job,
     JobState,
+    Limit,
     Money,
     ProviderOrder,
     ReplyAddress,
     Requester,
-    Rule,
     Source,
     Ticket,
 )
@@ -84,9 +84,9 @@ def job_from(row: Row) -> Job:
     )
 
 
-def rule_from(row: Row) -> Rule:
+def limit_from(row: Row) -> Limit:
     """A row of `rules`."""
-    return Rule(
+    return Limit(
         subject=row["subject_kind"],
         subject_id=row["subject_id"],
         unit=row["unit"],
@@ -101,7 +101,7 @@ def provider_order_from(row: Row) -> ProviderOrder:
     return ProviderOrder(model=row["model"], services=tuple(row["services"].split()), set_by=row["set_by"])
 
 
-def blanked(job: Job) -> tuple[str, str]:
+def redacted(job: Job) -> tuple[str, str]:
     """The request and the reply address of a job that has ended: no token, no signed links."""
     request = job.request
     request = replace(

@@ -12,16 +12,16 @@ from bot.domain import checks as policy
 from bot.domain.clock import Clock
 from bot.domain.errors import BadSource, NotAllowed, NotFound, StorageError
 from bot.domain.types import (
+    AcceptedJob,
     Allowance,
     Amount,
-    Commission,
     ImageRequest,
     Job,
     JobState,
+    Limit,
     ProviderOrder,
     ReplyAddress,
     Requester,
-    Rule,
 )
 from bot.ports import Database, Delivery
 from bot.routing.router import Router
@@ -35,14 +35,14 @@ UPLOADS_READ_AT_ONCE = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class House:
+class Defaults:
     """What the operator decided for everybody."""
 
     default_model: str
-    default_rule: Rule
+    default_rule: Limit
 
 
-class Studio:
+class MemberService:
     """The members' use cases. Raises only `EaselError`s."""
 
     def __init__(
@@ -53,7 +53,7 @@ class Studio:
         catalog: Catalog,
         routes: Router,
         clock: Clock,
-        house: House,
+        house: Defaults,
     ) -> None:
         self._database = database
         self._delivery = delivery
@@ -65,7 +65,7 @@ class Studio:
 
     async def models(self, guild_id: int) -> list[Model]:
         """The models that a server's members may ask for."""
-        return self._routes.offered(await self._own_routes(guild_id))
+        return self._routes.offered(await self._provider_orders(guild_id))
 
     def _default(self, own: Sequence[ProviderOrder]) -> str:
         """The model that paints where nobody names one: the house's, or the first that this server may use."""
@@ -73,24 +73,24 @@ class Studio:
         usable = [model.name for model in self._routes.offered(own)]
         return name if self._routes.resolve(name, own) in usable or not usable else usable[0]
 
-    async def _own_routes(self, guild_id: int) -> list[ProviderOrder]:
+    async def _provider_orders(self, guild_id: int) -> list[ProviderOrder]:
         return await self._database.read(stored.orders(guild_id))
 
-    async def commission(
+    async def submit(
         self,
         job_id: int,
         requester: Requester,
         request: ImageRequest,
         reply: ReplyAddress,
         parent_id: int | None = None,
-    ) -> Commission:
+    ) -> AcceptedJob:
         """Check the request, reserve what it may cost and write the job down, all or nothing.
 
         Raises:
             Refused: one of its kinds; nothing was written.
         """
         policy.check(request)
-        own = await self._own_routes(requester.guild_id)
+        own = await self._provider_orders(requester.guild_id)
         if not request.model:
             request = replace(request, model=self._default(own))
         model = self._routes.resolve(self._catalog.canonical(request.model), own)
@@ -108,7 +108,7 @@ class Studio:
             parent_id=parent_id,
             waits_for_uploads=any(not source.refetchable for source in request.pictures),
         )
-        unit = jobs.commission(new, self._house.default_rule, self._clock.now())
+        unit = jobs.accept(new, self._house.default_rule, self._clock.now())
         commission = await self._database.write(unit)
         self._database.wake()
         changes = list(fits[0].changes)
@@ -116,7 +116,7 @@ class Studio:
             changes.insert(0, self._routes.succession(former, model))
         return replace(commission, price=price, changes=tuple(changes))
 
-    async def look_after(self, job: Job, card_id: int | None) -> None:
+    async def after_accept(self, job: Job, card_id: int | None) -> None:
         """What follows the first answer: keep the card's id, and what cannot be fetched again.
 
         The job is written down and goes on without either, so nobody is told of trouble here.
@@ -124,11 +124,11 @@ class Studio:
         try:
             if card_id is not None:
                 await self._remember_card(job.id, card_id)
-            await self._keep_uploads(job)
+            await self._store_uploads(job)
         except StorageError as error:
             log.error("job %d: %s", job.id, error.sentence)
 
-    async def _keep_uploads(self, job: Job) -> None:
+    async def _store_uploads(self, job: Job) -> None:
         """Read what belongs to no message while its link is good, and let the job begin.
 
         A picture that cannot be read is left to the worker, which meets the same and says so.
@@ -145,7 +145,7 @@ class Studio:
                 except BadSource:
                     break
                 contents[number] = fetched.content
-            await self._database.write(jobs.keep_uploads(job.id, contents, self._clock.now()))
+            await self._database.write(jobs.store_uploads(job.id, contents, self._clock.now()))
         self._database.wake()
 
     async def _remember_card(self, job_id: int, card_id: int) -> None:

@@ -10,9 +10,9 @@ from typing import get_args
 from bot.catalog.catalog import Catalog, Model
 from bot.domain.clock import Clock
 from bot.domain.errors import InvalidInput, Refused
-from bot.domain.types import Allowance, ImageRequest, Lineup, ProviderOrder, Requester, Rule, Window
+from bot.domain.types import Allowance, ImageRequest, Limit, ModelProviders, ProviderOrder, Requester, Window
 from bot.ports import Database
-from bot.routing.router import Router, named
+from bot.routing.router import Router, parse_names
 from bot.storage import limits as rules
 from bot.storage import provider_orders as stored
 from bot.storage import quotas
@@ -21,11 +21,11 @@ MOST_IMAGES = 100_000
 MOST_GRANTED = 10_000
 
 
-class Treasury:
+class ModeratorService:
     """The moderators' use cases. Whoever calls has checked that the caller is one."""
 
     def __init__(
-        self, *, database: Database, catalog: Catalog, routes: Router, clock: Clock, default_rule: Rule
+        self, *, database: Database, catalog: Catalog, routes: Router, clock: Clock, default_rule: Limit
     ) -> None:
         self._database = database
         self._catalog = catalog
@@ -33,7 +33,7 @@ class Treasury:
         self._clock = clock
         self._default_rule = default_rule
 
-    async def limit(self, guild_id: int, rule: Rule) -> Rule | None:
+    async def limit(self, guild_id: int, rule: Limit) -> Limit | None:
         """Give a subject a limit in place of the one it had; returns the former.
 
         Raises:
@@ -44,15 +44,15 @@ class Treasury:
         former = await self._database.write(rules.set_limit(guild_id, rule, self._clock.now()))
         return former[0] if former else self._fallback(rule)
 
-    async def clear(self, guild_id: int, rule: Rule) -> Rule | None:
+    async def clear(self, guild_id: int, rule: Limit) -> Limit | None:
         """Take a subject's limit away; returns it, None where there was none."""
         former = await self._database.write(rules.clear_limit(guild_id, rule, self._clock.now()))
         return former[0] if former else None
 
-    def _fallback(self, rule: Rule) -> Rule | None:
+    def _fallback(self, rule: Limit) -> Limit | None:
         return self._default_rule if rule.subject == "everyone" and rule.unit == "images" else None
 
-    async def limits(self, guild_id: int) -> list[Rule]:
+    async def limits(self, guild_id: int) -> list[Limit]:
         """All the limits of a server, the operator's default first where nothing replaces it."""
         found = await self._database.read(rules.limits(guild_id))
         if any(rule.subject == "everyone" and rule.unit == "images" for rule in found):
@@ -94,7 +94,7 @@ class Treasury:
         if chosen not in {each.name for each in self._catalog.models}:
             raise InvalidInput("Easel has no such model. `/moderate services` shows those there are.")
         model = chosen
-        names, now = named(order), self._clock.now()
+        names, now = parse_names(order), self._clock.now()
         if not names:
             raise InvalidInput("Name the services in order, like fal, lumenfall; or off; or default.")
         if names == ("default",):
@@ -114,7 +114,7 @@ class Treasury:
             "default",
         ]
 
-    async def lineups(self, guild_id: int) -> list[Lineup]:
+    async def model_providers(self, guild_id: int) -> list[ModelProviders]:
         """Every model that is configured, as it stands in a server."""
         own = await self._database.read(stored.orders(guild_id))
         return [
@@ -123,17 +123,17 @@ class Treasury:
             if self._routes.serving(model) or any(route.model == model.name for route in own)
         ]
 
-    def _lineup(self, model: Model, own: Sequence[ProviderOrder]) -> Lineup:
+    def _lineup(self, model: Model, own: Sequence[ProviderOrder]) -> ModelProviders:
         services = self._routes.services(model, own)
         request = ImageRequest(prompt="a picture", model=model.name, size="square")
         try:
             price = self._routes.price(self._routes.fits(request, own))
         except Refused:
             price = None
-        return Lineup(
+        return ModelProviders(
             model=model.name,
             label=model.label,
-            services=tuple((name, self._routes.standing(name)) for name in services),
+            services=tuple((name, self._routes.state(name)) for name in services),
             own=any(route.model == model.name for route in own),
             price=price,
         )

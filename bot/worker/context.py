@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from bot.domain.clock import Clock
 from bot.domain.errors import ProviderMisconfigured
-from bot.domain.types import Job, Progress, Rule
+from bot.domain.types import Job, Limit, Progress
 from bot.pictures import Pictures
 from bot.ports import Database, Delivery, Provider, Unit
 from bot.routing.router import Router
@@ -22,12 +22,12 @@ class LeaseLost(Exception):
     """The job was claimed by somebody else."""
 
 
-class Leaving(Exception):
+class ShuttingDown(Exception):
     """The process stops, and the job is at a point from which the next claim goes on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Patience:
+class RetryPolicy:
     """How long things may take, in seconds. Tests bring shorter ones."""
 
     lease: float = 60
@@ -40,7 +40,7 @@ class Patience:
     longest_retry: float = 60
 
 
-class Budget:
+class MemoryBudget:
     """Bytes that may be held at a time, first come, first served; who wants more than all waits for all."""
 
     def __init__(self, most: int) -> None:
@@ -65,7 +65,7 @@ class Budget:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Workshop:
+class WorkerContext:
     """What every errand works with. `preparing` and `delivering` bound what is held in memory, service by service:
 
     a slow one does not hold up the others.
@@ -75,11 +75,11 @@ class Workshop:
     delivery: Delivery
     providers: Mapping[str, Provider]
     routes: Router
-    default_rule: Rule
+    default_rule: Limit
     pictures: Pictures
     clock: Clock
-    patience: Patience
-    preparing: Mapping[str, Budget]
+    patience: RetryPolicy
+    preparing: Mapping[str, MemoryBudget]
     turns: Mapping[str, asyncio.Semaphore]
     """Of services that paint while they are submitted to: each holds a connection, and pictures, all the while."""
     delivering: Mapping[str, asyncio.Semaphore]
@@ -96,10 +96,10 @@ class Workshop:
         return provider
 
 
-class Claim:
+class ClaimedJob:
     """The job as this process knows it, and what happens to it meanwhile."""
 
-    def __init__(self, job: Job, shop: Workshop) -> None:
+    def __init__(self, job: Job, shop: WorkerContext) -> None:
         self.job = job
         self.shop = shop
         self.news: Progress | None = None
@@ -114,7 +114,7 @@ class Claim:
         """News for the card; only the latest counts."""
         self.news = progress
 
-    def take_news(self, job: Job) -> None:
+    def refresh(self, job: Job) -> None:
         """Take over what others write into a job while it runs."""
         self.job = replace(self.job, reply=job.reply)
         if job.cancel_requested:

@@ -9,12 +9,12 @@ from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 
-from bot.catalog.offers import Fit, Misfit
-from bot.domain.errors import BadAnswer, ProviderBusy, ProviderError, ProviderMisconfigured
-from bot.domain.types import Amount, CancelAnswer, Finished, Money, Picture, Progress, Ticket
+from bot.catalog.offers import ProviderRequest, Unsupported
+from bot.domain.errors import InvalidResponse, ProviderBusy, ProviderError, ProviderMisconfigured
+from bot.domain.types import Amount, CancelResult, Finished, Money, Picture, Progress, Ticket
 from bot.ports import Provider
 from bot.storage import jobs
-from bot.worker.context import Claim
+from bot.worker.context import ClaimedJob
 
 log = logging.getLogger(__name__)
 
@@ -25,7 +25,7 @@ News = AsyncGenerator[Progress | Finished, None]
 
 
 @dataclass(slots=True)
-class _Piece:
+class _Part:
     """A ticket on its way."""
 
     part: int
@@ -35,13 +35,13 @@ class _Piece:
     error: ProviderError | None = None
 
 
-class Following:
+class ResultPoller:
     """All of a job's tickets: their news, their pictures, their cancel."""
 
-    def __init__(self, claim: Claim) -> None:
+    def __init__(self, claim: ClaimedJob) -> None:
         self._claim = claim
         self._shop = claim.shop
-        self._pieces: list[_Piece] = []
+        self._pieces: list[_Part] = []
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[None]:
@@ -50,7 +50,7 @@ class Following:
         async with AsyncExitStack() as stack:
             for part, ticket in enumerate(job.tickets):
                 kept = partial(self._kept, part)
-                piece = _Piece(part, ticket, _nothing())
+                piece = _Part(part, ticket, _nothing())
                 self._pieces.append(piece)
                 try:
                     piece.news = self._provider(ticket).follow(ticket, job.request, kept)
@@ -67,7 +67,7 @@ class Following:
             raise
 
     async def _kept(self, part: int) -> tuple[bytes, ...]:
-        return await self._shop.database.read(jobs.kept(self._claim.job.id, part))
+        return await self._shop.database.read(jobs.stored_results(self._claim.job.id, part))
 
     async def until_painted(self) -> None:
         """Pass the news on until every piece is painted or has failed.
@@ -80,7 +80,7 @@ class Following:
                 group.create_task(self._until_painted(piece))
         self._judge()
 
-    async def _until_painted(self, piece: _Piece) -> None:
+    async def _until_painted(self, piece: _Part) -> None:
         if piece.error is not None:
             return
         try:
@@ -91,11 +91,11 @@ class Following:
                 if item.fraction == 1.0:
                     return
                 self._claim.tell(item)
-            piece.error = BadAnswer(detail="the service's news ended without pictures")
+            piece.error = InvalidResponse(detail="the service's news ended without pictures")
         except ProviderError as error:
             self._failed(piece, error)
 
-    def _failed(self, piece: _Piece, error: ProviderError) -> None:
+    def _failed(self, piece: _Part, error: ProviderError) -> None:
         piece.error = error
         name = piece.ticket.provider
         if isinstance(error, ProviderMisconfigured) and self._shop.routes.failed(name, error):
@@ -136,25 +136,25 @@ class Following:
         finished = Finished(pictures=tuple(pictures), cost=cost, note=" ".join(notes), links=tuple(links))
         return finished, Amount(images=images, money=cost)
 
-    async def _fetch(self, piece: _Piece) -> None:
+    async def _fetch(self, piece: _Part) -> None:
         try:
             async for item in piece.news:
                 if isinstance(item, Finished):
                     piece.finished = item
                     return
-            piece.error = BadAnswer(detail="the service's news ended without pictures")
+            piece.error = InvalidResponse(detail="the service's news ended without pictures")
         except ProviderError as error:
             self._failed(piece, error)
 
-    def _fit(self, ticket: Ticket) -> Fit | None:
+    def _fit(self, ticket: Ticket) -> ProviderRequest | None:
         """How the request was put to the service; None where the catalogue has changed since."""
         request = replace(self._claim.job.request, count=ticket.count)
         try:
             return self._shop.routes.fit(request, ticket.provider)
-        except Misfit:
+        except Unsupported:
             return None
 
-    async def _made(self, picture: Picture, fit: Fit | None) -> Picture:
+    async def _made(self, picture: Picture, fit: ProviderRequest | None) -> Picture:
         """The picture in the format that was asked for, where the service has no such format."""
         if fit is None or fit.made_here is None:
             return picture
@@ -162,7 +162,7 @@ class Following:
         made = await self._shop.pictures.convert(picture, fit.made_here, quality)
         return replace(made, url=picture.url)
 
-    def _cost(self, finished: Finished, fit: Fit | None) -> Money:
+    def _cost(self, finished: Finished, fit: ProviderRequest | None) -> Money:
         cost = finished.cost
         if cost is not None and fit is not None and cost.micros > ABSURD * max(fit.most(), 1):
             log.warning(
@@ -179,7 +179,7 @@ class Following:
             return []
         return [self._shop.routes.succession(request.instead_of, request.model)]
 
-    async def cancel(self) -> CancelAnswer:
+    async def cancel(self) -> CancelResult:
         """Ask every service to drop its piece: removed only if all are, too late if one is."""
         answers = set()
         for ticket in self._claim.job.tickets:
@@ -187,10 +187,10 @@ class Following:
                 answers.add(await self._shop.provider(ticket.provider).cancel(ticket))
             except ProviderError as error:
                 log.info("job %d: a cancel was not taken: %s", self._claim.job.id, error.detail)
-                answers.add(CancelAnswer.ASKED)
-        if answers == {CancelAnswer.REMOVED}:
-            return CancelAnswer.REMOVED
-        return CancelAnswer.TOO_LATE if CancelAnswer.TOO_LATE in answers else CancelAnswer.ASKED
+                answers.add(CancelResult.ASKED)
+        if answers == {CancelResult.REMOVED}:
+            return CancelResult.REMOVED
+        return CancelResult.TOO_LATE if CancelResult.TOO_LATE in answers else CancelResult.ASKED
 
 
 async def _nothing() -> News:
@@ -199,5 +199,5 @@ async def _nothing() -> News:
         yield item
 
 
-def _sentences(fit: Fit | None) -> list[str]:
+def _sentences(fit: ProviderRequest | None) -> list[str]:
     return [f"{change[:1].upper()}{change[1:]}." for change in fit.changes] if fit else []

@@ -12,26 +12,26 @@ import random
 from dataclasses import replace
 from typing import NoReturn
 
-from bot.catalog.offers import Misfit
+from bot.catalog.offers import Unsupported
 from bot.domain.errors import (
+    ChannelUnavailable,
     DeliveryError,
     DiscordBusy,
     EaselError,
-    NowhereToPost,
-    PatienceEnded,
+    GenerationTimeout,
+    JobCancelled,
     ProviderBusy,
     ProviderError,
     Refused,
     ResultLost,
     StorageError,
     SubmitUnknown,
-    Withdrawn,
 )
-from bot.domain.types import Amount, CancelAnswer, Finished, Job, JobState, Progress
+from bot.domain.types import Amount, CancelResult, Finished, Job, JobState, Progress
 from bot.storage import jobs
-from bot.worker.context import Claim, LeaseLost, Leaving, Workshop
-from bot.worker.results import Following
-from bot.worker.submission import Handover
+from bot.worker.context import ClaimedJob, LeaseLost, ShuttingDown, WorkerContext
+from bot.worker.results import ResultPoller
+from bot.worker.submission import Submission
 
 log = logging.getLogger(__name__)
 
@@ -39,11 +39,11 @@ BUG_ATTEMPTS = 5
 """Claims after which a job whose posting fails for an unknown reason is given up."""
 
 
-class Errand:
+class JobRunner:
     """Carries one claimed job. `run` raises nothing but `StorageError` and cancellation."""
 
-    def __init__(self, job: Job, shop: Workshop) -> None:
-        self._claim = Claim(job, shop)
+    def __init__(self, job: Job, shop: WorkerContext) -> None:
+        self._claim = ClaimedJob(job, shop)
         self._shop = shop
         self._ending = False
 
@@ -61,7 +61,7 @@ class Errand:
         """The process stops: give the job back at the next point where that is possible."""
         self._claim.leaving = True
 
-    def ask_cancel(self) -> None:
+    def request_cancel(self) -> None:
         """The member pressed Cancel."""
         self._claim.cancel_asked.set()
 
@@ -77,7 +77,7 @@ class Errand:
             log.info("job %d: taken over by another worker", self.job.id)
         except* StorageError as group_error:
             raise group_error.exceptions[0] from None
-        except* Leaving:
+        except* ShuttingDown:
             await self.release()
         except* Exception:
             # A bug while it ended: its money is settled, or the next claim goes on. The others keep painting.
@@ -86,34 +86,34 @@ class Errand:
     async def release(self) -> None:
         """Give the job back at once, as a process does that stops."""
         now = self._shop.clock.now()
-        await self._shop.database.write(jobs.postpone(self.job, now, now, not_submitted=False))
+        await self._shop.database.write(jobs.reschedule(self.job, now, now, not_submitted=False))
 
     async def _keep_lease(self) -> None:
         lease = self._shop.patience.lease
         while True:
             await asyncio.sleep(lease / 3)
             renewed = await self._shop.database.write(
-                jobs.renew(self.job, int(lease * 1000), self._shop.clock.now())
+                jobs.renew_lease(self.job, int(lease * 1000), self._shop.clock.now())
             )
             if renewed is None and self._ending:
                 return  # the job has ended; what is left to tidy up needs no lease
             if renewed is None:
                 raise LeaseLost
-            self._claim.take_news(renewed)
+            self._claim.refresh(renewed)
 
     async def _guarded(self) -> None:
         """The one place that turns what happened to a job into its end."""
         try:
             await self._steps()
-        except (LeaseLost, StorageError, Leaving):
+        except (LeaseLost, StorageError, ShuttingDown):
             raise
         except ProviderBusy as error:
             await self._later(error, error.retry_after)
         except (SubmitUnknown, DiscordBusy) as error:
             await self._later(error, None, submitted=isinstance(error, SubmitUnknown))
-        except Withdrawn:
-            await self._end(jobs.Ending(state=JobState.CANCELLED), sentence="Cancelled. Nothing was charged.")
-        except NowhereToPost as error:
+        except JobCancelled:
+            await self._end(jobs.Outcome(state=JobState.CANCELLED), sentence="Cancelled. Nothing was charged.")
+        except ChannelUnavailable as error:
             log.warning("job %d: %s", self.job.id, error.sentence)
             await self._fail(error)
         except (Refused, ProviderError) as error:
@@ -130,41 +130,41 @@ class Errand:
         if self._shop.clock.now() >= job.expires_at:
             await self._give_up()
         if self._claim.cancel_asked.is_set() and not job.tickets:
-            raise Withdrawn
+            raise JobCancelled
         if job.state is not JobState.DELIVERING:
-            await Handover(self._claim).complete()
+            await Submission(self._claim).complete()
         await self._follow()
 
     async def _give_up(self) -> NoReturn:
         if self.job.tickets:
-            answer = await Following(self._claim).cancel()
+            answer = await ResultPoller(self._claim).cancel()
             log.warning("job %d: given up after its patience ended (cancel: %s)", self.job.id, answer)
-        raise PatienceEnded
+        raise GenerationTimeout
 
     # Following
 
     async def _follow(self) -> None:
         """Wait for the pictures while listening for a cancel, then deliver."""
-        following = Following(self._claim)
+        following = ResultPoller(self._claim)
         follower = asyncio.create_task(self._until_delivered(following))
         watcher = asyncio.create_task(self._cancel_at_services(following))
         try:
             await asyncio.wait({follower, watcher}, return_when=asyncio.FIRST_COMPLETED)
-            dropped = watcher.done() and watcher.result() is CancelAnswer.REMOVED
+            dropped = watcher.done() and watcher.result() is CancelResult.REMOVED
             # A service that says so although it finished has lost: the picture is on its way.
             if dropped and not follower.done() and self.job.state is not JobState.DELIVERING:
-                raise Withdrawn
+                raise JobCancelled
             await follower
         finally:
             for task in (follower, watcher):
                 task.cancel()
             await asyncio.gather(follower, watcher, return_exceptions=True)
 
-    async def _cancel_at_services(self, following: Following) -> CancelAnswer:
+    async def _cancel_at_services(self, following: ResultPoller) -> CancelResult:
         await self._claim.cancel_asked.wait()
         return await following.cancel()
 
-    async def _until_delivered(self, following: Following) -> None:
+    async def _until_delivered(self, following: ResultPoller) -> None:
         shop = self._shop
         remaining = max(0.0, (self.job.expires_at - shop.clock.now()) / 1000)
         async with following.opened():
@@ -193,7 +193,7 @@ class Errand:
     async def _show(self, progress: Progress) -> None:
         if self.job.reply.card_id is None:
             # The job may have been claimed before its card was there.
-            self._claim.take_news(await self._shop.database.read(jobs.get(self.job.id)))
+            self._claim.refresh(await self._shop.database.read(jobs.get(self.job.id)))
         await self._shop.delivery.show_progress(self.job, replace(progress, changes=self._changes()))
 
     def _changes(self) -> tuple[str, ...]:
@@ -202,12 +202,12 @@ class Errand:
             return ()
         try:
             return self._shop.routes.fit(self.job.request, self.job.provider).changes
-        except Misfit:
+        except Unsupported:
             return ()
 
     # Delivering
 
-    async def _deliver(self, finished: Finished, charge: Amount) -> jobs.Ending:
+    async def _deliver(self, finished: Finished, charge: Amount) -> jobs.Outcome:
         """Post the pictures; returns how the job is to end."""
         shop = self._shop
         finished = await shop.delivery.prepare(self.job, finished)
@@ -217,7 +217,7 @@ class Errand:
         since = self.job.delivering_at or shop.clock.now()
         self._claim.job = replace(self.job, state=JobState.DELIVERING, delivering_at=since, charged=charge)
         message_id = await self._post(finished)
-        return jobs.Ending(state=JobState.DONE, charged=charge, result_message_id=message_id)
+        return jobs.Outcome(state=JobState.DONE, charged=charge, result_message_id=message_id)
 
     async def _post(self, finished: Finished) -> int:
         """Post once; when the answer is lost, look before trying again."""
@@ -244,7 +244,7 @@ class Errand:
         found = await self._shop.delivery.find_result(self.job)
         if found is None:
             return False
-        await self._end(jobs.Ending(state=JobState.DONE, charged=self.job.charged, result_message_id=found))
+        await self._end(jobs.Outcome(state=JobState.DONE, charged=self.job.charged, result_message_id=found))
         return True
 
     # Ending
@@ -262,17 +262,17 @@ class Errand:
         due = now + int(min(wait, patience.longest_retry * 5) * 1000)
         log.info("job %d: again in %.1f s: %s", self.job.id, wait, error)
         not_submitted = self.job.submitted_at is None
-        kept = await shop.database.write(jobs.postpone(self.job, due, now, not_submitted=not_submitted))
+        kept = await shop.database.write(jobs.reschedule(self.job, due, now, not_submitted=not_submitted))
         shop.database.wake()  # so that the worker knows when it is due
         if kept and not isinstance(error, DeliveryError):
             await self._show(Progress(note=f"{error.sentence} Trying again soon."))
 
     async def _fail(self, error: EaselError) -> None:
         charged = Amount()
-        if isinstance(error, NowhereToPost):
+        if isinstance(error, ChannelUnavailable):
             # The member pays nothing for what nobody can see; the operator's money is gone all the same.
             charged = Amount(money=self.job.charged.money)
-        ending = jobs.Ending(state=JobState.FAILED, charged=charged, error=type(error).__name__)
+        ending = jobs.Outcome(state=JobState.FAILED, charged=charged, error=type(error).__name__)
         await self._end(ending, sentence=f"{error.sentence} Nothing was charged.")
         if isinstance(error, ResultLost):
             cost = error.cost or self.job.reserved.money
@@ -288,17 +288,17 @@ class Errand:
                 return
         code = f"{self.job.id % 1_000_000:06d}"
         sentence = f"Something went wrong on our side (code {code}). Nothing was charged."
-        await self._end(jobs.Ending(state=JobState.FAILED, error=type(error).__name__), sentence=sentence)
+        await self._end(jobs.Outcome(state=JobState.FAILED, error=type(error).__name__), sentence=sentence)
 
-    async def _end(self, ending: jobs.Ending, sentence: str | None = None) -> None:
+    async def _end(self, ending: jobs.Outcome, sentence: str | None = None) -> None:
         """End the job and settle its money, then tidy up in Discord."""
         shop = self._shop
         self._claim.interruptible = False
         self._ending = True
-        ended = await shop.database.write(jobs.end(self.job, ending, shop.clock.now()))
+        ended = await shop.database.write(jobs.finish(self.job, ending, shop.clock.now()))
         if ended is None:
             raise LeaseLost
-        self._claim.take_news(ended)
+        self._claim.refresh(ended)
         seconds = (shop.clock.now() - self.job.created_at) / 1000
         log.info(
             "job %d: %s, %d of %d pictures, %s, after %.1f s%s",
@@ -315,4 +315,4 @@ class Errand:
             log.warning("job %d: cost %s, reserved %s", self.job.id, ending.charged.money, reserved)
         await shop.delivery.remove_card(self.job)
         if sentence is not None:
-            await shop.delivery.apologise(self.job, sentence)
+            await shop.delivery.send_failure(self.job, sentence)

@@ -10,32 +10,32 @@ from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import replace
 
-from bot.catalog.offers import Fit, Misfit, Submit
+from bot.catalog.offers import ProviderRequest, Submit, Unsupported
 from bot.domain.checks import MAXIMUM_SOURCE_BYTES
 from bot.domain.errors import (
-    BadAnswer,
+    InvalidResponse,
+    JobCancelled,
     ModelRetired,
+    PriceExceeded,
     ProviderBusy,
     ProviderError,
     ProviderMisconfigured,
     Refused,
     ResultLost,
     SubmitUnknown,
-    TooDear,
-    Withdrawn,
 )
-from bot.domain.types import Input, Money, Ticket
+from bot.domain.types import InputPicture, Money, Ticket
 from bot.storage import jobs
 from bot.storage import provider_orders as routes
-from bot.worker.context import UNKNOWN_SIZE, Claim, Leaving
+from bot.worker.context import UNKNOWN_SIZE, ClaimedJob, ShuttingDown
 
 log = logging.getLogger(__name__)
 
 
-class Handover:
+class Submission:
     """One job's submits."""
 
-    def __init__(self, claim: Claim) -> None:
+    def __init__(self, claim: ClaimedJob) -> None:
         self._claim = claim
         self._shop = claim.shop
         self._lost_cost: Money | None = None
@@ -59,10 +59,10 @@ class Handover:
                 log.info("job %d: goes on with a part of its pictures: %s", claim.job.id, error)
                 claim.interruptible = True
                 if claim.leaving:
-                    raise Leaving from None
+                    raise ShuttingDown from None
                 return
             if claim.leaving:
-                raise Leaving
+                raise ShuttingDown
             if claim.cancel_asked.is_set():
                 return
 
@@ -91,7 +91,7 @@ class Handover:
                 refusals[fit.provider] = error
                 continue
             except BaseException:  # a refusal of ours, a cancelled task: the service was not heard
-                routing.undecided(fit.provider)
+                routing.probe_inconclusive(fit.provider)
                 raise
             if routing.succeeded(fit.provider):
                 log.warning("%s takes work again", fit.provider)
@@ -99,10 +99,10 @@ class Handover:
             return
         raise self._untaken(fits, refusals)
 
-    def _untaken(self, fits: tuple[Fit, ...], refusals: Mapping[str, ProviderError]) -> ProviderError:
+    def _untaken(self, fits: tuple[ProviderRequest, ...], refusals: Mapping[str, ProviderError]) -> ProviderError:
         """Why nobody took it: who is only busy, or rests, is worth waiting for, whatever the others said."""
         routing = self._shop.routes
-        resting = [fit for fit in fits if routing.standing(fit.provider) == "resting"]
+        resting = [fit for fit in fits if routing.state(fit.provider) == "resting"]
         busy = [error for error in refusals.values() if isinstance(error, ProviderBusy)]
         if busy:
             waits = [error.retry_after for error in busy if error.retry_after is not None]
@@ -114,13 +114,13 @@ class Handover:
             return ProviderBusy(detail="a service rests", retry_after=routing.pause(resting or fits))
         return list(refusals.values())[-1]
 
-    async def _failed(self, fit: Fit, error: ProviderError) -> None:
+    async def _failed(self, fit: ProviderRequest, error: ProviderError) -> None:
         """Note what a service's refusal says of the service; returns where another may be asked."""
         routing = self._shop.routes
-        if isinstance(error, Withdrawn):
-            routing.undecided(fit.provider)
+        if isinstance(error, JobCancelled):
+            routing.probe_inconclusive(fit.provider)
             raise error
-        if not isinstance(error, SubmitUnknown | BadAnswer):
+        if not isinstance(error, SubmitUnknown | InvalidResponse):
             # Certainly not taken, so there is nothing to ask about any more.
             self._claim.job = replace(self._claim.job, submitted_at=None)
         if not error.elsewhere and not isinstance(error, SubmitUnknown):
@@ -140,7 +140,7 @@ class Handover:
             raise error
         log.info("job %d: not taken by %s: %s", self._claim.job.id, fit.provider, error.detail)
 
-    async def _retire(self, fit: Fit) -> None:
+    async def _retire(self, fit: ProviderRequest) -> None:
         model = fit.request.model
         self._shop.routes.retired.add((fit.provider, model))
         await self._shop.database.write(routes.retire(fit.provider, model, self._shop.clock.now()))
@@ -148,7 +148,7 @@ class Handover:
 
     # What is asked of whom
 
-    async def _fits(self) -> tuple[Fit, ...]:
+    async def _fits(self) -> tuple[ProviderRequest, ...]:
         """The services that may be asked, in order: none that may cost more than was reserved."""
         job, routing = self._claim.job, self._shop.routes
         own = await self._shop.database.read(routes.orders(job.requester.guild_id))
@@ -163,7 +163,7 @@ class Handover:
         fits = routing.fits(job.request, own)
         affordable = tuple(fit for fit in fits if fit.most() <= job.reserved.money.micros)
         if not affordable:
-            raise TooDear(detail=f"{fits[0].most()} of {job.reserved.money.micros}")
+            raise PriceExceeded(detail=f"{fits[0].most()} of {job.reserved.money.micros}")
         return affordable
 
     async def _has_successor(self) -> bool:
@@ -173,7 +173,7 @@ class Handover:
 
     # Submitting
 
-    async def _submit(self, fit: Fit) -> Ticket:
+    async def _submit(self, fit: ProviderRequest) -> Ticket:
         claim, shop = self._claim, self._shop
         job, provider = claim.job, shop.provider(fit.provider)
         async with (
@@ -182,7 +182,7 @@ class Handover:
         ):
             inputs, mask = await self._inputs()
             if claim.cancel_asked.is_set() and not job.tickets:
-                raise Withdrawn
+                raise JobCancelled
             claim.interruptible = False
             now, again = shop.clock.now(), job.submitted_at is not None
             if again:
@@ -195,7 +195,9 @@ class Handover:
             )
             return await provider.submit(self._order(fit, tuple(inputs), mask), claim.tell)
 
-    def _order(self, fit: Fit, inputs: tuple[Input, ...] = (), mask: Input | None = None) -> Submit:
+    def _order(
+        self, fit: ProviderRequest, inputs: tuple[InputPicture, ...] = (), mask: InputPicture | None = None
+    ) -> Submit:
         job = self._claim.job
         count = min(fit.verb.count.most, job.request.count - job.accepted)
         return Submit(
@@ -217,7 +219,7 @@ class Handover:
         claim.job = replace(claim.job, tickets=tickets, submitted_at=None)
         claim.interruptible = True
 
-    async def _inputs(self) -> tuple[list[Input], Input | None]:
+    async def _inputs(self) -> tuple[list[InputPicture], InputPicture | None]:
         """Read what the job points at and check what only the bytes show."""
         job, shop = self._claim.job, self._shop
         request = job.request
@@ -235,11 +237,11 @@ class Handover:
             picture = await shop.pictures.inspect(content, filename=source.filename)
             # A picture that was converted on the way (an animation's first frame) is not what the link leads to.
             good = url if picture.content is content and self._fresh(url) else None
-            inputs.append(Input(picture=picture, url=good))
+            inputs.append(InputPicture(picture=picture, url=good))
         if request.mask is None:
             return inputs, None
         mask = await shop.pictures.check_mask(inputs[-1].picture, inputs[0].picture)
-        return inputs[:-1], Input(picture=mask, url=inputs[-1].url if mask is inputs[-1].picture else None)
+        return inputs[:-1], InputPicture(picture=mask, url=inputs[-1].url if mask is inputs[-1].picture else None)
 
     def _fresh(self, url: str | None) -> bool:
         return url is not None and self._shop.delivery.is_fresh(url)
@@ -276,7 +278,7 @@ class Handover:
         try:
             # Also where the service is not asked any more: it may have the work all the same.
             fit = self._shop.routes.fit(self._claim.job.request, name)
-        except Misfit:
+        except Unsupported:
             fit = None
         if fit is None or provider is None:
             raise SubmitUnknown(detail=f"{name} is not asked any more", final=True)
@@ -284,5 +286,5 @@ class Handover:
         return await provider.reconcile(self._order(fit), others)
 
 
-def _size(fit: Fit) -> int:
+def _size(fit: ProviderRequest) -> int:
     return sum(source.size or UNKNOWN_SIZE for source in fit.request.pictures)

@@ -8,8 +8,8 @@ import logging
 from bot.domain.errors import StorageError
 from bot.domain.types import Job
 from bot.storage import jobs
-from bot.worker.context import Workshop
-from bot.worker.runner import Errand
+from bot.worker.context import WorkerContext
+from bot.worker.runner import JobRunner
 
 log = logging.getLogger(__name__)
 
@@ -21,12 +21,12 @@ SHORTEST_WAIT = 0.02
 class Worker:
     """One per process. `run` is its life; `stop` ends it."""
 
-    def __init__(self, *, name: str, workshop: Workshop, jobs_at_once: int, grace: float) -> None:
+    def __init__(self, *, name: str, workshop: WorkerContext, jobs_at_once: int, grace: float) -> None:
         self._name = name
         self._shop = workshop
         self._most = jobs_at_once
         self._grace = grace
-        self._errands: dict[asyncio.Task[None], Errand] = {}
+        self._errands: dict[asyncio.Task[None], JobRunner] = {}
         self._stopping = False
 
     def stop(self) -> None:
@@ -44,7 +44,7 @@ class Worker:
             async with asyncio.TaskGroup() as group:
                 while not self._stopping:
                     for job in await self._claim():
-                        errand = Errand(job, self._shop)
+                        errand = JobRunner(job, self._shop)
                         task = group.create_task(errand.run(), name=f"job-{job.id}")
                         self._errands[task] = errand
                         task.add_done_callback(self._forget)
@@ -80,10 +80,10 @@ class Worker:
         return min(LONGEST_WAIT, max(SHORTEST_WAIT, (due - self._shop.clock.now()) / 1000))
 
     async def _pass_cancels_on(self) -> None:
-        asked = set(await self._shop.database.read(jobs.to_cancel(self._name)))
+        asked = set(await self._shop.database.read(jobs.with_cancel_requested(self._name)))
         for errand in self._errands.values():
             if errand.job.id in asked:
-                errand.ask_cancel()
+                errand.request_cancel()
 
     async def _wind_down(self) -> None:
         """Drop what can be dropped, let deliveries finish within the grace, give the rest back."""

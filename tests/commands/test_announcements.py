@@ -7,7 +7,7 @@ import datetime as dt
 import discord
 
 from bot.domain.clock import Clock, real_time
-from tests.support.world.world import House
+from tests.support.world.world import World
 
 DAY = dt.timedelta(days=1)
 
@@ -19,11 +19,11 @@ def clock_at(day: dt.date) -> Clock:
     return Clock(now=lambda: real_time() + ahead)
 
 
-async def said(house: House, channel: int) -> list[str]:
+async def said(house: World, channel: int) -> list[str]:
     return [str(message["content"]) for message in await house.discord.messages(channel)]
 
 
-async def test_moderators_are_told_once_in_their_own_channel_before_a_model_is_switched_off(house: House) -> None:
+async def test_moderators_are_told_once_in_their_own_channel_before_a_model_is_switched_off(house: World) -> None:
     news = await house.discord.create_channel(house.guild, "moderators-only", updates=True)
     for _ in range(2):  # also after a restart
         async with house.bot(clock=clock_at(dt.date(2026, 11, 1))) as opened:
@@ -38,7 +38,7 @@ async def test_moderators_are_told_once_in_their_own_channel_before_a_model_is_s
     assert await said(house, house.channel) == []
 
 
-async def test_nobody_is_told_long_before_and_nothing_is_said_where_easel_may_not_write(house: House) -> None:
+async def test_nobody_is_told_long_before_and_nothing_is_said_where_easel_may_not_write(house: World) -> None:
     news = await house.discord.create_channel(house.guild, "moderators-only", updates=True)
     async with house.bot(clock=clock_at(dt.date(2026, 3, 1))) as opened:
         await opened.herald.tell()
@@ -50,7 +50,7 @@ async def test_nobody_is_told_long_before_and_nothing_is_said_where_easel_may_no
         assert await said(house, news) == []
 
 
-async def test_the_bot_tells_them_by_itself_at_its_start(house: House) -> None:
+async def test_the_bot_tells_them_by_itself_at_its_start(house: World) -> None:
     news = await house.discord.create_channel(house.guild, "moderators-only", updates=True)
     async with house.started():
         # GPT Image 1 was announced for a day that is past on every day that this can run.

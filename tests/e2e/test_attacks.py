@@ -18,17 +18,17 @@ from aiohttp import web
 
 from bot.domain.clock import Clock, real_time
 from bot.sandbox.fal.files import PublicHosts, StoredFile
-from bot.worker.context import Patience
-from tests.support.world.interposer import Between
+from bot.worker.context import RetryPolicy
+from tests.support.world.interposer import Interposer
 from tests.support.world.world import (
     CALLBACK,
     MANAGE_GUILD,
     MANAGE_MESSAGES,
     POST,
     QUICK,
-    House,
     Message,
     Quota,
+    World,
     assert_one_picture,
     button,
     moved,
@@ -53,7 +53,7 @@ def broken_png() -> bytes:
 # The end of a job
 
 
-async def test_who_is_told_slowly_why_a_job_failed_is_told_it_all_the_same_and_the_card_goes(house: House) -> None:
+async def test_who_is_told_slowly_why_a_job_failed_is_told_it_all_the_same_and_the_card_goes(house: World) -> None:
     async with house.bot(patience=replace(QUICK, lease=0.3)):
         await house.discord.delay(DELETE, 0.7, times=None)
         bad, good = await house.imagine("forbidden things"), await house.imagine()
@@ -64,7 +64,7 @@ async def test_who_is_told_slowly_why_a_job_failed_is_told_it_all_the_same_and_t
     assert (moved(house, bad), moved(house, good)) == (GIVEN_BACK, CHARGED)
 
 
-async def test_a_picture_that_no_channel_takes_is_linked_and_charged_once(house: House) -> None:
+async def test_a_picture_that_no_channel_takes_is_linked_and_charged_once(house: World) -> None:
     path = house.fal._queue.files.new_path("broken.png")
     house.fal._queue.files.put(path, StoredFile(broken_png(), "image/png", "broken.png"))
     house.fal.faults.set("foreign_picture", url=house.fal.url + path)
@@ -79,7 +79,7 @@ async def test_a_picture_that_no_channel_takes_is_linked_and_charged_once(house:
     assert moved(house, job) == CHARGED
 
 
-async def test_a_picture_that_no_channel_takes_and_no_link_shows_costs_nothing(house: House) -> None:
+async def test_a_picture_that_no_channel_takes_and_no_link_shows_costs_nothing(house: World) -> None:
     url = f"data:image/png;base64,{base64.b64encode(broken_png()).decode()}"
     house.fal.faults.set("foreign_picture", url=url)
     small = await house.discord.create_channel(house.guild, "small", file_limit=100_000)
@@ -92,7 +92,7 @@ async def test_a_picture_that_no_channel_takes_and_no_link_shows_costs_nothing(h
     assert await house.discord.messages(small) == []
 
 
-async def test_one_unusable_link_among_four_is_three_pictures_delivered_and_charged(house: House) -> None:
+async def test_one_unusable_link_among_four_is_three_pictures_delivered_and_charged(house: World) -> None:
     bad: list[object] = [{"url": "http://xn--zzzz/x.png"}, {"url": None}, {}, None]
 
     async def spoil(_: str, path: str, answer: web.Response) -> web.Response:
@@ -102,7 +102,7 @@ async def test_one_unusable_link_among_four_is_three_pictures_delivered_and_char
         result["images"][-1] = bad.pop(0)
         return web.json_response(result)
 
-    async with Between(house.fal.url, spoil) as between:
+    async with Interposer(house.fal.url, spoil) as between:
         await between.open()
         house.fal.hosts = PublicHosts(queue=between.url, rest=house.fal.url, cdn=house.fal.url)
         async with house.bot(FAL_QUEUE_URL=between.url, DEFAULT_QUOTA="50/day"):
@@ -120,7 +120,7 @@ async def test_one_unusable_link_among_four_is_three_pictures_delivered_and_char
 
 
 async def test_an_unreadable_answer_to_the_post_after_much_trouble_is_no_refund_for_a_picture_that_stands(
-    house: House,
+    house: World,
 ) -> None:
     posts = count(1)
 
@@ -131,7 +131,7 @@ async def test_an_unreadable_answer_to_the_post_after_much_trouble_is_no_refund_
 
     house.fal.faults.set("submit_ingress", times=6)
     patient = replace(QUICK, submit=30, first_retry=0.03, longest_retry=0.06)
-    async with Between(house.discord.base_url, garble) as between:
+    async with Interposer(house.discord.base_url, garble) as between:
         await between.open()
         async with house.bot(patience=patient, DISCORD_API_URL=f"{between.url}/api/v10"):
             job = await house.imagine()
@@ -140,7 +140,7 @@ async def test_an_unreadable_answer_to_the_post_after_much_trouble_is_no_refund_
     assert (house.job(job)["attempts"] > 5, next(posts) > 1) == (True, True)
 
 
-async def test_a_service_that_agrees_to_cancel_and_paints_on_never_gives_what_is_not_charged(house: House) -> None:
+async def test_a_service_that_agrees_to_cancel_and_paints_on_never_gives_what_is_not_charged(house: World) -> None:
     delays = iter((0.0, 0.3, 1.1, 1.2, 1.3, 1.4, 1.5, 4.0))
 
     async def late(_: str, path: str, answer: web.Response) -> web.Response:
@@ -152,7 +152,7 @@ async def test_a_service_that_agrees_to_cancel_and_paints_on_never_gives_what_is
     house.fal.faults.set("cancel_ignored")
     house.fal.faults.set("slow_run", seconds=0.8)
     channels = [await house.discord.create_channel(house.guild, f"c{number}") for number in range(8)]
-    async with Between(house.fal.url, late) as between:
+    async with Interposer(house.fal.url, late) as between:
         await between.open()
         house.fal.hosts = PublicHosts(queue=between.url, rest=house.fal.url, cdn=house.fal.url)
         async with house.bot(FAL_QUEUE_URL=between.url, UPLOADS_AT_ONCE="8"):
@@ -170,7 +170,7 @@ async def test_a_service_that_agrees_to_cancel_and_paints_on_never_gives_what_is
     assert set(states.values()) == {"done", "cancelled"}
 
 
-async def test_a_clock_that_jumps_ahead_ends_no_lease_and_submits_nothing_twice(house: House) -> None:
+async def test_a_clock_that_jumps_ahead_ends_no_lease_and_submits_nothing_twice(house: World) -> None:
     ahead = 0
     house.fal.faults.set("submit_slow", seconds=0.8, times=3)
     async with house.bot(clock=Clock(now=lambda: real_time() + ahead), patience=replace(QUICK, submit=180)):
@@ -188,7 +188,7 @@ async def test_a_clock_that_jumps_ahead_ends_no_lease_and_submits_nothing_twice(
 # Who may, and how much
 
 
-async def test_a_roles_limit_holds_for_the_first_command_after_a_start(house: House) -> None:
+async def test_a_roles_limit_holds_for_the_first_command_after_a_start(house: World) -> None:
     muted = await house.discord.create_role(house.guild, "muted")
     boss = await house.discord.create_role(house.guild, "boss", permissions=MANAGE_GUILD)
     moderator = await house.discord.create_member(house.guild, "moderator", roles=[boss])
@@ -196,7 +196,7 @@ async def test_a_roles_limit_holds_for_the_first_command_after_a_start(house: Ho
     async with house.bot():
         options = {"images": 0, "per": "day", "role": muted}
         await house.said(await house.discord.slash(moderator, house.channel, "moderate limit", options))
-    async with Between(house.discord.base_url) as between:
+    async with Interposer(house.discord.base_url) as between:
         between.held.add("GUILD_CREATE")
         await between.open()
         async with house.bot(DISCORD_GATEWAY_URL=between.gateway_url) as opened:
@@ -219,7 +219,7 @@ async def test_a_roles_limit_holds_for_the_first_command_after_a_start(house: Ho
     ids=str,
 )
 async def test_a_moderators_forged_number_is_refused_in_one_sentence(
-    house: House, caplog: pytest.LogCaptureFixture, command: str, options: dict[str, Any]
+    house: World, caplog: pytest.LogCaptureFixture, command: str, options: dict[str, Any]
 ) -> None:
     boss = await house.discord.create_role(house.guild, "boss", permissions=MANAGE_GUILD)
     moderator = await house.discord.create_member(house.guild, "moderator", roles=[boss])
@@ -233,7 +233,7 @@ async def test_a_moderators_forged_number_is_refused_in_one_sentence(
     assert [record for record in caplog.records if record.exc_info or record.levelname == "ERROR"] == []
 
 
-async def test_a_moderator_cannot_cancel_another_servers_request_by_forging_its_button(house: House) -> None:
+async def test_a_moderator_cannot_cancel_another_servers_request_by_forging_its_button(house: World) -> None:
     other = await house.discord.create_guild("other")
     there = await house.discord.create_channel(other, "there")
     role = await house.discord.create_role(other, "moderators", permissions=MANAGE_MESSAGES)
@@ -253,7 +253,7 @@ async def test_a_moderator_cannot_cancel_another_servers_request_by_forging_its_
 @pytest.mark.parametrize(
     "prompt", ["\u200b\u200d", "\u2060\ufeff \u200e", "\u0000", "\u034f\ufe0f", "\u3164\u2800"], ids=ascii
 )
-async def test_a_prompt_that_nobody_can_see_is_empty(house: House, prompt: str) -> None:
+async def test_a_prompt_that_nobody_can_see_is_empty(house: World, prompt: str) -> None:
     async with house.bot():
         assert "Your prompt is empty." in await house.refusal(await house.imagine(prompt))
     assert house.fal.submits == 0
@@ -262,7 +262,7 @@ async def test_a_prompt_that_nobody_can_see_is_empty(house: House, prompt: str) 
 # The card
 
 
-async def test_a_job_that_was_claimed_before_its_card_was_there_shows_its_news_on_it(house: House) -> None:
+async def test_a_job_that_was_claimed_before_its_card_was_there_shows_its_news_on_it(house: World) -> None:
     house.fal.faults.set("slow_queue", seconds=0.8)
     house.fal.faults.set("slow_run", seconds=0.8)
     async with house.bot(patience=replace(QUICK, card=0.1)):
@@ -277,8 +277,8 @@ async def test_a_job_that_was_claimed_before_its_card_was_there_shows_its_news_o
     assert any("\nPainting" in words for words in shown[1:])
 
 
-async def test_a_card_is_edited_no_faster_than_discord_likes_it(house: House) -> None:
-    assert Patience().card == 3
+async def test_a_card_is_edited_no_faster_than_discord_likes_it(house: World) -> None:
+    assert RetryPolicy().card == 3
     house.fal.queue_ahead = 30
     house.fal.faults.set("slow_queue", seconds=2.0)
     async with house.bot(patience=replace(QUICK, card=0.5)):
@@ -292,7 +292,7 @@ async def test_a_card_is_edited_no_faster_than_discord_likes_it(house: House) ->
     assert len(set(await _versions(house, card))) == len(edits) + 1  # none of them said nothing new
 
 
-async def _versions(house: House, card: Message) -> list[str]:
+async def _versions(house: World, card: Message) -> list[str]:
     seen = await house.discord.messages(house.channel, deleted=True)
     [found] = [message for message in seen if message["id"] == card["id"]]
     return [str(version["content"]) for version in found["sandbox"]["versions"]]

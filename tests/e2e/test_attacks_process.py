@@ -16,8 +16,8 @@ from bot import settings
 from bot.domain.clock import Clock, real_time
 from bot.domain.errors import SetupError
 from bot.sandbox.discord.server import Upload
-from tests.support.world.interposer import Between
-from tests.support.world.world import KEY, POST, QUICK, TOKEN, House, Process, Quota, moved, until
+from tests.support.world.interposer import Interposer
+from tests.support.world.world import KEY, POST, QUICK, TOKEN, BotProcess, Quota, World, moved, until
 
 CHARGED = {"reserve": 1, "settle": 1}
 RECONNECT = re.compile(r"reconnect in (\d+\.\d+)s")
@@ -25,7 +25,7 @@ LOGIN, SYNC = "GET /users/@me", "PUT /applications/{application}/commands"
 
 
 async def test_killed_after_its_pictures_were_posted_into_a_busy_channel_it_neither_repeats_nor_refunds_them(
-    house: House,
+    house: World,
 ) -> None:
     channels = [house.channel, await house.discord.create_channel(house.guild, "attic")]
     async with house.started() as bot:
@@ -57,7 +57,7 @@ async def test_killed_after_its_pictures_were_posted_into_a_busy_channel_it_neit
 
 
 async def test_a_stop_while_a_submit_is_under_way_waits_for_its_ticket_and_not_for_the_picture(
-    house: House,
+    house: World,
 ) -> None:
     house.fal.faults.set("submit_slow", seconds=1.0, times=1)
     house.fal.faults.set("slow_run", seconds=8.0, times=1)
@@ -73,16 +73,16 @@ async def test_a_stop_while_a_submit_is_under_way_waits_for_its_ticket_and_not_f
 
 
 @pytest.mark.parametrize("route", [LOGIN, SYNC], ids=["while it logs in", "while it tells the commands"])
-async def test_a_stop_during_the_start_ends_it_well(house: House, route: str) -> None:
+async def test_a_stop_during_the_start_ends_it_well(house: World, route: str) -> None:
     await house.discord.delay(route, 20)
     async with house.process() as bot:
         await until(lambda: house.discord.desk.traffic.requests[route] or None)
         assert_at_once(await bot.stop())
 
 
-async def test_a_gateway_that_is_not_there_at_first_is_waited_for_and_a_stop_ends_the_wait(house: House) -> None:
+async def test_a_gateway_that_is_not_there_at_first_is_waited_for_and_a_stop_ends_the_wait(house: World) -> None:
     async with (
-        Between(house.discord.base_url) as between,
+        Interposer(house.discord.base_url) as between,
         house.process(DISCORD_GATEWAY_URL=between.gateway_url) as waiting,
         house.process(
             DISCORD_GATEWAY_URL=between.gateway_url, DATABASE_URL=f"sqlite:///{house.folder}/2.db"
@@ -97,8 +97,8 @@ async def test_a_gateway_that_is_not_there_at_first_is_waited_for_and_a_stop_end
         assert_at_once(await waiting.stop())
 
 
-async def test_a_stop_while_the_gateway_has_gone_away_ends_it_at_once(house: House) -> None:
-    async with Between(house.discord.base_url) as between:
+async def test_a_stop_while_the_gateway_has_gone_away_ends_it_at_once(house: World) -> None:
+    async with Interposer(house.discord.base_url) as between:
         await between.open()
         house.discord.desk.gateway.url = between.gateway_url
         async with house.started(DISCORD_GATEWAY_URL=between.gateway_url) as bot:
@@ -108,7 +108,7 @@ async def test_a_stop_while_the_gateway_has_gone_away_ends_it_at_once(house: Hou
             assert_at_once(await bot.stop())
 
 
-def _tells(bot: Process, words: str) -> bool | None:
+def _tells(bot: BotProcess, words: str) -> bool | None:
     return words in bot.log or None
 
 
@@ -122,7 +122,7 @@ def assert_at_once(end: tuple[int, float]) -> None:
 
 
 async def test_a_full_disk_after_the_first_answer_tells_nobody_that_a_job_that_runs_was_not_charged(
-    house: House,
+    house: World,
 ) -> None:
     async with house.started() as bot:
         await house.painted()
@@ -153,7 +153,7 @@ def noise(side: int) -> bytes:
 # Settings
 
 
-async def test_settings_with_spaces_around_them_work(house: House) -> None:
+async def test_settings_with_spaces_around_them_work(house: World) -> None:
     given = {name: f"  {value} " for name, value in house.environment().items()}
     async with house.bot(patience=QUICK, clock=None, **given):
         await house.painted()

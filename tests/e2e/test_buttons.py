@@ -6,14 +6,14 @@ import asyncio
 
 import pytest
 
-from tests.support.world.world import MANAGE_GUILD, MANAGE_MESSAGES, POST, House, Quota, assert_one_picture, moved
+from tests.support.world.world import MANAGE_GUILD, MANAGE_MESSAGES, POST, Quota, World, assert_one_picture, moved
 
 GIVEN_BACK = {"reserve": 1, "refund": 1}
 
 # Cancelling and deleting
 
 
-async def test_a_waiting_request_is_cancelled_at_once(house: House) -> None:
+async def test_a_waiting_request_is_cancelled_at_once(house: World) -> None:
     house.fal.faults.set("slow_queue", seconds=1.0, times=1)
     async with house.bot(JOBS_AT_ONCE="1"):
         first = await house.imagine()
@@ -29,7 +29,7 @@ async def test_a_waiting_request_is_cancelled_at_once(house: House) -> None:
 
 @pytest.mark.parametrize("fault", ["slow_queue", "slow_run"])
 async def test_a_request_at_the_service_is_cancelled_there_also_when_it_is_pressed_twice(
-    house: House, fault: str
+    house: World, fault: str
 ) -> None:
     house.fal.faults.set(fault, seconds=20)
     async with house.bot():
@@ -46,7 +46,7 @@ async def test_a_request_at_the_service_is_cancelled_there_also_when_it_is_press
     assert await house.pictures() == []
 
 
-async def test_a_cancel_while_the_picture_is_posted_is_too_late(house: House) -> None:
+async def test_a_cancel_while_the_picture_is_posted_is_too_late(house: World) -> None:
     async with house.bot():
         await house.discord.delay(POST, 0.6)
         job = await house.imagine()
@@ -56,7 +56,7 @@ async def test_a_cancel_while_the_picture_is_posted_is_too_late(house: House) ->
         await assert_one_picture(house, job)
 
 
-async def test_only_the_asker_and_moderators_may_cancel_or_delete(house: House) -> None:
+async def test_only_the_asker_and_moderators_may_cancel_or_delete(house: World) -> None:
     stranger = await house.discord.create_member(house.guild, "stranger")
     role = await house.discord.create_role(house.guild, "moderators", permissions=MANAGE_MESSAGES)
     moderator = await house.discord.create_member(house.guild, "moderator", roles=[role])
@@ -77,7 +77,7 @@ async def test_only_the_asker_and_moderators_may_cancel_or_delete(house: House) 
         await house.discord.wait_for_messages(house.channel, lambda seen: not any(m["attachments"] for m in seen))
 
 
-async def test_a_picture_that_is_gone_already_is_no_error_to_whoever_deletes_it(house: House) -> None:
+async def test_a_picture_that_is_gone_already_is_no_error_to_whoever_deletes_it(house: World) -> None:
     async with house.bot():
         message = await house.picture(await house.imagine())
         await house.discord.lose_answer("DELETE /channels/{channel}/messages/{message}", worked=True)
@@ -89,7 +89,7 @@ async def test_a_picture_that_is_gone_already_is_no_error_to_whoever_deletes_it(
             assert "our side" not in follow_up["content"]
 
 
-async def test_buttons_work_after_a_restart(house: House) -> None:
+async def test_buttons_work_after_a_restart(house: World) -> None:
     house.fal.faults.set("slow_queue", seconds=20, times=1)
     async with house.bot():
         waiting = await house.imagine()
@@ -109,7 +109,7 @@ async def test_buttons_work_after_a_restart(house: House) -> None:
 # Moderation
 
 
-async def test_members_without_manage_server_are_refused_in_code(house: House) -> None:
+async def test_members_without_manage_server_are_refused_in_code(house: World) -> None:
     async with house.bot():
         for command, options in (
             ("moderate limit", {"images": 100, "per": "day"}),
@@ -122,7 +122,7 @@ async def test_members_without_manage_server_are_refused_in_code(house: House) -
         assert await house.quota() == Quota(left=10, spent=0, reserved=0)
 
 
-async def test_limits_and_grants_show_in_the_quota_of_whom_they_are_for(house: House) -> None:
+async def test_limits_and_grants_show_in_the_quota_of_whom_they_are_for(house: World) -> None:
     role = await house.discord.create_role(house.guild, "moderators", permissions=MANAGE_GUILD)
     boss = await house.discord.create_member(house.guild, "boss", roles=[role])
 

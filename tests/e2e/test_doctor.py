@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from tests.support.world.world import KEY, LUMENFALL_KEY, OXEN_KEY, ROOT, TOKEN, House
+from tests.support.world.world import KEY, LUMENFALL_KEY, OXEN_KEY, ROOT, TOKEN, World
 
 NOBODY = "127.0.0.1:9"
 """An address where no service answers."""
@@ -43,7 +43,7 @@ class Report:
         return [line.partition("-> ")[2] for line in self.lines if "-> " in line]
 
 
-async def examined(house: House, **more: str | None) -> Report:
+async def examined(house: World, **more: str | None) -> Report:
     """Run it with what an operator set; whatever it found, no secret is told."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "bot", "doctor"),
@@ -63,7 +63,7 @@ async def examined(house: House, **more: str | None) -> Report:
 
 
 @pytest.fixture
-async def three(three: House) -> AsyncIterator[House]:
+async def three(three: World) -> AsyncIterator[World]:
     """Nothing that is refused or down may cost anything."""
     yield three
     assert not three.fal.requests
@@ -71,7 +71,7 @@ async def three(three: House) -> AsyncIterator[House]:
     assert not three.oxen.generations
 
 
-async def test_a_house_in_order_is_told_service_by_service(three: House) -> None:
+async def test_a_house_in_order_is_told_service_by_service(three: World) -> None:
     report = await examined(three)
     assert (report.code, report.complaints, report.advice()) == (0, [], [])
     heads = [head for head in report.heads() if head != "soon"]  # what is soon switched off depends on the day
@@ -103,7 +103,7 @@ async def test_a_house_in_order_is_told_service_by_service(three: House) -> None
         ("Oxen", "OXEN_API_KEY", "key-of-nobody"),
     ],
 )
-async def test_a_refused_key_is_named_and_never_shown(three: House, name: str, setting: str, key: str) -> None:
+async def test_a_refused_key_is_named_and_never_shown(three: World, name: str, setting: str, key: str) -> None:
     report = await examined(three, **{setting: key})
     assert report.code == 1
     found, advice = report.below(name)
@@ -121,7 +121,7 @@ async def test_a_refused_key_is_named_and_never_shown(three: House, name: str, s
         ("Oxen", "OXEN_BASE_URL", "/api"),
     ],
 )
-async def test_a_service_that_cannot_be_reached(three: House, name: str, setting: str, path: str) -> None:
+async def test_a_service_that_cannot_be_reached(three: World, name: str, setting: str, path: str) -> None:
     report = await examined(three, **{setting: f"http://{NOBODY}{path}"})
     assert report.code == 1
     found, advice = report.below(name)
@@ -131,7 +131,7 @@ async def test_a_service_that_cannot_be_reached(three: House, name: str, setting
     assert all(report.below(other)[0].startswith("its key works") for other in others)
 
 
-async def test_an_account_without_money(three: House) -> None:
+async def test_an_account_without_money(three: World) -> None:
     three.lumenfall.balance = 0
     three.fal.faults.set("platform_error", status=403, body="User is locked. Reason: Exhausted balance.")
     report = await examined(three)
@@ -144,7 +144,7 @@ async def test_an_account_without_money(three: House) -> None:
     ]
 
 
-async def test_a_model_that_is_gone_at_one_service_needs_nobody(three: House) -> None:
+async def test_a_model_that_is_gone_at_one_service_needs_nobody(three: World) -> None:
     three.fal.faults.set("platform_gone", endpoint="fal-ai/gpt-image-1.5")
     report = await examined(three)
     assert (report.code, report.advice()) == (0, [])
@@ -152,7 +152,7 @@ async def test_a_model_that_is_gone_at_one_service_needs_nobody(three: House) ->
     assert report.below("default") == ["GPT Image 1.5, painted by Lumenfall, then Oxen"]
 
 
-async def test_a_default_model_that_is_gone_everywhere_and_is_back(three: House) -> None:
+async def test_a_default_model_that_is_gone_everywhere_and_is_back(three: World) -> None:
     three.fal.faults.set("platform_gone", endpoint="fal-ai/gpt-image-1.5")
     three.lumenfall.faults.set("model_disabled", endpoint="gpt-image-1.5")
     three.oxen.faults.set("model_gone", endpoint="gpt-image-1-5")
@@ -174,7 +174,7 @@ async def test_a_default_model_that_is_gone_everywhere_and_is_back(three: House)
     assert (await examined(three)).code == 0
 
 
-async def test_one_service_is_enough(three: House) -> None:
+async def test_one_service_is_enough(three: World) -> None:
     report = await examined(three, FAL_KEY=None, LUMENFALL_API_KEY=None)
     assert (report.code, report.advice()) == (0, [])
     assert report.below("Oxen")[0] == "its key works"
@@ -182,7 +182,7 @@ async def test_one_service_is_enough(three: House) -> None:
     assert report.below("default") == ["GPT Image 1.5, painted by Oxen"]
 
 
-async def test_without_any_service_it_is_one_line(three: House) -> None:
+async def test_without_any_service_it_is_one_line(three: World) -> None:
     report = await examined(three, FAL_KEY=None, LUMENFALL_API_KEY=None, OXEN_API_KEY=None)
     assert (report.code, report.lines) == (78, [])
     [line] = report.complaints
@@ -192,7 +192,7 @@ async def test_without_any_service_it_is_one_line(three: House) -> None:
     )
 
 
-async def test_a_refused_token_is_said_below_what_was_found_before(three: House) -> None:
+async def test_a_refused_token_is_said_below_what_was_found_before(three: World) -> None:
     await three.discord.configure(token="the token of another bot")
     report = await examined(three)
     assert report.code == 78

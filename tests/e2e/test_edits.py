@@ -6,7 +6,7 @@ import discord
 import pytest
 
 from bot.sandbox.discord.server import Upload
-from tests.support.world.world import House, Message, Quota, png
+from tests.support.world.world import Message, Quota, World, png
 
 READ_HISTORY = discord.Permissions(read_message_history=True).value
 
@@ -35,7 +35,7 @@ def shown(escaped: str) -> str:
     return text
 
 
-async def test_prompts_are_shown_as_they_are_and_ping_nobody_but_the_asker(house: House) -> None:
+async def test_prompts_are_shown_as_they_are_and_ping_nobody_but_the_asker(house: World) -> None:
     role = await house.discord.create_role(house.guild, "everybody's")
     other = await house.discord.create_member(house.guild, "other")
     async with house.bot():
@@ -54,7 +54,7 @@ async def test_prompts_are_shown_as_they_are_and_ping_nobody_but_the_asker(house
 
 @pytest.mark.parametrize("letter", ["a", "*", "`", "``` ", "\N{ARTIST PALETTE}"])
 async def test_a_prompt_of_4000_characters_is_shown_whole_and_its_alt_text_is_cut(
-    house: House, letter: str
+    house: World, letter: str
 ) -> None:
     async with house.bot():
         message = await house.painted((letter * 4000)[:4000])
@@ -71,14 +71,14 @@ async def test_a_prompt_of_4000_characters_is_shown_whole_and_its_alt_text_is_cu
 # Edits by reply, by button and by menu
 
 
-async def reply(house: House, message: Message, text: str, *, ping: bool = True) -> int:
+async def reply(house: World, message: Message, text: str, *, ping: bool = True) -> int:
     mention = f"<@{house.discord.bot_id}> "
     return await house.discord.post_message(
         house.member, house.channel, mention + text if ping else text, reply_to=int(message["id"]), ping=ping
     )
 
 
-async def test_a_reply_that_mentions_easel_edits_the_picture(house: House) -> None:
+async def test_a_reply_that_mentions_easel_edits_the_picture(house: World) -> None:
     async with house.bot():
         first = await house.painted(count=2)
         await house.discord.expire_links()
@@ -103,7 +103,7 @@ async def test_a_reply_that_mentions_easel_edits_the_picture(house: House) -> No
     assert parent[0]["parent_id"] == asked
 
 
-async def test_a_reply_that_asks_for_nothing_possible_gets_a_short_answer_that_goes_again(house: House) -> None:
+async def test_a_reply_that_asks_for_nothing_possible_gets_a_short_answer_that_goes_again(house: World) -> None:
     async with house.bot() as opened:
         opened.client.reply_refusal_seconds = 0.3
         picture = await house.painted()
@@ -125,7 +125,7 @@ async def test_a_reply_that_asks_for_nothing_possible_gets_a_short_answer_that_g
     assert house.fal.submits == 1
 
 
-async def test_where_easel_may_not_read_what_was_said_it_still_says_why_it_does_not_edit(house: House) -> None:
+async def test_where_easel_may_not_read_what_was_said_it_still_says_why_it_does_not_edit(house: World) -> None:
     async with house.bot() as opened:
         opened.client.reply_refusal_seconds = 0.5
         picture = await house.painted()
@@ -140,7 +140,7 @@ async def test_where_easel_may_not_read_what_was_said_it_still_says_why_it_does_
     assert house.fal.submits == 1
 
 
-async def test_the_edit_button_opens_a_form_that_takes_a_mask_and_a_second_picture(house: House) -> None:
+async def test_the_edit_button_opens_a_form_that_takes_a_mask_and_a_second_picture(house: World) -> None:
     async with house.bot():
         picture = await house.painted(count=2)
         pressed = await house.press(picture, "edit")
@@ -160,7 +160,7 @@ async def test_the_edit_button_opens_a_form_that_takes_a_mask_and_a_second_pictu
     assert body["mask_image_url"]
 
 
-async def test_the_menu_edits_somebody_elses_picture_and_says_where_there_is_none(house: House) -> None:
+async def test_the_menu_edits_somebody_elses_picture_and_says_where_there_is_none(house: World) -> None:
     other = await house.discord.create_member(house.guild, "other")
     async with house.bot():
         theirs = await house.discord.post_message(
@@ -177,7 +177,7 @@ async def test_the_menu_edits_somebody_elses_picture_and_says_where_there_is_non
         assert "There is no picture in this message." in await house.refusal(pressed)
 
 
-async def test_a_form_opened_before_a_restart_is_answered_politely(house: House) -> None:
+async def test_a_form_opened_before_a_restart_is_answered_politely(house: World) -> None:
     async with house.bot():
         picture = await house.painted()
         form = (await house.discord.answer(await house.press(picture, "edit")))["data"]

@@ -8,13 +8,13 @@ import sqlite3
 from collections.abc import Mapping
 from pathlib import Path
 
-from tests.support.world.world import POST, TOKEN, House, Process, until
+from tests.support.world.world import POST, TOKEN, BotProcess, World, until
 
 REFUSED = 78
 
 
 async def test_it_starts_paints_and_stops_and_tells_discord_the_commands_only_when_they_changed(
-    house: House,
+    house: World,
 ) -> None:
     async with house.started() as bot:
         job = await house.imagine("a lighthouse at sunset")
@@ -39,7 +39,7 @@ async def test_it_starts_paints_and_stops_and_tells_discord_the_commands_only_wh
         await bot.stop()
 
 
-async def test_a_stop_leaves_the_waiting_job_to_the_next_start_which_finishes_it_once(house: House) -> None:
+async def test_a_stop_leaves_the_waiting_job_to_the_next_start_which_finishes_it_once(house: World) -> None:
     house.fal.faults.set("slow_run", seconds=1.5, times=1)
     async with house.started() as bot:
         job = await house.imagine()
@@ -55,7 +55,7 @@ async def test_a_stop_leaves_the_waiting_job_to_the_next_start_which_finishes_it
     assert len(await house.pictures()) == 1
 
 
-async def test_a_stop_lets_the_picture_that_is_being_posted_arrive(house: House) -> None:
+async def test_a_stop_lets_the_picture_that_is_being_posted_arrive(house: World) -> None:
     async with house.started() as bot:
         await house.discord.delay(POST, 1.0)
         job = await house.imagine()
@@ -67,7 +67,7 @@ async def test_a_stop_lets_the_picture_that_is_being_posted_arrive(house: House)
     assert_once(house, job, submits=1)
 
 
-async def test_a_stop_does_not_wait_longer_for_a_post_than_it_was_told(house: House) -> None:
+async def test_a_stop_does_not_wait_longer_for_a_post_than_it_was_told(house: World) -> None:
     async with house.started(SHUTDOWN_SECONDS="0.3") as bot:
         await house.discord.delay(POST, 3.0, worked=True)
         job = await house.imagine()
@@ -81,7 +81,7 @@ async def test_a_stop_does_not_wait_longer_for_a_post_than_it_was_told(house: Ho
     assert_once(house, job, submits=1)
 
 
-async def test_killed_while_the_service_paints_the_picture_still_arrives_once(house: House) -> None:
+async def test_killed_while_the_service_paints_the_picture_still_arrives_once(house: World) -> None:
     house.fal.faults.set("slow_run", seconds=1.0, times=1)
     async with house.started() as bot:
         job = await house.imagine()
@@ -97,7 +97,7 @@ async def test_killed_while_the_service_paints_the_picture_still_arrives_once(ho
 
 
 async def test_killed_before_the_service_confirmed_the_operator_learns_of_a_possible_double_cost(
-    house: House,
+    house: World,
 ) -> None:
     house.fal.faults.set("submit_slow", seconds=30, times=1)
     async with house.started() as bot:
@@ -116,7 +116,7 @@ async def test_killed_before_the_service_confirmed_the_operator_learns_of_a_poss
     assert "paid twice" in note["reason"]
 
 
-async def test_killed_while_posting_the_picture_is_not_posted_again(house: House) -> None:
+async def test_killed_while_posting_the_picture_is_not_posted_again(house: World) -> None:
     async with house.started() as bot:
         await house.discord.delay(POST, 30.0, worked=True)
         job = await house.imagine()
@@ -132,7 +132,7 @@ async def test_killed_while_posting_the_picture_is_not_posted_again(house: House
     assert_once(house, job, submits=1)
 
 
-def assert_once(house: House, job: int, *, submits: int) -> None:
+def assert_once(house: World, job: int, *, submits: int) -> None:
     """One picture was charged, whatever happened in between."""
     assert house.fal.submits == submits
     charged = {kind: images for kind, images in house.entries(job).items() if images}
@@ -156,7 +156,7 @@ NOBODY_MAY_WRITE = Path("/proc/easel.db")
 """Not even the superuser."""
 
 
-async def test_every_wrong_setting_and_every_unusable_database_is_named_in_one_line(house: House) -> None:
+async def test_every_wrong_setting_and_every_unusable_database_is_named_in_one_line(house: World) -> None:
     await house.discord.configure(token=TOKEN)
     (house.folder / "full").mkdir()
     letter = house.folder / "letter.db"
@@ -170,7 +170,7 @@ async def test_every_wrong_setting_and_every_unusable_database_is_named_in_one_l
         } | WRONG
         a_few_at_once = asyncio.Semaphore(3)
 
-        async def start(more: Mapping[str, str | None]) -> tuple[Process, int]:
+        async def start(more: Mapping[str, str | None]) -> tuple[BotProcess, int]:
             async with a_few_at_once, house.process(**more) as bot:
                 return bot, await bot.ended(30)
 
@@ -180,26 +180,26 @@ async def test_every_wrong_setting_and_every_unusable_database_is_named_in_one_l
         assert_one_line(bot, words)
 
 
-def assert_one_line(bot: Process, words: str) -> None:
+def assert_one_line(bot: BotProcess, words: str) -> None:
     [line] = [line for line in bot.log.splitlines() if line.startswith("easel: ")]
     assert words in line
     assert bot.log.endswith(f"{line}\n")
 
 
-async def test_without_discord_the_start_ends_with_one_line(house: House) -> None:
+async def test_without_discord_the_start_ends_with_one_line(house: World) -> None:
     async with house.process(DISCORD_API_URL="http://127.0.0.1:9/api/v10") as bot:
         assert await bot.ended() == 1
         assert_one_line(bot, "Discord cannot be reached")
 
 
-async def test_a_discord_that_does_not_take_the_commands_ends_the_start_with_one_line(house: House) -> None:
+async def test_a_discord_that_does_not_take_the_commands_ends_the_start_with_one_line(house: World) -> None:
     await house.discord.fail("PUT /applications/{application}/commands", 403, {"message": "no", "code": 50001})
     async with house.process() as bot:
         assert await bot.ended() == 1
         assert_one_line(bot, "Discord answered 403")
 
 
-async def test_a_token_that_is_reset_while_it_runs_ends_it_with_one_line(house: House) -> None:
+async def test_a_token_that_is_reset_while_it_runs_ends_it_with_one_line(house: World) -> None:
     async with house.started() as bot:
         await house.discord.disconnect_gateway(4004, resumable=False)
         assert await bot.ended() == REFUSED

@@ -9,13 +9,13 @@ from dataclasses import replace
 import pytest
 
 from tests.e2e.test_refusals import blob
-from tests.support.world.providers import Jumping, asked, errors, first, moderate, moderator
-from tests.support.world.world import QUICK, House, assert_one_picture, moved, until
+from tests.support.world.providers import AdjustableClock, asked, errors, first, moderate, moderator
+from tests.support.world.world import QUICK, World, assert_one_picture, moved, until
 
 FAILURES = 5
 
 
-async def fail_over(house: House, number: int) -> None:
+async def fail_over(house: World, number: int) -> None:
     """So many members' pictures, each of them after a service that does not take it."""
     house.lumenfall.one_picture = True
     jobs = [await house.imagine(f"boat {each}") for each in range(number)]
@@ -25,11 +25,11 @@ async def fail_over(house: House, number: int) -> None:
 
 
 async def test_after_five_failures_in_a_row_the_others_are_asked_at_once_until_one_job_finds_it_well(
-    three: House, caplog: pytest.LogCaptureFixture
+    three: World, caplog: pytest.LogCaptureFixture
 ) -> None:
     three.fal.faults.set("submit_ingress")
     who = await moderator(three)
-    clock = Jumping(still=True)
+    clock = AdjustableClock(still=True)
     async with three.bot(clock=clock.clock, DEFAULT_QUOTA="30/day"):
         await fail_over(three, FAILURES)
         assert asked(three) == (5, 5, 0)
@@ -55,7 +55,7 @@ async def test_after_five_failures_in_a_row_the_others_are_asked_at_once_until_o
 
 
 async def test_of_many_waiting_jobs_one_probes_a_service_and_the_others_follow_when_it_is_well(
-    house: House,
+    house: World,
 ) -> None:
     house.fal.faults.set("submit_ingress")
     async with house.bot(patience=replace(QUICK, submit=20), DEFAULT_QUOTA="30/day"):
@@ -77,9 +77,9 @@ async def test_of_many_waiting_jobs_one_probes_a_service_and_the_others_follow_w
     assert len(house.fal.requests) == len(await house.pictures()) == 12
 
 
-async def test_a_job_whose_picture_cannot_be_read_does_not_use_a_probe_up(three: House) -> None:
+async def test_a_job_whose_picture_cannot_be_read_does_not_use_a_probe_up(three: World) -> None:
     three.fal.faults.set("submit_ingress")
-    clock = Jumping(still=True)
+    clock = AdjustableClock(still=True)
     async with three.bot(clock=clock.clock):
         await fail_over(three, FAILURES)
         three.fal.faults.clear()
@@ -92,9 +92,9 @@ async def test_a_job_whose_picture_cannot_be_read_does_not_use_a_probe_up(three:
     assert three.job(job)["provider"] == "fal"
 
 
-async def test_a_service_that_asks_to_wait_is_well_and_asked_by_the_next_job_again(three: House) -> None:
+async def test_a_service_that_asks_to_wait_is_well_and_asked_by_the_next_job_again(three: World) -> None:
     three.fal.faults.set("submit_rate_limited", times=7)
-    async with three.bot(clock=Jumping(still=True).clock, DEFAULT_QUOTA="30/day"):
+    async with three.bot(clock=AdjustableClock(still=True).clock, DEFAULT_QUOTA="30/day"):
         await fail_over(three, 7)
         job = await three.imagine()
         await three.picture(job)
@@ -103,7 +103,7 @@ async def test_a_service_that_asks_to_wait_is_well_and_asked_by_the_next_job_aga
     assert asked(three) == (8, 7, 0)
 
 
-async def test_a_service_that_refuses_prompts_is_well(three: House) -> None:
+async def test_a_service_that_refuses_prompts_is_well(three: World) -> None:
     async with three.bot(SERVICE_ORDER=first("lumenfall", "fal")):
         for number in range(FAILURES + 1):
             job = await three.imagine(f"forbidden thing {number}")
@@ -115,11 +115,11 @@ async def test_a_service_that_refuses_prompts_is_well(three: House) -> None:
 
 
 async def test_where_one_service_rests_and_the_other_has_no_money_the_job_waits_for_the_first(
-    three: House,
+    three: World,
 ) -> None:
     three.fal.faults.set("submit_ingress")
     who = await moderator(three)
-    clock = Jumping(still=True)
+    clock = AdjustableClock(still=True)
     async with three.bot(patience=replace(QUICK, submit=60), clock=clock.clock):
         await fail_over(three, FAILURES)
         await moderate(three, who, "model", model="gpt-image-1.5", services="fal, lumenfall")

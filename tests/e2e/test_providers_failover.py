@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from bot.providers.registry import learn
+from bot.providers.registry import refresh
 from tests.support.world.providers import PATIENT, asked, errors, first, notes
-from tests.support.world.world import House, assert_one_picture, moved
+from tests.support.world.world import World, assert_one_picture, moved
 
 GIVEN_BACK = {"reserve": 1, "refund": 1}
 NOWHERE = "http://127.0.0.1:9"
@@ -16,7 +16,7 @@ NOWHERE = "http://127.0.0.1:9"
     "trouble", ["submit_ingress", "unauthorized", "locked", "model_gone", "submit_rate_limited"]
 )
 async def test_what_one_service_certainly_did_not_take_the_next_one_paints_once(
-    three: House, trouble: str
+    three: World, trouble: str
 ) -> None:
     three.fal.faults.set(trouble)
     async with three.bot():
@@ -33,11 +33,11 @@ async def test_what_one_service_certainly_did_not_take_the_next_one_paints_once(
 
 
 async def test_a_service_that_is_not_there_and_one_that_is_out_of_money_leave_it_to_the_third(
-    three: House,
+    three: World,
 ) -> None:
     three.lumenfall.faults.set("insufficient_balance")
     async with three.bot(FAL_QUEUE_URL=NOWHERE) as app:
-        await learn(app.services, app.routes, app.database, app.clock)
+        await refresh(app.services, app.routes, app.database, app.clock)
         job = await three.imagine(quality="high")
         message = await assert_one_picture(three, job)
     assert three.job(job)["provider"] == "oxen"
@@ -48,7 +48,7 @@ async def test_a_service_that_is_not_there_and_one_that_is_out_of_money_leave_it
 
 @pytest.mark.parametrize("trouble", ["unauthorized", "locked"])
 async def test_the_operator_is_told_once_that_a_service_needs_them_however_many_jobs_meet_it(
-    three: House, trouble: str, caplog: pytest.LogCaptureFixture
+    three: World, trouble: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     three.fal.faults.set(trouble)
     async with three.bot():
@@ -64,7 +64,7 @@ async def test_the_operator_is_told_once_that_a_service_needs_them_however_many_
 
 
 async def test_a_lone_service_without_money_refunds_each_job_and_tells_the_operator_once(
-    house: House, caplog: pytest.LogCaptureFixture
+    house: World, caplog: pytest.LogCaptureFixture
 ) -> None:
     house.fal.faults.set("locked")
     async with house.bot():
@@ -76,7 +76,7 @@ async def test_a_lone_service_without_money_refunds_each_job_and_tells_the_opera
         assert len(errors(caplog.records)) == 1
 
 
-async def test_a_refused_prompt_or_option_is_refused_and_no_other_service_is_asked(three: House) -> None:
+async def test_a_refused_prompt_or_option_is_refused_and_no_other_service_is_asked(three: World) -> None:
     async with three.bot(SERVICE_ORDER=first("lumenfall", "oxen", "fal")):
         refused = await three.imagine("forbidden things")
         assert "will not paint this prompt" in await three.whisper(refused)
@@ -91,7 +91,7 @@ async def test_a_refused_prompt_or_option_is_refused_and_no_other_service_is_ask
 
 
 @pytest.mark.parametrize("service", ["fal", "oxen"])
-async def test_a_prompt_that_is_refused_while_it_is_painted_goes_nowhere_else(three: House, service: str) -> None:
+async def test_a_prompt_that_is_refused_while_it_is_painted_goes_nowhere_else(three: World, service: str) -> None:
     async with three.bot(SERVICE_ORDER=first(service, "lumenfall")):
         job = await three.imagine("forbidden things")
         assert "will not paint this prompt" in await three.whisper(job)
@@ -101,7 +101,7 @@ async def test_a_prompt_that_is_refused_while_it_is_painted_goes_nowhere_else(th
 
 
 async def test_a_service_that_is_only_busy_is_waited_for_also_where_the_next_one_needs_its_operator(
-    three: House,
+    three: World,
 ) -> None:
     three.fal.faults.set("submit_ingress", times=1)
     three.lumenfall.faults.set("unauthorized")
@@ -113,7 +113,7 @@ async def test_a_service_that_is_only_busy_is_waited_for_also_where_the_next_one
 
 
 async def test_a_service_that_is_only_busy_is_waited_for_also_where_the_next_one_no_longer_has_the_model(
-    three: House,
+    three: World,
 ) -> None:
     three.fal.faults.set("submit_ingress", times=1)
     three.lumenfall.faults.set("model_not_found")
@@ -126,7 +126,7 @@ async def test_a_service_that_is_only_busy_is_waited_for_also_where_the_next_one
 
 @pytest.mark.parametrize("trouble", ["locked", "unauthorized"])
 async def test_a_picture_that_one_service_does_not_take_in_is_edited_by_the_next(
-    three: House, trouble: str
+    three: World, trouble: str
 ) -> None:
     three.fal.faults.set(trouble)
     async with three.bot():
@@ -138,7 +138,7 @@ async def test_a_picture_that_one_service_does_not_take_in_is_edited_by_the_next
 
 
 async def test_a_key_that_is_taken_back_while_the_service_paints_is_refunded_and_the_operator_is_told(
-    three: House, caplog: pytest.LogCaptureFixture
+    three: World, caplog: pytest.LogCaptureFixture
 ) -> None:
     three.fal.faults.set("slow_run", seconds=1.2)
     async with three.bot():

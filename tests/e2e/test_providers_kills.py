@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 
 from tests.support.world.providers import asked, first, micros, moderate, moderator, notes
-from tests.support.world.world import POST, House, Process, assert_one_picture, moved, until
+from tests.support.world.world import POST, BotProcess, World, assert_one_picture, moved, until
 
 
-async def servers(house: House, **services: str) -> dict[str, int]:
+async def servers(house: World, **services: str) -> dict[str, int]:
     """A server for each name, with its own order of services; the channel of each."""
     channels = {}
     for name, order in services.items():
@@ -21,7 +21,7 @@ async def servers(house: House, **services: str) -> dict[str, int]:
 
 
 async def test_killed_between_submit_and_ticket_at_all_three_services_each_picture_still_arrives_once(
-    three: House,
+    three: World,
 ) -> None:
     async with three.started() as bot:
         channels = await servers(three, fal="fal", lumenfall="lumenfall", oxen="oxen")
@@ -51,7 +51,7 @@ async def test_killed_between_submit_and_ticket_at_all_three_services_each_pictu
 
 
 async def test_inline_pictures_outlive_a_kill_before_they_were_posted_and_are_posted_byte_by_byte(
-    three: House,
+    three: World,
 ) -> None:
     inline = {"LUMENFALL_INLINE": "true", "SERVICE_ORDER": first("lumenfall", "fal")}
     await three.discord.delay(POST, 30)
@@ -71,7 +71,7 @@ async def test_inline_pictures_outlive_a_kill_before_they_were_posted_and_are_po
     assert three.rows("SELECT 1 FROM spool") == []
 
 
-async def test_a_stop_during_a_synchronous_submit_waits_for_it_and_the_next_start_only_posts(three: House) -> None:
+async def test_a_stop_during_a_synchronous_submit_waits_for_it_and_the_next_start_only_posts(three: World) -> None:
     three.lumenfall.run_seconds = 1.2
     async with three.started(SERVICE_ORDER=first("lumenfall")) as bot:
         job = await three.imagine()
@@ -88,7 +88,7 @@ async def test_a_stop_during_a_synchronous_submit_waits_for_it_and_the_next_star
 
 
 async def test_a_stop_that_may_not_wait_cuts_a_synchronous_submit_and_the_next_start_asks_what_became_of_it(
-    three: House,
+    three: World,
 ) -> None:
     three.lumenfall.run_seconds = 1.5
     three.lumenfall.stores_payloads = True
@@ -106,7 +106,7 @@ async def test_a_stop_that_may_not_wait_cuts_a_synchronous_submit_and_the_next_s
     assert notes(three, job) == []
 
 
-async def test_a_model_that_is_gone_is_remembered_by_the_next_process(three: House) -> None:
+async def test_a_model_that_is_gone_is_remembered_by_the_next_process(three: World) -> None:
     three.fal.faults.set("model_gone", endpoint="fal-ai/gpt-image-1.5")
     three.fal.faults.set("platform_error")
     async with three.started() as bot:
@@ -120,7 +120,7 @@ async def test_a_model_that_is_gone_is_remembered_by_the_next_process(three: Hou
 
 
 async def test_work_at_a_service_whose_key_was_taken_away_before_the_start_is_refunded_and_the_operator_is_told(
-    three: House,
+    three: World,
 ) -> None:
     three.fal.faults.set("slow_run", seconds=30)
     async with three.started() as bot:
@@ -135,5 +135,5 @@ async def test_work_at_a_service_whose_key_was_taken_away_before_the_start_is_re
     assert moved(three, job) == {"reserve": 1, "refund": 1}
 
 
-def _tells(bot: Process, words: str) -> int:
+def _tells(bot: BotProcess, words: str) -> int:
     return bot.log.count(words)

@@ -10,7 +10,7 @@ import pytest
 from bot.domain.types import Money
 from tests.support.world.providers import (
     PATIENT,
-    Jumping,
+    AdjustableClock,
     asked,
     first,
     micros,
@@ -19,12 +19,12 @@ from tests.support.world.providers import (
     notes,
     tickets,
 )
-from tests.support.world.world import QUICK, House, assert_one_picture, moved, until
+from tests.support.world.world import QUICK, World, assert_one_picture, moved, until
 
 GIVEN_BACK = {"reserve": 1, "refund": 1}
 
 
-async def test_fal_cannot_be_asked_so_the_work_is_sent_to_it_once_more_and_to_nobody_else(three: House) -> None:
+async def test_fal_cannot_be_asked_so_the_work_is_sent_to_it_once_more_and_to_nobody_else(three: World) -> None:
     three.fal.faults.set("submit_lost", times=1)
     async with three.bot():
         job = await three.imagine()
@@ -35,7 +35,7 @@ async def test_fal_cannot_be_asked_so_the_work_is_sent_to_it_once_more_and_to_no
     assert (three.job(job)["provider"], three.job(job)["resubmits"]) == ("fal", 1)
 
 
-async def test_after_a_lost_submit_no_other_service_is_ever_asked(three: House) -> None:
+async def test_after_a_lost_submit_no_other_service_is_ever_asked(three: World) -> None:
     three.fal.faults.set("submit_lost", times=1)
     async with three.bot(patience=replace(PATIENT, first_retry=0.8, longest_retry=0.8)):
         job = await three.imagine()
@@ -49,7 +49,7 @@ async def test_after_a_lost_submit_no_other_service_is_ever_asked(three: House) 
     assert len(notes(three, job)) == 1
 
 
-async def test_lost_twice_the_work_is_not_sent_a_third_time_and_the_member_pays_nothing(three: House) -> None:
+async def test_lost_twice_the_work_is_not_sent_a_third_time_and_the_member_pays_nothing(three: World) -> None:
     three.fal.faults.set("submit_lost", times=2)
     async with three.bot():
         job = await three.imagine()
@@ -61,7 +61,7 @@ async def test_lost_twice_the_work_is_not_sent_a_third_time_and_the_member_pays_
 
 
 async def test_a_lost_submit_that_meets_a_resting_service_is_still_sent_no_more_than_once_more(
-    house: House,
+    house: World,
 ) -> None:
     house.fal.faults.set("submit_lost")
     async with house.bot(patience=PATIENT, DEFAULT_QUOTA="20/day"):
@@ -75,7 +75,7 @@ async def test_a_lost_submit_that_meets_a_resting_service_is_still_sent_no_more_
 
 
 async def test_what_lumenfall_painted_and_billed_before_its_answer_was_lost_is_noted_at_its_cost(
-    three: House,
+    three: World,
 ) -> None:
     three.lumenfall.faults.set("lost", times=1)
     async with three.bot(SERVICE_ORDER=first("lumenfall", "fal", "oxen")):
@@ -89,7 +89,7 @@ async def test_what_lumenfall_painted_and_billed_before_its_answer_was_lost_is_n
 
 
 async def test_what_lumenfall_is_still_painting_is_waited_for_and_not_sent_again_before_it_is_over(
-    three: House,
+    three: World,
 ) -> None:
     three.lumenfall.run_seconds = 0.9
     three.lumenfall.faults.set("lost", times=1, seconds=0.1)
@@ -105,10 +105,10 @@ async def test_what_lumenfall_is_still_painting_is_waited_for_and_not_sent_again
 
 
 async def test_what_never_came_to_lumenfall_is_submitted_once_it_must_be_listed_and_without_a_note(
-    three: House,
+    three: World,
 ) -> None:
     three.lumenfall.faults.set("refused", times=1)
-    clock = Jumping()
+    clock = AdjustableClock()
     async with three.bot(patience=PATIENT, clock=clock.clock, SERVICE_ORDER=first("lumenfall", "fal")):
         job = await three.imagine()
         await until(lambda: three.lumenfall.submits)
@@ -121,7 +121,7 @@ async def test_what_never_came_to_lumenfall_is_submitted_once_it_must_be_listed_
 
 
 async def test_where_lumenfall_keeps_what_it_painted_the_lost_pictures_are_had_without_a_second_submit(
-    three: House,
+    three: World,
 ) -> None:
     three.lumenfall.stores_payloads = True
     three.lumenfall.faults.set("lost", times=1)
@@ -134,7 +134,7 @@ async def test_where_lumenfall_keeps_what_it_painted_the_lost_pictures_are_had_w
 
 
 async def test_a_prompt_that_lumenfall_refused_in_a_lost_answer_is_refused_and_not_sent_again(
-    three: House,
+    three: World,
 ) -> None:
     three.lumenfall.faults.set("lost", times=1)
     async with three.bot(SERVICE_ORDER=first("lumenfall", "fal")):
@@ -146,7 +146,7 @@ async def test_a_prompt_that_lumenfall_refused_in_a_lost_answer_is_refused_and_n
 
 
 async def test_a_cancel_while_nobody_knows_what_became_of_a_submit_is_free_and_noted_for_the_operator(
-    three: House,
+    three: World,
 ) -> None:
     three.lumenfall.run_seconds = 1.5
     three.lumenfall.faults.set("lost", times=1, seconds=0.1)
@@ -163,7 +163,7 @@ async def test_a_cancel_while_nobody_knows_what_became_of_a_submit_is_free_and_n
     assert asked(three) == (0, 1, 0)
 
 
-async def test_pictures_that_lumenfall_no_longer_has_are_refunded_and_noted_at_their_cost(three: House) -> None:
+async def test_pictures_that_lumenfall_no_longer_has_are_refunded_and_noted_at_their_cost(three: World) -> None:
     three.lumenfall.faults.set("cdn_error")
     async with three.bot(LUMENFALL_PARTIALS="0", SERVICE_ORDER=first("lumenfall", "fal")):
         job = await three.imagine()
@@ -178,7 +178,7 @@ async def test_pictures_that_lumenfall_no_longer_has_are_refunded_and_noted_at_t
 
 
 async def test_a_moderator_who_takes_a_service_out_does_not_lose_what_it_has_already_painted(
-    three: House,
+    three: World,
 ) -> None:
     three.lumenfall.stores_payloads = True
     three.lumenfall.faults.set("lost", times=1)
@@ -198,7 +198,7 @@ async def test_a_moderator_who_takes_a_service_out_does_not_lose_what_it_has_alr
 
 @pytest.mark.parametrize("fault", ["submit_lost", "submit_truncated", "submit_error_late"])
 async def test_what_oxen_took_before_its_answer_was_lost_is_found_in_its_list_and_followed(
-    three: House, fault: str
+    three: World, fault: str
 ) -> None:
     three.oxen.faults.set(fault, times=1)
     async with three.bot(SERVICE_ORDER=first("oxen", "fal", "lumenfall")):
@@ -209,10 +209,10 @@ async def test_what_oxen_took_before_its_answer_was_lost_is_found_in_its_list_an
 
 
 async def test_what_never_came_to_oxen_is_submitted_once_it_must_be_listed_and_without_a_note(
-    three: House,
+    three: World,
 ) -> None:
     three.oxen.faults.set("submit_refused", times=1)
-    clock = Jumping()
+    clock = AdjustableClock()
     async with three.bot(patience=PATIENT, clock=clock.clock, SERVICE_ORDER=first("oxen", "fal")):
         job = await three.imagine()
         await until(lambda: three.oxen.submits)
@@ -225,7 +225,7 @@ async def test_what_never_came_to_oxen_is_submitted_once_it_must_be_listed_and_w
 
 
 async def test_two_members_with_the_same_prompt_whose_answers_are_both_lost_get_a_picture_each(
-    three: House,
+    three: World,
 ) -> None:
     three.oxen.faults.set("submit_lost", times=2)
     three.oxen.faults.set("slow_run", seconds=1.5)

@@ -8,11 +8,11 @@ import pytest
 
 from bot.sandbox.discord.server import Upload
 from tests.support.world.providers import asked, first, shown
-from tests.support.world.world import House, Quota, assert_one_picture, png
+from tests.support.world.world import Quota, World, assert_one_picture, png
 
 
 @pytest.mark.parametrize(("kind", "label"), [("gif", "GIF"), ("avif", "AVIF")])
-async def test_a_format_that_fal_does_not_have_really_arrives(three: House, kind: str, label: str) -> None:
+async def test_a_format_that_fal_does_not_have_really_arrives(three: World, kind: str, label: str) -> None:
     async with three.bot():
         job = await three.imagine(format=kind)
         assert label in (await three.card(job))["content"]
@@ -26,7 +26,7 @@ async def test_a_format_that_fal_does_not_have_really_arrives(three: House, kind
 
 
 @pytest.mark.parametrize("kind", ["jpeg", "webp", "avif"])
-async def test_compression_makes_another_file_of_the_same_picture_at_fal(house: House, kind: str) -> None:
+async def test_compression_makes_another_file_of_the_same_picture_at_fal(house: World, kind: str) -> None:
     async with house.bot():
         sizes = []
         for compression in (5, 100):
@@ -39,14 +39,14 @@ async def test_compression_makes_another_file_of_the_same_picture_at_fal(house: 
     assert all("compression" not in request.shown for request in house.fal.requests.values())
 
 
-async def test_compression_at_lumenfall_is_lumenfalls_own(three: House) -> None:
+async def test_compression_at_lumenfall_is_lumenfalls_own(three: World) -> None:
     async with three.bot(SERVICE_ORDER=first("lumenfall")):
         await three.painted(format="webp", compression=40)
     [request] = three.lumenfall.requests.values()
     assert request.fields["output_compression"] == 40
 
 
-async def test_a_shape_that_the_service_does_not_have_is_told_on_the_card_and_on_the_result(three: House) -> None:
+async def test_a_shape_that_the_service_does_not_have_is_told_on_the_card_and_on_the_result(three: World) -> None:
     async with three.bot():
         job = await three.imagine(size="16:9")
         assert "16:9 became 3:2." in (await three.card(job))["content"]
@@ -56,7 +56,7 @@ async def test_a_shape_that_the_service_does_not_have_is_told_on_the_card_and_on
     assert picture.size == (1536, 1024)
 
 
-async def test_what_the_next_service_does_otherwise_is_told_on_the_result(three: House) -> None:
+async def test_what_the_next_service_does_otherwise_is_told_on_the_result(three: World) -> None:
     three.fal.faults.set("locked")
     async with three.bot(SERVICE_ORDER=first("fal", "lumenfall")):
         job = await three.imagine(size="1400x1200", format="gif")
@@ -67,7 +67,7 @@ async def test_what_the_next_service_does_otherwise_is_told_on_the_result(three:
     assert (picture.format, picture.size) == ("GIF", (1400, 1200))
 
 
-async def test_oxen_chooses_the_quality_itself_and_says_so(three: House) -> None:
+async def test_oxen_chooses_the_quality_itself_and_says_so(three: World) -> None:
     async with three.bot(SERVICE_ORDER=first("oxen")):
         job = await three.imagine(quality="high")
         assert "The service chooses the quality itself." in (await three.card(job))["content"]
@@ -91,7 +91,7 @@ async def test_oxen_chooses_the_quality_itself_and_says_so(three: House) -> None
     ],
 )
 async def test_what_no_service_can_do_is_refused_before_anything_is_written(
-    three: House, options: dict[str, Any], words: str
+    three: World, options: dict[str, Any], words: str
 ) -> None:
     async with three.bot():
         assert words in await three.refusal(await three.imagine(**options))
@@ -100,7 +100,7 @@ async def test_what_no_service_can_do_is_refused_before_anything_is_written(
     assert asked(three) == (0, 0, 0)
 
 
-async def test_what_the_first_service_cannot_do_goes_to_one_that_can_without_a_word(three: House) -> None:
+async def test_what_the_first_service_cannot_do_goes_to_one_that_can_without_a_word(three: World) -> None:
     mask = Upload("mask.png", png(colour=(0, 0, 0, 0), mode="RGBA"))
     async with three.bot(SERVICE_ORDER=first("oxen", "lumenfall")):
         jobs = [await three.imagine(background="transparent"), await three.edit(mask=mask, size="square")]

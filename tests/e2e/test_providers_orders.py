@@ -6,21 +6,21 @@ from typing import Any
 
 import pytest
 
-from bot.providers.registry import learn
+from bot.providers.registry import refresh
 from tests.support.world.providers import MODEL, asked, first, moderate, moderator
-from tests.support.world.world import House, assert_one_picture
+from tests.support.world.world import World, assert_one_picture
 
 DEFAULT = "to Easel’s own order"
 
 
-async def offered(house: House, who: int, command: str, option: str, typed: str = "", **options: Any) -> list[str]:
+async def offered(house: World, who: int, command: str, option: str, typed: str = "", **options: Any) -> list[str]:
     """What Discord shows while somebody types."""
     asked_for = await house.discord.autocomplete(who, house.channel, command, {**options, option: typed}, option)
     answer = await house.discord.answer(asked_for)
     return [choice["value"] for choice in answer["data"]["choices"]]
 
 
-async def test_a_moderator_sends_a_model_elsewhere_switches_it_off_and_takes_both_back(three: House) -> None:
+async def test_a_moderator_sends_a_model_elsewhere_switches_it_off_and_takes_both_back(three: World) -> None:
     who = await moderator(three)
     async with three.bot():
         told = await moderate(three, who, "model", model=MODEL, services="lumenfall, fal")
@@ -50,7 +50,7 @@ async def test_a_moderator_sends_a_model_elsewhere_switches_it_off_and_takes_bot
     assert {row["actor_id"] for row in three.rows("SELECT actor_id FROM ledger WHERE entry = 'rule'")} == {who}
 
 
-async def test_two_servers_have_two_orders_and_neither_changes_the_other(three: House) -> None:
+async def test_two_servers_have_two_orders_and_neither_changes_the_other(three: World) -> None:
     other = await three.discord.create_guild("studio")
     channel = await three.discord.create_channel(other, "canvas")
     member = await three.discord.create_member(other, "bob")
@@ -69,7 +69,7 @@ async def test_two_servers_have_two_orders_and_neither_changes_the_other(three: 
     assert asked(three) == (0, 1, 1)
 
 
-async def test_the_operators_order_holds_where_a_server_has_none(three: House) -> None:
+async def test_the_operators_order_holds_where_a_server_has_none(three: World) -> None:
     async with three.bot(SERVICE_ORDER=first("oxen", "fal")):
         job = await three.imagine()
         await assert_one_picture(three, job)
@@ -79,7 +79,7 @@ async def test_the_operators_order_holds_where_a_server_has_none(three: House) -
     assert [three.job(found)["provider"] for found in (job, one)] == ["oxen", "fal"]
 
 
-async def test_only_the_models_that_the_operator_allows_are_offered_asked_for_and_moderated(three: House) -> None:
+async def test_only_the_models_that_the_operator_allows_are_offered_asked_for_and_moderated(three: World) -> None:
     who = await moderator(three)
     async with three.bot(MODELS=f"{MODEL}, gpt-image-2"):
         allowed = [MODEL, "gpt-image-2"]
@@ -93,14 +93,14 @@ async def test_only_the_models_that_the_operator_allows_are_offered_asked_for_an
     assert asked(three) == (0, 0, 0)
 
 
-async def test_orders_are_offered_of_services_that_are_configured_and_still_have_the_model(three: House) -> None:
+async def test_orders_are_offered_of_services_that_are_configured_and_still_have_the_model(three: World) -> None:
     who = await moderator(three)
     three.oxen.faults.set("model_gone", endpoint="gpt-image-1-5")
     async with three.bot() as app:
         every = await offered(three, who, "moderate model", "services", model=MODEL)
         assert every[0] == "fal, lumenfall, oxen"
         assert len(every) == 17
-        await learn(app.services, app.routes, app.database, app.clock)
+        await refresh(app.services, app.routes, app.database, app.clock)
         left = await offered(three, who, "moderate model", "services", model=MODEL)
         assert left == ["fal, lumenfall", "lumenfall, fal", "fal", "lumenfall", "off", "default"]
         assert await offered(three, who, "moderate model", "services", "lum", model=MODEL) == [
@@ -129,7 +129,7 @@ async def test_orders_are_offered_of_services_that_are_configured_and_still_have
     ],
 )
 async def test_an_order_that_makes_no_sense_is_answered_with_a_sentence_and_changes_nothing(
-    three: House, model: str, services: str, words: str
+    three: World, model: str, services: str, words: str
 ) -> None:
     who = await moderator(three)
     async with three.bot():
@@ -140,7 +140,7 @@ async def test_an_order_that_makes_no_sense_is_answered_with_a_sentence_and_chan
 
 
 @pytest.mark.parametrize("verb", ["model", "services"])
-async def test_who_may_not_manage_the_server_decides_nothing(three: House, verb: str) -> None:
+async def test_who_may_not_manage_the_server_decides_nothing(three: World, verb: str) -> None:
     options: dict[str, Any] = {"model": MODEL, "services": "off"} if verb == "model" else {}
     async with three.bot():
         told = await moderate(three, three.member, verb, **options)
@@ -148,7 +148,7 @@ async def test_who_may_not_manage_the_server_decides_nothing(three: House, verb:
     assert three.rows("SELECT 1 FROM routes") == []
 
 
-async def test_a_model_that_is_switched_off_while_a_job_waits_is_refunded_with_a_sentence(three: House) -> None:
+async def test_a_model_that_is_switched_off_while_a_job_waits_is_refunded_with_a_sentence(three: World) -> None:
     who = await moderator(three)
     three.fal.faults.set("submit_ingress")
     async with three.bot(SERVICE_ORDER=first("fal")):

@@ -7,10 +7,10 @@ from dataclasses import replace
 import pytest
 
 from tests.support.world.providers import PATIENT, asked, first, micros, notes, tickets
-from tests.support.world.world import POST, QUICK, House, Message, Quota, moved, until
+from tests.support.world.world import POST, QUICK, Message, Quota, World, moved, until
 
 
-async def delivered(house: House, job: int, pictures: int) -> Message:
+async def delivered(house: World, job: int, pictures: int) -> Message:
     """One message with so many pictures, so many charged, and no card any more."""
     message = await house.picture(job)
     assert await house.ended(job) == "done"
@@ -22,12 +22,12 @@ async def delivered(house: House, job: int, pictures: int) -> Message:
     return message
 
 
-def counts(house: House) -> list[int]:
+def counts(house: World) -> list[int]:
     """How many pictures each accepted submit at fal asked for."""
     return [request.shown["num_images"] for request in house.fal.requests.values()]
 
 
-async def test_ten_pictures_are_three_submits_at_fal_and_one_message(three: House) -> None:
+async def test_ten_pictures_are_three_submits_at_fal_and_one_message(three: World) -> None:
     async with three.bot():
         job = await three.imagine(count=10)
         message = await delivered(three, job, 10)
@@ -40,7 +40,7 @@ async def test_ten_pictures_are_three_submits_at_fal_and_one_message(three: Hous
 
 
 async def test_what_the_first_service_no_longer_takes_the_next_one_paints_for_the_same_message(
-    three: House,
+    three: World,
 ) -> None:
     three.fal.faults.set("submit_slow", seconds=0.4, times=1)
     async with three.bot():
@@ -56,7 +56,7 @@ async def test_what_the_first_service_no_longer_takes_the_next_one_paints_for_th
 
 @pytest.mark.parametrize("trouble", ["locked", "submit_ingress"])
 async def test_where_nobody_takes_the_rest_what_there_is_is_delivered_and_charged(
-    house: House, trouble: str
+    house: World, trouble: str
 ) -> None:
     house.fal.faults.set("submit_slow", seconds=0.4, times=1)
     async with house.bot():
@@ -68,7 +68,7 @@ async def test_where_nobody_takes_the_rest_what_there_is_is_delivered_and_charge
     assert micros(house, job, "reserve") == micros(house, job, "settle") + micros(house, job, "refund")
 
 
-async def test_a_part_that_discord_did_not_take_at_first_is_still_delivered(house: House) -> None:
+async def test_a_part_that_discord_did_not_take_at_first_is_still_delivered(house: World) -> None:
     house.fal.faults.set("submit_slow", seconds=0.4, times=1)
     async with house.bot(patience=replace(QUICK, post=0.4)):
         job = await house.imagine(count=10)
@@ -79,7 +79,7 @@ async def test_a_part_that_discord_did_not_take_at_first_is_still_delivered(hous
 
 
 async def test_a_part_that_was_about_to_be_posted_when_the_process_was_killed_is_delivered_by_the_next(
-    house: House,
+    house: World,
 ) -> None:
     house.fal.faults.set("submit_slow", seconds=0.6, times=1)
     await house.discord.delay(POST, 30)
@@ -97,7 +97,7 @@ async def test_a_part_that_was_about_to_be_posted_when_the_process_was_killed_is
     assert len(house.fal.requests) == 1
 
 
-async def test_a_stop_does_not_wait_for_the_part_that_is_still_painted(house: House) -> None:
+async def test_a_stop_does_not_wait_for_the_part_that_is_still_painted(house: World) -> None:
     house.fal.faults.set("submit_slow", seconds=0.6, times=1)
     house.fal.faults.set("slow_run", seconds=30, times=1)
     async with house.started() as bot:
@@ -111,7 +111,7 @@ async def test_a_stop_does_not_wait_for_the_part_that_is_still_painted(house: Ho
     assert house.job(job)["state"] == "waiting"
 
 
-async def test_an_answer_that_is_lost_in_the_middle_is_one_submit_more_and_a_note(house: House) -> None:
+async def test_an_answer_that_is_lost_in_the_middle_is_one_submit_more_and_a_note(house: World) -> None:
     house.fal.faults.set("submit_slow", seconds=0.4, times=1)
     async with house.bot():
         job = await house.imagine(count=10)
@@ -121,7 +121,7 @@ async def test_an_answer_that_is_lost_in_the_middle_is_one_submit_more_and_a_not
     assert (counts(house), len(notes(house, job))) == ([4, 4, 4, 2], 1)
 
 
-async def test_killed_between_the_first_and_the_second_ticket_all_ten_arrive_once(house: House) -> None:
+async def test_killed_between_the_first_and_the_second_ticket_all_ten_arrive_once(house: World) -> None:
     house.fal.faults.set("submit_slow", seconds=0.4, times=1)
     async with house.started() as bot:
         job = await house.imagine(count=10)
@@ -138,7 +138,7 @@ async def test_killed_between_the_first_and_the_second_ticket_all_ten_arrive_onc
 
 @pytest.mark.parametrize("fault", ["slow_queue", "slow_run"])
 async def test_a_cancel_while_three_pieces_are_under_way_drops_them_all_and_costs_nothing(
-    house: House, fault: str
+    house: World, fault: str
 ) -> None:
     house.fal.faults.set(fault, seconds=20)
     async with house.bot(patience=PATIENT):
@@ -152,7 +152,7 @@ async def test_a_cancel_while_three_pieces_are_under_way_drops_them_all_and_cost
     assert all(request.cancelled for request in house.fal.requests.values())
 
 
-async def test_a_cancel_that_comes_too_late_for_one_piece_delivers_and_charges_that_one(house: House) -> None:
+async def test_a_cancel_that_comes_too_late_for_one_piece_delivers_and_charges_that_one(house: World) -> None:
     house.fal.faults.set("submit_slow", seconds=0.4, times=1)
     async with house.bot(patience=PATIENT):
         job = await house.imagine(count=10)
@@ -165,7 +165,7 @@ async def test_a_cancel_that_comes_too_late_for_one_piece_delivers_and_charges_t
         await delivered(house, job, 4)
 
 
-async def test_pictures_that_fail_at_oxen_are_not_charged(three: House) -> None:
+async def test_pictures_that_fail_at_oxen_are_not_charged(three: World) -> None:
     three.oxen.faults.set("fail_some", count=2, times=1)
     async with three.bot(SERVICE_ORDER=first("oxen")):
         job = await three.imagine(count=10)
@@ -175,7 +175,7 @@ async def test_pictures_that_fail_at_oxen_are_not_charged(three: House) -> None:
 
 
 async def test_ten_pictures_in_oxens_synchronous_way_are_ten_submits_and_a_cancel_keeps_what_there_is(
-    three: House,
+    three: World,
 ) -> None:
     three.oxen.run_seconds = 0.3
     async with three.bot(OXEN_QUEUE="false", SERVICE_ORDER=first("oxen")):
@@ -189,7 +189,7 @@ async def test_ten_pictures_in_oxens_synchronous_way_are_ten_submits_and_a_cance
     assert 2 <= painted <= 4
 
 
-async def test_a_key_that_was_taken_away_costs_only_its_own_part(three: House) -> None:
+async def test_a_key_that_was_taken_away_costs_only_its_own_part(three: World) -> None:
     three.fal.faults.set("slow_run", seconds=30)
     three.oxen.run_seconds = 0.5
     order = {"SERVICE_ORDER": "gpt-image-1.5=oxen,fal", "OXEN_QUEUE": "false"}

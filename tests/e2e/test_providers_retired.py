@@ -8,29 +8,29 @@ import pytest
 
 from bot.app import App
 from bot.domain.clock import Clock
-from bot.domain.types import Rule
-from bot.providers.registry import learn
+from bot.domain.types import Limit
+from bot.providers.registry import refresh
 from bot.storage import limits as rules
 from tests.support.world.providers import MODEL, asked, first, micros, moderate, moderator
-from tests.support.world.world import House, assert_one_picture
+from tests.support.world.world import World, assert_one_picture
 
 TOLD = "GPT Image 1.5 was switched off; GPT Image 2 paints in its place."
 
 
-async def retire_everywhere(house: House, app: App) -> None:
+async def retire_everywhere(house: World, app: App) -> None:
     """All three no longer have the model: Oxen says so when it is asked, the others when they get work."""
     house.oxen.faults.set("model_gone", endpoint="gpt-image-1-5")
-    await learn(app.services, app.routes, app.database, app.clock)
+    await refresh(app.services, app.routes, app.database, app.clock)
     house.fal.faults.set("model_gone", endpoint="fal-ai/gpt-image-1.5")
     house.lumenfall.faults.set("model_disabled", endpoint="gpt-image-1.5")
 
 
-def notes_of_models(house: House) -> set[str]:
+def notes_of_models(house: World) -> set[str]:
     return {row["name"] for row in house.rows("SELECT name FROM notes WHERE name LIKE 'retired:%'")}
 
 
 async def test_a_service_that_says_gone_is_not_asked_again_for_that_model_not_even_after_a_restart(
-    three: House,
+    three: World,
 ) -> None:
     three.fal.faults.set("model_gone", endpoint="fal-ai/gpt-image-1.5")
     for number in range(2):
@@ -49,7 +49,7 @@ async def test_a_service_that_says_gone_is_not_asked_again_for_that_model_not_ev
 
 
 async def test_a_model_that_no_service_has_any_more_is_painted_by_its_successor_for_its_own_price(
-    three: House,
+    three: World,
 ) -> None:
     async with three.bot() as app:
         await retire_everywhere(three, app)
@@ -74,11 +74,11 @@ async def test_a_model_that_no_service_has_any_more_is_painted_by_its_successor_
 
 
 async def test_no_room_in_a_limit_for_what_the_successor_costs_more_refunds_the_job_and_says_so(
-    three: House,
+    three: World,
 ) -> None:
     async with three.bot() as app:
         await retire_everywhere(three, app)
-        limit = Rule(subject="everyone", subject_id=0, unit="micros", window="day", limit=170_000)
+        limit = Limit(subject="everyone", subject_id=0, unit="micros", window="day", limit=170_000)
         await app.database.write(rules.set_limit(three.guild, limit, app.clock.now()))
         job = await three.imagine(quality="high", size="square")
         told = await three.whisper(job)
@@ -90,7 +90,7 @@ async def test_no_room_in_a_limit_for_what_the_successor_costs_more_refunds_the_
     assert asked(three) == (1, 0, 0)
 
 
-async def test_what_the_successor_cannot_do_is_refunded_and_said(three: House) -> None:
+async def test_what_the_successor_cannot_do_is_refunded_and_said(three: World) -> None:
     async with three.bot() as app:
         await retire_everywhere(three, app)
         job = await three.imagine(background="transparent")
@@ -102,23 +102,23 @@ async def test_what_the_successor_cannot_do_is_refunded_and_said(three: House) -
     assert three.job(job)["charged_micros"] == 0
 
 
-async def test_a_model_that_a_service_has_again_is_used_again(three: House) -> None:
+async def test_a_model_that_a_service_has_again_is_used_again(three: World) -> None:
     three.fal.faults.set("model_gone", endpoint="fal-ai/gpt-image-1.5")
     async with three.bot() as app:
         await three.painted()
         three.fal.faults.clear()
         await three.painted("a second boat")
         assert asked(three) == (1, 2, 0)
-        await learn(app.services, app.routes, app.database, app.clock)
+        await refresh(app.services, app.routes, app.database, app.clock)
         await three.painted("a third boat")
     assert asked(three) == (2, 2, 0)
     assert notes_of_models(three) == set()
 
 
-async def test_a_model_that_a_service_does_not_list_any_more_is_not_even_asked_for_there(three: House) -> None:
+async def test_a_model_that_a_service_does_not_list_any_more_is_not_even_asked_for_there(three: World) -> None:
     three.lumenfall.faults.set("model_disabled")
     async with three.bot(SERVICE_ORDER=first("lumenfall", "fal")) as app:
-        await learn(app.services, app.routes, app.database, app.clock)
+        await refresh(app.services, app.routes, app.database, app.clock)
         job = await three.imagine()
         await assert_one_picture(three, job)
     assert three.job(job)["provider"] == "fal"
@@ -135,7 +135,7 @@ async def test_a_model_that_a_service_does_not_list_any_more_is_not_even_asked_f
     ],
 )
 async def test_moderators_are_told_of_a_switch_off_that_is_near_and_nothing_is_refused_for_it(
-    three: House, day: tuple[int, int, int], words: str
+    three: World, day: tuple[int, int, int], words: str
 ) -> None:
     now = int(datetime(*day, 12, tzinfo=UTC).timestamp() * 1000)
     who = await moderator(three)

@@ -6,13 +6,13 @@ import asyncio
 from dataclasses import replace
 
 from tests.e2e.test_refusals import blob
-from tests.support.world.providers import PATIENT, Jumping, asked, first, notes, shown
-from tests.support.world.world import QUICK, House, Message, Quota, assert_one_picture, moved, png, until
+from tests.support.world.providers import PATIENT, AdjustableClock, asked, first, notes, shown
+from tests.support.world.world import QUICK, Message, Quota, World, assert_one_picture, moved, png, until
 
 MIB = 1024 * 1024
 
 
-async def card_with_picture(house: House) -> Message:
+async def card_with_picture(house: World) -> Message:
     """The card, once it carries an unfinished picture."""
     return await house.discord.wait_for_message(
         house.channel,
@@ -20,7 +20,7 @@ async def card_with_picture(house: House) -> Message:
     )
 
 
-async def test_the_card_carries_the_unfinished_picture_until_the_finished_one_is_there(three: House) -> None:
+async def test_the_card_carries_the_unfinished_picture_until_the_finished_one_is_there(three: World) -> None:
     three.lumenfall.run_seconds = 0.2
     three.lumenfall.partial_seconds = 0.5
     async with three.bot(patience=replace(QUICK, card=0.1), SERVICE_ORDER=first("lumenfall")):
@@ -39,7 +39,7 @@ async def test_the_card_carries_the_unfinished_picture_until_the_finished_one_is
     assert asked(three) == (0, 1, 0)
 
 
-async def test_an_unfinished_picture_with_a_spoiler_is_hidden_as_well(three: House) -> None:
+async def test_an_unfinished_picture_with_a_spoiler_is_hidden_as_well(three: World) -> None:
     three.lumenfall.partial_seconds = 0.5
     async with three.bot(patience=replace(QUICK, card=0.1), SERVICE_ORDER=first("lumenfall")):
         job = await three.imagine(spoiler=True)
@@ -49,7 +49,7 @@ async def test_an_unfinished_picture_with_a_spoiler_is_hidden_as_well(three: Hou
 
 
 async def test_a_cancel_during_a_synchronous_submit_comes_too_late_and_the_picture_is_charged_once(
-    three: House,
+    three: World,
 ) -> None:
     three.lumenfall.run_seconds = 0.8
     async with three.bot(SERVICE_ORDER=first("lumenfall", "fal")):
@@ -62,7 +62,7 @@ async def test_a_cancel_during_a_synchronous_submit_comes_too_late_and_the_pictu
 
 
 async def test_a_cancel_during_a_submit_that_nobody_takes_keeps_the_work_from_the_next_service(
-    three: House,
+    three: World,
 ) -> None:
     three.lumenfall.run_seconds = 0.8
     three.lumenfall.faults.set("exhausted")
@@ -76,7 +76,7 @@ async def test_a_cancel_during_a_submit_that_nobody_takes_keeps_the_work_from_th
     assert moved(three, job) == {"reserve": 1, "refund": 1}
 
 
-async def test_two_at_once_at_a_synchronous_service_are_two_pictures(three: House) -> None:
+async def test_two_at_once_at_a_synchronous_service_are_two_pictures(three: World) -> None:
     three.lumenfall.run_seconds = 0.4
     async with three.bot(SERVICE_ORDER=first("lumenfall")):
         jobs = [await three.imagine(), await three.imagine()]
@@ -89,11 +89,11 @@ async def test_two_at_once_at_a_synchronous_service_are_two_pictures(three: Hous
 
 
 async def test_patience_runs_out_while_nobody_knows_what_became_of_a_submit_and_nothing_is_charged(
-    three: House,
+    three: World,
 ) -> None:
     three.lumenfall.faults.set("stuck")
     three.lumenfall.faults.set("lost", seconds=0.1)
-    clock = Jumping()
+    clock = AdjustableClock()
     async with three.bot(
         patience=replace(PATIENT, submit=8_000), clock=clock.clock, SERVICE_ORDER=first("lumenfall", "fal")
     ):
@@ -110,7 +110,7 @@ async def test_patience_runs_out_while_nobody_knows_what_became_of_a_submit_and_
 
 
 async def test_large_pictures_wait_for_their_turn_while_a_synchronous_service_holds_others_and_a_cancel_ends_that(
-    three: House,
+    three: World,
 ) -> None:
     three.lumenfall.run_seconds = 2.0
     three.lumenfall.one_picture = True

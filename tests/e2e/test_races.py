@@ -15,8 +15,8 @@ from tests.support.world.world import (
     POST,
     QUICK,
     SEND_MESSAGES,
-    House,
     Quota,
+    World,
     assert_one_picture,
     moved,
 )
@@ -27,7 +27,7 @@ GIVEN_BACK = {"reserve": 1, "refund": 1}
 # Many at once
 
 
-async def test_64_requests_at_once_with_5_left_are_5_pictures_and_59_private_refusals(house: House) -> None:
+async def test_64_requests_at_once_with_5_left_are_5_pictures_and_59_private_refusals(house: World) -> None:
     async with house.bot(DEFAULT_QUOTA="5/day"):
         spec = {
             "kind": "slash",
@@ -48,7 +48,7 @@ async def test_64_requests_at_once_with_5_left_are_5_pictures_and_59_private_ref
         assert house.fal.submits == len(await house.pictures()) == 5
 
 
-async def test_30_members_in_several_channels_at_once_all_get_theirs(house: House) -> None:
+async def test_30_members_in_several_channels_at_once_all_get_theirs(house: World) -> None:
     channels = [house.channel] + [await house.discord.create_channel(house.guild, f"c{n}") for n in range(2)]
     members = [await house.discord.create_member(house.guild, f"m{n}") for n in range(30)]
     async with house.bot():
@@ -66,7 +66,7 @@ async def test_30_members_in_several_channels_at_once_all_get_theirs(house: Hous
     assert sum([len(await house.pictures(channel)) for channel in channels]) == 30
 
 
-async def test_an_interaction_that_discord_delivers_twice_is_one_picture_and_no_error(house: House) -> None:
+async def test_an_interaction_that_discord_delivers_twice_is_one_picture_and_no_error(house: World) -> None:
     async with house.bot():
         job = await house.imagine()
         await house.discord.redeliver(job)
@@ -83,39 +83,39 @@ async def test_an_interaction_that_discord_delivers_twice_is_one_picture_and_no_
 # Answers that are lost, refused or late
 
 
-async def test_the_answer_to_the_post_is_lost_and_the_picture_still_stands_there_once(house: House) -> None:
+async def test_the_answer_to_the_post_is_lost_and_the_picture_still_stands_there_once(house: World) -> None:
     async with house.bot():
         await house.discord.lose_answer(POST)
         await assert_one_picture(house, await house.imagine())
         assert (await house.discord.report())["requests"][POST] == 1
 
 
-async def test_posts_that_fail_are_repeated_until_one_is_taken(house: House) -> None:
+async def test_posts_that_fail_are_repeated_until_one_is_taken(house: World) -> None:
     async with house.bot():
         await house.discord.fail(POST, 503, times=2)
         await assert_one_picture(house, await house.imagine())
 
 
-async def test_a_post_that_discord_slows_down_arrives_when_it_may(house: House) -> None:
+async def test_a_post_that_discord_slows_down_arrives_when_it_may(house: World) -> None:
     async with house.bot():
         await house.discord.fail(POST, 429, retry_after=0.4)
         await assert_one_picture(house, await house.imagine())
         assert (await house.discord.report())["requests"][POST] == 2
 
 
-async def test_a_connection_that_breaks_before_the_post_is_no_trouble(house: House) -> None:
+async def test_a_connection_that_breaks_before_the_post_is_no_trouble(house: World) -> None:
     async with house.bot():
         await house.discord.lose_answer(POST, times=2, worked=False)
         await assert_one_picture(house, await house.imagine())
 
 
-async def test_discord_out_of_reach_for_longer_than_a_post_may_take_only_delays_the_picture(house: House) -> None:
+async def test_discord_out_of_reach_for_longer_than_a_post_may_take_only_delays_the_picture(house: World) -> None:
     async with house.bot(patience=replace(QUICK, post=0.7)):
         await house.discord.fail(POST, 503, times=4)
         await assert_one_picture(house, await house.imagine())
 
 
-async def test_a_post_that_is_given_up_while_discord_takes_it_is_found_and_not_repeated(house: House) -> None:
+async def test_a_post_that_is_given_up_while_discord_takes_it_is_found_and_not_repeated(house: World) -> None:
     async with house.bot(patience=replace(QUICK, post=0.7)):
         await house.discord.delay(POST, 1.5, worked=True)
         job = await house.imagine()
@@ -124,7 +124,7 @@ async def test_a_post_that_is_given_up_while_discord_takes_it_is_found_and_not_r
         await assert_one_picture(house, job)
 
 
-async def test_a_picture_that_is_too_large_for_the_channel_is_made_to_fit(house: House) -> None:
+async def test_a_picture_that_is_too_large_for_the_channel_is_made_to_fit(house: World) -> None:
     house.fal.picture_bytes = 3_000_000
     small = await house.discord.create_channel(house.guild, "small", file_limit=400_000)
     async with house.bot():
@@ -138,7 +138,7 @@ async def test_a_picture_that_is_too_large_for_the_channel_is_made_to_fit(house:
         assert message["attachments"][0]["filename"].endswith((".jpeg", ".webp"))
 
 
-async def test_a_card_that_somebody_deletes_does_not_keep_the_picture_away(house: House) -> None:
+async def test_a_card_that_somebody_deletes_does_not_keep_the_picture_away(house: World) -> None:
     house.fal.faults.set("slow_run", seconds=0.5)
     async with house.bot():
         job = await house.imagine()
@@ -147,7 +147,7 @@ async def test_a_card_that_somebody_deletes_does_not_keep_the_picture_away(house
 
 
 async def test_a_first_answer_whose_confirmation_is_lost_says_no_wrong_word_and_its_card_goes(
-    house: House,
+    house: World,
 ) -> None:
     async with house.bot():
         await house.discord.lose_answer(CALLBACK)
@@ -156,7 +156,7 @@ async def test_a_first_answer_whose_confirmation_is_lost_says_no_wrong_word_and_
         assert (await house.discord.interaction(job))["followups"] == []
 
 
-async def test_a_first_answer_that_discord_refuses_does_not_keep_the_picture_away(house: House) -> None:
+async def test_a_first_answer_that_discord_refuses_does_not_keep_the_picture_away(house: World) -> None:
     async with house.bot():
         await house.discord.fail(CALLBACK, 404, {"message": "Unknown interaction", "code": 10062})
         job = await house.imagine()
@@ -171,7 +171,7 @@ async def test_a_first_answer_that_discord_refuses_does_not_keep_the_picture_awa
         assert told["sandbox"]["pinged"]["users"] == [house.member]
 
 
-async def test_the_picture_is_there_before_the_card_and_the_card_still_goes(house: House) -> None:
+async def test_the_picture_is_there_before_the_card_and_the_card_still_goes(house: World) -> None:
     async with house.bot():
         await house.discord.delay(CALLBACK, 0.9, worked=True)
         job = await house.imagine()
@@ -180,7 +180,7 @@ async def test_the_picture_is_there_before_the_card_and_the_card_still_goes(hous
         assert await house.ended(job) == "done"
 
 
-async def test_a_gateway_that_breaks_and_resumes_loses_nothing(house: House) -> None:
+async def test_a_gateway_that_breaks_and_resumes_loses_nothing(house: World) -> None:
     house.fal.faults.set("slow_run", seconds=0.4)
     async with house.bot():
         first = await house.imagine()
@@ -201,7 +201,7 @@ async def test_a_gateway_that_breaks_and_resumes_loses_nothing(house: House) -> 
     "way", [SEND_MESSAGES, ATTACH_FILES, 0], ids=["may not send", "may not attach", "channel deleted"]
 )
 async def test_a_channel_that_closes_before_the_post_costs_nothing_and_the_asker_is_told(
-    house: House, way: int
+    house: World, way: int
 ) -> None:
     house.fal.faults.set("slow_run", seconds=0.4)
     async with house.bot():
@@ -218,7 +218,7 @@ async def test_a_channel_that_closes_before_the_post_costs_nothing_and_the_asker
     assert house.job(job)["charged_micros"] > 0  # the operator's money is gone all the same
 
 
-async def test_where_easel_may_not_post_it_says_so_before_anything_is_spent(house: House) -> None:
+async def test_where_easel_may_not_post_it_says_so_before_anything_is_spent(house: World) -> None:
     await house.discord.set_permissions(house.channel, deny=ATTACH_FILES)
     async with house.bot():
         assert "Attach Files" in await house.said(await house.imagine())
@@ -226,7 +226,7 @@ async def test_where_easel_may_not_post_it_says_so_before_anything_is_spent(hous
     assert house.fal.submits == 0
 
 
-async def test_a_job_that_outlives_its_interaction_still_arrives_or_says_why_not(house: House) -> None:
+async def test_a_job_that_outlives_its_interaction_still_arrives_or_says_why_not(house: World) -> None:
     house.fal.faults.set("slow_run", seconds=0.4)
     async with house.bot():
         job, bad = await house.imagine(), await house.imagine("forbidden things")
@@ -244,7 +244,7 @@ async def test_a_job_that_outlives_its_interaction_still_arrives_or_says_why_not
 
 
 async def test_a_job_whose_fifteen_minutes_are_over_by_the_clock_says_publicly_why_it_failed(
-    house: House,
+    house: World,
 ) -> None:
     clock = Clock(discord_now=lambda: real_time() + 16 * 60 * 1000)
     async with house.bot(clock=clock):

@@ -13,7 +13,7 @@ import pytest
 
 from bot.sandbox.discord.files import Blob
 from bot.sandbox.discord.server import Upload
-from tests.support.world.world import House, Quota, png
+from tests.support.world.world import Quota, World, png
 
 NOTHING = Quota(left=10, spent=0, reserved=0)
 DOWNLOAD = "GET /ephemeral-attachments*"
@@ -44,7 +44,7 @@ def huge_png(width: int = 10_000, height: int = 6_000) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
 
 
-async def assert_nothing_was_spent(house: House) -> None:
+async def assert_nothing_was_spent(house: World) -> None:
     assert await house.quota() == NOTHING
     assert house.fal.submits == 0
     moved = house.rows(
@@ -86,7 +86,7 @@ BEFORE: dict[str, tuple[dict[str, Any], str]] = {
 }
 
 
-async def test_requests_that_cannot_be_painted_are_refused_at_once_with_the_reason(house: House) -> None:
+async def test_requests_that_cannot_be_painted_are_refused_at_once_with_the_reason(house: World) -> None:
     async with house.bot():
         for name, (options, words) in BEFORE.items():
             said = await house.refusal(await house.imagine(**options))
@@ -110,7 +110,7 @@ EDITS: dict[str, tuple[dict[str, Any], str]] = {
 }
 
 
-async def test_pictures_that_cannot_be_used_are_refused_at_once_with_the_reason(house: House) -> None:
+async def test_pictures_that_cannot_be_used_are_refused_at_once_with_the_reason(house: World) -> None:
     async with house.bot():
         for name, (options, words) in EDITS.items():
             said = await house.refusal(await house.edit(**options))
@@ -134,7 +134,7 @@ BYTES: dict[str, tuple[dict[str, Any], str]] = {
 
 
 @pytest.mark.parametrize("name", BYTES)
-async def test_what_only_the_bytes_show_is_told_privately_and_the_card_goes(house: House, name: str) -> None:
+async def test_what_only_the_bytes_show_is_told_privately_and_the_card_goes(house: World, name: str) -> None:
     options, words = BYTES[name]
     async with house.bot():
         asked = await house.edit(**options)
@@ -145,7 +145,7 @@ async def test_what_only_the_bytes_show_is_told_privately_and_the_card_goes(hous
     assert house.rows("SELECT 1 FROM spool") == []
 
 
-async def test_a_link_that_ran_out_before_it_was_read_is_told_privately(house: House) -> None:
+async def test_a_link_that_ran_out_before_it_was_read_is_told_privately(house: World) -> None:
     async with house.bot():
         await house.discord.fail(DOWNLOAD, 404, {"message": "This content is no longer available."}, times=None)
         asked = await house.edit()
@@ -153,7 +153,7 @@ async def test_a_link_that_ran_out_before_it_was_read_is_told_privately(house: H
         await assert_nothing_was_spent(house)
 
 
-async def test_a_picture_on_another_host_is_refused_without_a_connection(house: House) -> None:
+async def test_a_picture_on_another_host_is_refused_without_a_connection(house: World) -> None:
     async with listening() as (port, came), house.bot():
         cdn = house.discord.desk.world.cdn
         real = cdn.base
@@ -166,7 +166,7 @@ async def test_a_picture_on_another_host_is_refused_without_a_connection(house: 
         assert came == []
 
 
-async def test_a_redirect_away_from_discord_is_not_followed(house: House) -> None:
+async def test_a_redirect_away_from_discord_is_not_followed(house: World) -> None:
     async with listening() as (port, came), house.bot():
         away = {"Location": f"http://127.0.0.1:{port}/secret.png"}
         await house.discord.fail(DOWNLOAD, 302, headers=away, times=None)
@@ -195,7 +195,7 @@ TROUBLES: dict[str, tuple[str, dict[str, Any], str]] = {
 
 
 @pytest.mark.parametrize("name", [name for name in TROUBLES if name not in ("down", "slow down")])
-async def test_what_goes_wrong_at_the_service_is_told_privately_and_costs_nothing(house: House, name: str) -> None:
+async def test_what_goes_wrong_at_the_service_is_told_privately_and_costs_nothing(house: World, name: str) -> None:
     fault, values, words = TROUBLES[name]
     async with listening() as (port, came), house.bot():
         if fault.startswith("foreign"):
@@ -212,7 +212,7 @@ async def test_what_goes_wrong_at_the_service_is_told_privately_and_costs_nothin
 
 
 @pytest.mark.parametrize("name", ["down", "slow down"])
-async def test_a_service_that_stays_away_is_told_privately_when_patience_ends(house: House, name: str) -> None:
+async def test_a_service_that_stays_away_is_told_privately_when_patience_ends(house: World, name: str) -> None:
     fault, values, words = TROUBLES[name]
     house.fal.faults.set(fault, **values)
     async with house.bot():
@@ -226,7 +226,7 @@ async def test_a_service_that_stays_away_is_told_privately_when_patience_ends(ho
 
 
 async def test_a_service_that_answers_with_pages_keeps_the_reservation_until_the_picture_is_there(
-    house: House,
+    house: World,
 ) -> None:
     house.fal.faults.set("result_html")
     async with house.bot():
@@ -240,7 +240,7 @@ async def test_a_service_that_answers_with_pages_keeps_the_reservation_until_the
     assert house.fal.submits == 1
 
 
-async def test_fewer_pictures_than_asked_are_charged_as_many_as_came(house: House) -> None:
+async def test_fewer_pictures_than_asked_are_charged_as_many_as_came(house: World) -> None:
     house.fal.faults.set("fewer_pictures", count=1)
     async with house.bot():
         message = await house.painted(count=4)
@@ -249,7 +249,7 @@ async def test_fewer_pictures_than_asked_are_charged_as_many_as_came(house: Hous
         assert await house.quota() == Quota(left=7, spent=3, reserved=0)
 
 
-async def test_a_slow_picture_arrives_all_the_same(house: House) -> None:
+async def test_a_slow_picture_arrives_all_the_same(house: World) -> None:
     house.fal.faults.set("result_slow", seconds=0.5)
     house.fal.faults.set("cdn_reset", times=1)
     async with house.bot():

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.domain.errors import BadAnswer
+from bot.domain.errors import InvalidResponse
 from bot.net.sse import Event, events
 
 ENDS = ("\n", "\r", "\r\n")
@@ -140,7 +140,7 @@ def test_whatever_is_written_is_read_back_in_any_pieces(
 )
 def test_an_event_without_end_is_given_up_at_the_limit(chunks: list[bytes]) -> None:
     endless = itertools.chain(chunks, [b"\n\n"])
-    with pytest.raises(BadAnswer) as refused:
+    with pytest.raises(InvalidResponse) as refused:
         read(*endless, limit=100)
     assert refused.value.detail == "an event is too big"
 

@@ -12,7 +12,7 @@ import aiohttp
 import pytest
 
 from bot.domain.errors import SetupError
-from bot.net.webhook_server import Listener
+from bot.net.webhook_server import WebhookServer
 
 
 @dataclass
@@ -35,7 +35,7 @@ class Door:
     """The listener, and somebody outside."""
 
     desk: Desk
-    listener: Listener
+    listener: WebhookServer
     http: aiohttp.ClientSession
 
     @property
@@ -68,7 +68,7 @@ async def door() -> AsyncIterator[Door]:
     desk = Desk()
     bounds = {"body_seconds": 0.2, "connection_seconds": 0.5}
     async with (
-        Listener(
+        WebhookServer(
             "127.0.0.1", 0, {"/fal": desk.receive}, body_limit=1000, most_connections=3, **bounds
         ) as listener,
         aiohttp.ClientSession() as http,
@@ -165,7 +165,7 @@ async def test_a_mistake_of_our_own_is_logged_and_answered(caplog: pytest.LogCap
         raise ZeroDivisionError
 
     async with (
-        Listener("127.0.0.1", 0, {"/fal": receive}) as listener,
+        WebhookServer("127.0.0.1", 0, {"/fal": receive}) as listener,
         aiohttp.ClientSession() as http,
         http.post(f"http://127.0.0.1:{listener.port}/fal", data=b"secret") as answer,
     ):
@@ -176,12 +176,12 @@ async def test_a_mistake_of_our_own_is_logged_and_answered(caplog: pytest.LogCap
 
 async def test_a_taken_port_is_said_in_one_line(door: Door) -> None:
     with pytest.raises(SetupError, match=rf"Nobody can listen at 127.0.0.1:{door.listener.port}: "):
-        async with Listener("127.0.0.1", door.listener.port, {}):
+        async with WebhookServer("127.0.0.1", door.listener.port, {}):
             pass
 
 
 async def test_closing_ends_what_is_open() -> None:
-    async with Listener("127.0.0.1", 0, {}) as listener:
+    async with WebhookServer("127.0.0.1", 0, {}) as listener:
         reader, writer = await asyncio.open_connection("127.0.0.1", listener.port)
         writer.write(b"POST /fal HTTP/1.1\r\n")
         await writer.drain()

@@ -23,10 +23,10 @@ from tests.providers.contract.fal import FalOwnKey, FalPolled, FalStreamed
 from tests.providers.contract.lumenfall import LumenfallInline, LumenfallLink, LumenfallStreamed
 from tests.providers.contract.oxen import OxenDirect, OxenQueue
 from tests.providers.contract.table import INSTEAD, NAME, Cell, table
-from tests.providers.contract.variant import Fault, Way
+from tests.providers.contract.variant import Fault, Variant
 from tests.providers.contract.world import open_house
 
-WAYS: tuple[type[Way], ...] = (
+WAYS: tuple[type[Variant], ...] = (
     *(FalPolled, FalStreamed, FalOwnKey),
     *(LumenfallLink, LumenfallStreamed, LumenfallInline),
     *(OxenQueue, OxenDirect),
@@ -43,7 +43,7 @@ CASES: tuple[Case, ...] = (
 @pytest.mark.parametrize("way", WAYS, ids=lambda way: way.title())
 async def test_contract(
     case: Case,
-    way: type[Way],
+    way: type[Variant],
     record_property: Callable[[str, object], None],
     caplog: pytest.LogCaptureFixture,
 ) -> None:
@@ -56,7 +56,7 @@ async def test_contract(
 
 
 @pytest.mark.parametrize("way", WAYS, ids=lambda way: way.title())
-def test_a_way_says_of_every_fault_how_it_comes_about_or_why_it_cannot(way: type[Way]) -> None:
+def test_a_way_says_of_every_fault_how_it_comes_about_or_why_it_cannot(way: type[Variant]) -> None:
     assert set(get_args(Fault)) == set(way.faults) | (set(way.lacks) & set(get_args(Fault)))
     assert not set(way.faults) & set(way.lacks)
 

@@ -13,17 +13,17 @@ from typing import Any, Literal
 import pytest
 
 from bot.catalog.catalog import Catalog
-from bot.catalog.offers import Misfit, Offer
-from bot.domain.types import ImageRequest, Input
+from bot.catalog.offers import Offer, Unsupported
+from bot.domain.types import ImageRequest, InputPicture
 from tests.providers.contract.fal import FalPolled
 from tests.providers.contract.lumenfall import LumenfallLink
 from tests.providers.contract.oxen import OxenQueue
-from tests.providers.contract.variant import Way
+from tests.providers.contract.variant import Variant
 from tests.providers.contract.world import SOURCE, given, open_house
 from tests.support.raw_server import painted
 
 FOLDER = Path(__file__).with_name("recordings")
-WAYS: Mapping[str, type[Way]] = {"fal": FalPolled, "lumenfall": LumenfallLink, "oxen": OxenQueue}
+WAYS: Mapping[str, type[Variant]] = {"fal": FalPolled, "lumenfall": LumenfallLink, "oxen": OxenQueue}
 Kind = Literal["imagine", "edit"]
 MASK = given(painted(mode="RGBA", colour=(0, 0, 0, 0)), name="mask.png")
 GONE_WITH_THE_NEXT_RUN = ("user",)
@@ -38,11 +38,11 @@ def offers() -> Iterator[tuple[str, str, Kind]]:
                 yield offer.provider, model.name, "edit"
 
 
-def full(model: str, kind: Kind, offer: Offer) -> tuple[ImageRequest, tuple[Input, ...]]:
+def full(model: str, kind: Kind, offer: Offer) -> tuple[ImageRequest, tuple[InputPicture, ...]]:
     """A request with every option that the offer takes, and the pictures for it."""
     options: dict[str, Any] = {"size": "landscape", "quality": "low", "output_format": "webp", "count": 2}
     source = given(painted(), name="a.png")
-    inputs: tuple[Input, ...] = ()
+    inputs: tuple[InputPicture, ...] = ()
     wishes: dict[str, Any] = {"background": "transparent", "compression": 80}
     if kind == "edit":
         options["sources"] = (SOURCE,)
@@ -51,13 +51,13 @@ def full(model: str, kind: Kind, offer: Offer) -> tuple[ImageRequest, tuple[Inpu
     for name, value in wishes.items():
         try:
             offer.fit(ImageRequest(prompt="a fox", model=model, **options, **{name: value}))
-        except Misfit:
+        except Unsupported:
             continue
         options[name] = value
     return ImageRequest(prompt="a fox in the snow", model=model, **options), inputs
 
 
-async def on_the_wire(way: Way, model: str, kind: Kind, caplog: pytest.LogCaptureFixture) -> dict[str, Any]:
+async def on_the_wire(way: Variant, model: str, kind: Kind, caplog: pytest.LogCaptureFixture) -> dict[str, Any]:
     """One submit and what came of it."""
     async with open_house(way, caplog) as house:
         request, inputs = full(model, kind, way.offers[model])

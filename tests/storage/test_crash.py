@@ -50,13 +50,13 @@ async def _paint(database: Sqlite, painter: int) -> None:
         new = asked(number, images=1 + number % 4, micros=100, who=requester(painter), waits_for_uploads=True)
         if number % 5 == 0:
             with contextlib.suppress(QuotaExceeded):
-                await database.write(jobs.commission(asked(number, images=10_000_000), DEFAULT, NOW))
+                await database.write(jobs.accept(asked(number, images=10_000_000), DEFAULT, NOW))
         job = await database.write(begun(new))
         _say("begun", number)
-        await database.write(jobs.keep_uploads(number, {0: b"x" * 2000}, NOW))
+        await database.write(jobs.store_uploads(number, {0: b"x" * 2000}, NOW))
         _say("spooled", number)
         if number % 3:
-            await database.write(jobs.end(job, done(1, 70) if number % 2 else FAILED, NOW))
+            await database.write(jobs.finish(job, done(1, 70) if number % 2 else FAILED, NOW))
             _say("ended", number)
 
 
@@ -99,7 +99,7 @@ async def test_whatever_a_killed_process_had_acknowledged_is_there(tmp_path: Pat
         assert acknowledged["spooled"] <= {row["job_id"] for row in spooled} | ended
         assert ended.isdisjoint(row["job_id"] for row in spooled)
         await assert_balanced(database)
-        await database.write(jobs.commission(asked(1), DEFAULT, NOW))
+        await database.write(jobs.accept(asked(1), DEFAULT, NOW))
     check = sqlite3.connect(path)
     assert check.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
     check.close()

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bot.domain.errors import QuotaExceeded
-from bot.domain.types import Commission
+from bot.domain.types import AcceptedJob
 from bot.ports import Unit
 from bot.storage import jobs, quotas
 from bot.storage import limits as rules
@@ -59,12 +59,12 @@ async def test_a_grant_comes_after_the_days_own_pictures(tmp_path: Path) -> None
     async with opened(tmp_path / "easel.db") as database:
         assert await database.write(rules.grant(GUILD, MEMBER, 5, MODERATOR, "thanks", NOW)) == 5
         assert await database.read(left()) == 15
-        await database.write(jobs.commission(asked(1, images=10), DEFAULT, NOW))
+        await database.write(jobs.accept(asked(1, images=10), DEFAULT, NOW))
         assert await database.read(pieces_left()) == [5]
-        await database.write(jobs.commission(asked(2, images=4), DEFAULT, NOW))
+        await database.write(jobs.accept(asked(2, images=4), DEFAULT, NOW))
         assert await database.read(pieces_left()) == [1]
         with pytest.raises(QuotaExceeded, match="have 1 left"):
-            await database.write(jobs.commission(asked(3, images=2), DEFAULT, NOW))
+            await database.write(jobs.accept(asked(3, images=2), DEFAULT, NOW))
         assert await database.read(left(now=NOW + DAY)) == 11
         await assert_balanced(database)
 
@@ -81,7 +81,7 @@ async def test_grants_are_used_by_their_end_and_given_back_in_reverse(tmp_path: 
             ("reserve", late, 2, 0),
             ("reserve", forever, 1, 0),
         ]
-        await database.write(jobs.end(job, done(11), NOW))
+        await database.write(jobs.finish(job, done(11), NOW))
         assert (await database.read(entries_of(1)))[4:] == [
             ("settle", None, 11, 0),
             ("refund", forever, 1, 0),
@@ -96,7 +96,7 @@ async def test_a_cheaper_job_gives_the_grant_back_before_the_days_own(tmp_path: 
     async with opened(tmp_path / "easel.db") as database:
         await database.write(grant_until(3, None))
         job = await database.write(begun(asked(1, images=12)))
-        await database.write(jobs.end(job, done(9), NOW))
+        await database.write(jobs.finish(job, done(9), NOW))
         allowance = await database.read(quotas.allowance(requester(), DEFAULT, NOW))
         assert (allowance.spent, allowance.granted, allowance.left) == (9, 3, 4)
         await assert_balanced(database)
@@ -109,7 +109,7 @@ async def test_an_expired_grant_is_worth_nothing(tmp_path: Path) -> None:
         assert await database.read(left(now=NOW + HOUR - 1)) == 15
         assert await database.read(left(now=NOW + HOUR)) == 10
         with pytest.raises(QuotaExceeded, match="have 10 left"):
-            await database.write(jobs.commission(asked(1, images=11), DEFAULT, NOW + HOUR))
+            await database.write(jobs.accept(asked(1, images=11), DEFAULT, NOW + HOUR))
         await assert_balanced(database)
 
 
@@ -117,7 +117,7 @@ async def test_what_comes_back_to_an_expired_grant_stays_expired(tmp_path: Path)
     async with opened(tmp_path / "easel.db") as database:
         await database.write(grant_until(5, NOW + HOUR))
         job = await database.write(begun(asked(1, images=15)))
-        await database.write(jobs.end(job, FAILED, NOW + 2 * HOUR))
+        await database.write(jobs.finish(job, FAILED, NOW + 2 * HOUR))
         assert await database.read(pieces_left()) == [5]
         assert await database.read(left(now=NOW + 2 * HOUR)) == 10
         await assert_balanced(database)
@@ -130,8 +130,8 @@ async def test_a_grant_never_lifts_the_servers_limit(tmp_path: Path) -> None:
         allowance = await database.read(quotas.allowance(requester(), DEFAULT, NOW))
         assert (allowance.left, allowance.granted, allowance.why.subject) == (12, 0, "guild")
         with pytest.raises(QuotaExceeded, match="have 12 left"):
-            await database.write(jobs.commission(asked(1, images=13), DEFAULT, NOW))
-        await database.write(jobs.commission(asked(2, images=12), DEFAULT, NOW))
+            await database.write(jobs.accept(asked(1, images=13), DEFAULT, NOW))
+        await database.write(jobs.accept(asked(2, images=12), DEFAULT, NOW))
         assert await database.read(pieces_left()) == [48]
         assert await database.read(left()) == 0
         await assert_balanced(database)
@@ -141,10 +141,10 @@ async def test_a_grant_never_lifts_the_operators_cap(tmp_path: Path) -> None:
     async with opened(tmp_path / "easel.db") as database:
         await database.write(rules.grant(GUILD, MEMBER, 50, MODERATOR, "thanks", NOW))
         await database.write(rules.set_limit(0, rule("operator", 0, 4), NOW))
-        await database.write(jobs.commission(asked(1, images=3, who=requester(guild=GUILD + 1)), DEFAULT, NOW))
+        await database.write(jobs.accept(asked(1, images=3, who=requester(guild=GUILD + 1)), DEFAULT, NOW))
         assert await database.read(left()) == 1
         with pytest.raises(QuotaExceeded) as refused:
-            await database.write(jobs.commission(asked(2, images=2), DEFAULT, NOW))
+            await database.write(jobs.accept(asked(2, images=2), DEFAULT, NOW))
         assert refused.value.rule.subject == "operator"
 
 
@@ -155,8 +155,8 @@ async def test_what_is_shown_as_left_is_what_can_be_asked_for(tmp_path: Path) ->
         await database.write(rules.grant(GUILD, MEMBER, 9, MODERATOR, "thanks", NOW))
         shown = await database.read(left())
         with pytest.raises(QuotaExceeded):
-            await database.write(jobs.commission(asked(1, images=shown + 1), DEFAULT, NOW))
-        await database.write(jobs.commission(asked(2, images=shown), DEFAULT, NOW))
+            await database.write(jobs.accept(asked(1, images=shown + 1), DEFAULT, NOW))
+        await database.write(jobs.accept(asked(2, images=shown), DEFAULT, NOW))
         assert await database.read(left()) == 0
 
 
@@ -188,7 +188,7 @@ async def test_granted_pictures_that_are_being_painted_cannot_be_taken_back(tmp_
         await database.write(rules.grant(GUILD, MEMBER, 5, MODERATOR, "thanks", NOW))
         job = await database.write(begun(asked(1, images=13)))
         assert await database.write(rules.grant(GUILD, MEMBER, -5, MODERATOR, "sorry", NOW)) == -2
-        await database.write(jobs.end(job, done(13), NOW))
+        await database.write(jobs.finish(job, done(13), NOW))
         assert await database.read(left()) == 0
         await assert_balanced(database)
 
@@ -197,11 +197,11 @@ async def test_granting_taking_back_and_asking_at_once_never_go_below_zero(tmp_p
     async with opened(tmp_path / "easel.db") as database:
         given = [rules.grant(GUILD, MEMBER, 2, MODERATOR, "thanks", NOW) for _ in range(10)]
         taken = [rules.grant(GUILD, MEMBER, -3, MODERATOR, "sorry", NOW) for _ in range(10)]
-        wanted = [jobs.commission(asked(number), DEFAULT, NOW) for number in range(1, 31)]
+        wanted = [jobs.accept(asked(number), DEFAULT, NOW) for number in range(1, 31)]
         changes = asyncio.gather(
             *(database.write(unit) for pair in zip(given, taken, strict=True) for unit in pair)
         )
         answers = await asyncio.gather(*(database.write(unit) for unit in wanted), return_exceptions=True)
-        accepted = [answer for answer in answers if isinstance(answer, Commission)]
+        accepted = [answer for answer in answers if isinstance(answer, AcceptedJob)]
         assert len(accepted) + await database.read(left()) == 10 + sum(await changes)
         await assert_balanced(database)

@@ -33,7 +33,7 @@ COST = Amount(images=1, money=Money(500))
 
 async def commissioned(database: Sqlite, *numbers: int, now: int = NOW) -> None:
     for number in numbers:
-        await database.write(jobs.commission(asked(number, micros=500), DEFAULT, now))
+        await database.write(jobs.accept(asked(number, micros=500), DEFAULT, now))
 
 
 async def claimed(database: Sqlite, now: int = NOW, most: int = 10, worker: str = "w1") -> list[Job]:
@@ -50,7 +50,7 @@ async def test_a_new_job_says_what_it_is_and_how_many_are_ahead(tmp_path: Path) 
     async with opened(tmp_path / "easel.db") as database:
         await commissioned(database, 3, 2)
         new = asked(1, images=2, micros=500, parent_id=3)
-        accepted = await database.write(jobs.commission(new, DEFAULT, NOW))
+        accepted = await database.write(jobs.accept(new, DEFAULT, NOW))
         job = accepted.job
         assert (accepted.created, accepted.ahead, accepted.allowance.left) == (True, 2, 6)
         assert (job.requester, job.request, job.reply) == (new.requester, new.request, new.reply)
@@ -64,7 +64,7 @@ async def test_whatever_a_member_may_type_is_read_as_it_was_written(tmp_path: Pa
     prompt = "zero\x00, half a pair \ud83d, quotes \"'`;--, emoji 🦊, a line\u2028break"
     async with opened(tmp_path / "easel.db") as database:
         request = ImageRequest(prompt=prompt, model="m")
-        await database.write(jobs.commission(asked(1, request=request), DEFAULT, NOW))
+        await database.write(jobs.accept(asked(1, request=request), DEFAULT, NOW))
         assert (await database.read(jobs.get(1))).request == request
 
 
@@ -133,13 +133,13 @@ async def test_a_lost_claim_can_write_nothing_at_all(tmp_path: Path) -> None:
         await claimed(database, NOW + LEASE, worker="w2")
         before = await database.read(query("SELECT * FROM jobs"))
         later = NOW + LEASE + 1
-        assert await database.write(jobs.renew(lost, LEASE, later)) is None
+        assert await database.write(jobs.renew_lease(lost, LEASE, later)) is None
         assert not await database.write(jobs.begin_submit(lost, "fal", later, again=True))
         assert not await database.write(jobs.save_ticket(lost, TICKET, later))
-        assert not await database.write(jobs.postpone(lost, later, later, not_submitted=True))
+        assert not await database.write(jobs.reschedule(lost, later, later, not_submitted=True))
         assert not await database.write(jobs.begin_delivery(lost, COST, later))
-        assert not await database.write(jobs.end(lost, done(1, 500), later))
-        assert not await database.write(jobs.end(lost, FAILED, later))
+        assert not await database.write(jobs.finish(lost, done(1, 500), later))
+        assert not await database.write(jobs.finish(lost, FAILED, later))
         assert await database.read(query("SELECT * FROM jobs")) == before
         assert await database.read(left()) == 9
         await assert_balanced(database)
@@ -148,14 +148,14 @@ async def test_a_lost_claim_can_write_nothing_at_all(tmp_path: Path) -> None:
 async def test_a_job_that_has_ended_can_be_written_by_nobody(tmp_path: Path) -> None:
     async with opened(tmp_path / "easel.db") as database:
         job = await one_claimed(database)
-        assert await database.write(jobs.end(job, done(1, 500), NOW))
+        assert await database.write(jobs.finish(job, done(1, 500), NOW))
         before = await database.read(query("SELECT * FROM jobs"))
-        assert await database.write(jobs.renew(job, LEASE, NOW)) is None
+        assert await database.write(jobs.renew_lease(job, LEASE, NOW)) is None
         assert not await database.write(jobs.begin_submit(job, "fal", NOW, again=True))
         assert not await database.write(jobs.save_ticket(job, TICKET, NOW))
-        assert not await database.write(jobs.postpone(job, NOW, NOW, not_submitted=True))
+        assert not await database.write(jobs.reschedule(job, NOW, NOW, not_submitted=True))
         assert not await database.write(jobs.begin_delivery(job, COST, NOW))
-        await database.write(jobs.keep_uploads(1, {0: b"late"}, NOW))
+        await database.write(jobs.store_uploads(1, {0: b"late"}, NOW))
         await database.write(jobs.remember_card(1, 99))
         await database.write(jobs.cancel(1, NOW))
         assert await database.read(query("SELECT * FROM jobs")) == before
@@ -167,7 +167,7 @@ async def test_a_renewed_lease_lasts_longer_and_tells_of_a_cancel(tmp_path: Path
     async with opened(tmp_path / "easel.db") as database:
         job = await one_claimed(database)
         await database.write(jobs.cancel(1, NOW))
-        renewed = await database.write(jobs.renew(job, LEASE, NOW + 20_000))
+        renewed = await database.write(jobs.renew_lease(job, LEASE, NOW + 20_000))
         assert renewed is not None
         assert (renewed.leased_until, renewed.cancel_requested) == (NOW + 20_000 + LEASE, True)
         assert await claimed(database, NOW + LEASE) == []
@@ -197,8 +197,8 @@ async def test_a_postponed_job_keeps_its_ticket_and_comes_back_when_it_is_due(tm
         job = await one_claimed(database)
         await database.write(jobs.begin_submit(job, "fal", NOW, again=False))
         await database.write(jobs.save_ticket(job, TICKET, NOW))
-        assert await database.write(jobs.postpone(job, NOW + 9, NOW, not_submitted=False))
-        assert not await database.write(jobs.end(job, FAILED, NOW))
+        assert await database.write(jobs.reschedule(job, NOW + 9, NOW, not_submitted=False))
+        assert not await database.write(jobs.finish(job, FAILED, NOW))
         assert await database.read(jobs.next_due()) == NOW + 9
         assert await claimed(database, NOW + 8) == []
         [again] = await claimed(database, NOW + 9)
@@ -209,7 +209,7 @@ async def test_a_postponed_job_remembers_a_submit_whose_answer_was_lost(tmp_path
     async with opened(tmp_path / "easel.db") as database:
         job = await one_claimed(database)
         await database.write(jobs.begin_submit(job, "fal", NOW, again=False))
-        assert await database.write(jobs.postpone(job, NOW + 9, NOW, not_submitted=False))
+        assert await database.write(jobs.reschedule(job, NOW + 9, NOW, not_submitted=False))
         [again] = await claimed(database, NOW + 9)
         assert (again.tickets, again.submitted_at, again.provider) == ((), NOW, "fal")
 
@@ -218,7 +218,7 @@ async def test_a_submit_that_certainly_was_not_accepted_is_forgotten(tmp_path: P
     async with opened(tmp_path / "easel.db") as database:
         job = await one_claimed(database)
         await database.write(jobs.begin_submit(job, "fal", NOW, again=False))
-        assert await database.write(jobs.postpone(job, NOW + 9, NOW, not_submitted=True))
+        assert await database.write(jobs.reschedule(job, NOW + 9, NOW, not_submitted=True))
         assert (await database.read(jobs.get(1))).submitted_at is None
 
 
@@ -226,7 +226,7 @@ async def test_a_postponed_post_stays_a_post(tmp_path: Path) -> None:
     async with opened(tmp_path / "easel.db") as database:
         job = await one_claimed(database)
         await database.write(jobs.begin_delivery(job, COST, NOW))
-        assert await database.write(jobs.postpone(job, NOW + 9, NOW, not_submitted=False))
+        assert await database.write(jobs.reschedule(job, NOW + 9, NOW, not_submitted=False))
         assert await claimed(database, NOW + 8) == []
         [again] = await claimed(database, NOW + 9)
         assert (again.state, again.charged) == (JobState.DELIVERING, COST)
@@ -246,14 +246,14 @@ async def test_cancelling_a_waiting_job_ends_it_and_gives_everything_back(tmp_pa
 async def test_cancelling_a_running_job_asks_its_worker(tmp_path: Path) -> None:
     async with opened(tmp_path / "easel.db") as database:
         job = await one_claimed(database)
-        assert await database.read(jobs.to_cancel("w1")) == []
+        assert await database.read(jobs.with_cancel_requested("w1")) == []
         answer = await database.write(jobs.cancel(1, NOW))
         assert (answer.state, answer.cancel_requested) == (JobState.RUNNING, True)
-        assert await database.read(jobs.to_cancel("w1")) == [1]
-        assert await database.read(jobs.to_cancel("w2")) == []
+        assert await database.read(jobs.with_cancel_requested("w1")) == [1]
+        assert await database.read(jobs.with_cancel_requested("w2")) == []
         assert await database.read(left()) == 9
-        await database.write(jobs.end(job, jobs.Ending(state=JobState.CANCELLED, error="Withdrawn"), NOW))
-        assert await database.read(jobs.to_cancel("w1")) == []
+        await database.write(jobs.finish(job, jobs.Outcome(state=JobState.CANCELLED, error="JobCancelled"), NOW))
+        assert await database.read(jobs.with_cancel_requested("w1")) == []
         assert await database.read(left()) == 10
 
 
@@ -261,7 +261,7 @@ async def test_cancelling_a_postponed_job_with_a_ticket_hands_it_to_a_worker_at_
     async with opened(tmp_path / "easel.db") as database:
         job = await one_claimed(database)
         await database.write(jobs.save_ticket(job, TICKET, NOW))
-        await database.write(jobs.postpone(job, NOW + 30_000, NOW, not_submitted=False))
+        await database.write(jobs.reschedule(job, NOW + 30_000, NOW, not_submitted=False))
         answer = await database.write(jobs.cancel(1, NOW + 1))
         assert (answer.state, answer.cancel_requested) == (JobState.WAITING, True)
         [again] = await claimed(database, NOW + 1)
@@ -274,7 +274,7 @@ async def test_cancelling_is_too_late_while_it_is_posted(tmp_path: Path) -> None
         await database.write(jobs.begin_delivery(job, COST, NOW))
         answer = await database.write(jobs.cancel(1, NOW))
         assert (answer.state, answer.cancel_requested) == (JobState.DELIVERING, False)
-        assert await database.write(jobs.end(job, done(1, 500), NOW))
+        assert await database.write(jobs.finish(job, done(1, 500), NOW))
 
 
 async def test_cancelling_what_is_not_there_says_so(tmp_path: Path) -> None:
@@ -294,8 +294,8 @@ async def test_the_card_of_a_job_is_remembered(tmp_path: Path) -> None:
 async def test_a_result_is_found_by_its_message(tmp_path: Path) -> None:
     async with opened(tmp_path / "easel.db") as database:
         job = await one_claimed(database)
-        ending = jobs.Ending(state=JobState.DONE, charged=COST, result_message_id=777)
-        await database.write(jobs.end(job, ending, NOW))
+        ending = jobs.Outcome(state=JobState.DONE, charged=COST, result_message_id=777)
+        await database.write(jobs.finish(job, ending, NOW))
         found = await database.read(jobs.by_result(777))
         assert found is not None
         assert (found.id, found.state, found.charged, found.result_message_id) == (1, JobState.DONE, COST, 777)
@@ -311,7 +311,7 @@ async def test_a_members_list_shows_what_runs_first_and_then_the_newest(tmp_path
         await database.write(jobs.cancel(3, NOW))
         await database.write(jobs.cancel(2, NOW))
         stranger = asked(4, who=requester(MEMBER + 1))
-        await database.write(jobs.commission(stranger, DEFAULT, NOW))
+        await database.write(jobs.accept(stranger, DEFAULT, NOW))
         assert [job.id for job in await database.read(jobs.of_member(GUILD, MEMBER, 10))] == [1, 3, 2]
         assert [job.id for job in await database.read(jobs.of_member(GUILD, MEMBER, 2))] == [1, 3]
 
@@ -321,7 +321,7 @@ async def test_a_card_that_became_known_after_the_claim_is_known_at_the_end(tmp_
         job = await database.write(begun(asked(1)))
         assert job.reply.card_id is None
         await database.write(jobs.remember_card(job.id, 77))
-        ended = await database.write(jobs.end(job, FAILED, NOW))
+        ended = await database.write(jobs.finish(job, FAILED, NOW))
         assert ended is not None
         assert ended.reply.card_id == 77
         assert (await database.read(jobs.get(job.id))).reply.token is None

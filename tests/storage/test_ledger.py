@@ -22,10 +22,10 @@ from bot.domain.types import (
     Instant,
     Job,
     JobState,
+    Limit,
     Money,
     ReplyAddress,
     Requester,
-    Rule,
     Window,
 )
 from bot.ports import Row, Unit
@@ -38,7 +38,7 @@ DAY = 24 * HOUR
 NOW = 1_767_268_800_000
 """Noon of 2026-01-01, UTC."""
 GUILD, CHANNEL, MEMBER, MODERATOR = 11, 22, 33, 44
-DEFAULT = Rule(subject="everyone", subject_id=0, unit="images", window="day", limit=10)
+DEFAULT = Limit(subject="everyone", subject_id=0, unit="images", window="day", limit=10)
 LEASE = 60_000
 Key = tuple[int, int, int, int]
 """Guild, subject, level and start of a row of usage."""
@@ -79,28 +79,28 @@ def asked(job_id: int, images: int = 1, micros: int = 0, who: Requester | None =
     return jobs.NewJob(**(fields | more))
 
 
-def rule(subject: str, subject_id: int, limit: int, unit: str = "images", window: Window = "day") -> Rule:
+def rule(subject: str, subject_id: int, limit: int, unit: str = "images", window: Window = "day") -> Limit:
     """A limit that a moderator set."""
     fields: dict[str, Any] = {"subject": subject, "subject_id": subject_id, "unit": unit, "window": window}
-    return Rule(**fields, limit=limit, set_by=MODERATOR)
+    return Limit(**fields, limit=limit, set_by=MODERATOR)
 
 
-def begun(new: jobs.NewJob, now: Instant = NOW, default: Rule = DEFAULT) -> Unit[Job]:
+def begun(new: jobs.NewJob, now: Instant = NOW, default: Limit = DEFAULT) -> Unit[Job]:
     """Commission and claim a job in one unit, whatever else waits."""
-    yield from jobs.commission(new, default, now)
+    yield from jobs.accept(new, default, now)
     yield "UPDATE jobs SET state = 'running', attempts = 1, leased_until = $2 WHERE id = $1", (new.id, now + LEASE)
     return (yield from jobs.get(new.id))
 
 
-def done(images: int, micros: int = 0) -> jobs.Ending:
+def done(images: int, micros: int = 0) -> jobs.Outcome:
     """An ending that costs so much."""
-    return jobs.Ending(state=JobState.DONE, charged=Amount(images=images, money=Money(micros)))
+    return jobs.Outcome(state=JobState.DONE, charged=Amount(images=images, money=Money(micros)))
 
 
-FAILED = jobs.Ending(state=JobState.FAILED, error="RunFailed")
+FAILED = jobs.Outcome(state=JobState.FAILED, error="GenerationFailed")
 
 
-def left(who: Requester | None = None, now: Instant = NOW, default: Rule = DEFAULT) -> Unit[int]:
+def left(who: Requester | None = None, now: Instant = NOW, default: Limit = DEFAULT) -> Unit[int]:
     """Pictures that somebody may still ask for."""
     allowance = yield from quotas.allowance(who or requester(), default, now)
     return allowance.left
@@ -191,7 +191,7 @@ def entries_of(job_id: int) -> Unit[list[tuple[str, int | None, int, int]]]:
 async def test_a_job_that_cost_what_was_reserved_has_two_rows(tmp_path: Path) -> None:
     async with opened(tmp_path / "easel.db") as database:
         job = await database.write(begun(asked(1, images=2, micros=500)))
-        assert await database.write(jobs.end(job, done(2, 500), NOW))
+        assert await database.write(jobs.finish(job, done(2, 500), NOW))
         assert await database.read(entries_of(1)) == [("reserve", None, 2, 500), ("settle", None, 2, 500)]
         await assert_balanced(database)
 
@@ -199,7 +199,7 @@ async def test_a_job_that_cost_what_was_reserved_has_two_rows(tmp_path: Path) ->
 async def test_a_refunded_job_has_what_went_out_and_what_came_back(tmp_path: Path) -> None:
     async with opened(tmp_path / "easel.db") as database:
         job = await database.write(begun(asked(1, images=2, micros=500)))
-        assert await database.write(jobs.end(job, FAILED, NOW))
+        assert await database.write(jobs.finish(job, FAILED, NOW))
         assert await database.read(entries_of(1)) == [("reserve", None, 2, 500), ("refund", None, 2, 500)]
         await assert_balanced(database)
 
@@ -207,7 +207,7 @@ async def test_a_refunded_job_has_what_went_out_and_what_came_back(tmp_path: Pat
 async def test_a_free_service_still_counts_its_pictures(tmp_path: Path) -> None:
     async with opened(tmp_path / "easel.db") as database:
         job = await database.write(begun(asked(1, images=2)))
-        assert await database.write(jobs.end(job, done(1), NOW))
+        assert await database.write(jobs.finish(job, done(1), NOW))
         assert await database.read(entries_of(1)) == [
             ("reserve", None, 2, 0),
             ("settle", None, 1, 0),
@@ -219,7 +219,7 @@ async def test_a_free_service_still_counts_its_pictures(tmp_path: Path) -> None:
 async def test_a_refusal_leaves_no_row_anywhere(tmp_path: Path) -> None:
     async with opened(tmp_path / "easel.db") as database:
         with contextlib.suppress(QuotaExceeded):
-            await database.write(jobs.commission(asked(1, images=11), DEFAULT, NOW))
+            await database.write(jobs.accept(asked(1, images=11), DEFAULT, NOW))
         for table in ("jobs", "ledger", "usage", "spool"):
             assert await database.read(query(f"SELECT * FROM {table}")) == []  # noqa: S608 - a literal
 
@@ -241,7 +241,7 @@ async def test_a_possible_double_cost_is_noted_and_charged_to_nobody(
         [row] = await database.read(query("SELECT * FROM ledger WHERE entry = 'adjust'"))
         assert (row["job_id"], row["member_id"], row["images"], row["micros"]) == (1, None, 0, 0)
         assert row["reason"] == reason
-        await database.write(jobs.end(job, done(1, 134_000), NOW))
+        await database.write(jobs.finish(job, done(1, 134_000), NOW))
         await assert_balanced(database)
 
 
@@ -258,7 +258,7 @@ async def test_two_hundred_jobs_at_once_that_all_fail_leave_every_allowance_wher
             nonlocal refused
             new = asked(number, chance.randint(1, 4), chance.randint(0, 900), chance.choice(people))
             try:
-                await database.write(jobs.commission(new, DEFAULT, NOW))
+                await database.write(jobs.accept(new, DEFAULT, NOW))
             except QuotaExceeded:
                 refused += 1
                 return
@@ -267,8 +267,8 @@ async def test_two_hundred_jobs_at_once_that_all_fail_leave_every_allowance_wher
                 return
             [job] = await database.write(_claim_one(number))
             later = NOW + chance.randint(0, 3 * DAY)
-            assert await database.write(jobs.end(job, FAILED, later))
-            assert not await database.write(jobs.end(job, done(1), later))
+            assert await database.write(jobs.finish(job, FAILED, later))
+            assert not await database.write(jobs.finish(job, done(1), later))
 
         await asyncio.gather(*(one(number) for number in range(1, 201)))
         assert 0 < refused < 200

@@ -47,7 +47,7 @@ async def test_a_commit_is_on_the_disk_and_what_was_erased_is_overwritten(tmp_pa
 async def test_opening_twice_changes_nothing(tmp_path: Path) -> None:
     async with opened(tmp_path / "easel.db") as database:
         schema = await database.read(query(SCHEMA))
-        await database.write(jobs.commission(asked(1), DEFAULT, NOW))
+        await database.write(jobs.accept(asked(1), DEFAULT, NOW))
     async with opened(tmp_path / "easel.db") as database:
         assert await database.write(migrations.apply(migrations.load(TYPES), NOW + 1)) == 0
         assert [tuple(row) for row in await database.read(query(SCHEMA))] == [tuple(row) for row in schema]

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from bot.domain.errors import QuotaExceeded
-from bot.domain.types import Amount, JobState, Money, Rule
+from bot.domain.types import Amount, JobState, Limit, Money
 from bot.ports import Unit
 from bot.storage import jobs, quotas
 from bot.storage import limits as rules
@@ -43,7 +43,7 @@ FIVE = rule("everyone", 0, 5)
 async def accepted(database: Sqlite, numbers: range | list[int]) -> int:
     """Ask for all of them at once; how many were not refused."""
     answers = await asyncio.gather(
-        *(database.write(jobs.commission(asked(number), FIVE, NOW)) for number in numbers), return_exceptions=True
+        *(database.write(jobs.accept(asked(number), FIVE, NOW)) for number in numbers), return_exceptions=True
     )
     refusals = [answer for answer in answers if isinstance(answer, BaseException)]
     assert all(isinstance(refusal, QuotaExceeded) for refusal in refusals)
@@ -98,7 +98,7 @@ async def test_three_processes_at_one_file_get_exactly_five(tmp_path: Path) -> N
 async def test_the_same_request_delivered_ten_times_at_once_is_one_job(tmp_path: Path) -> None:
     async with opened(tmp_path / "easel.db") as database:
         answers = await asyncio.gather(
-            *(database.write(jobs.commission(asked(1, images=3), DEFAULT, NOW)) for _ in range(10))
+            *(database.write(jobs.accept(asked(1, images=3), DEFAULT, NOW)) for _ in range(10))
         )
         assert sorted(answer.created for answer in answers) == [False] * 9 + [True]
         assert {answer.job for answer in answers} == {answers[0].job}
@@ -111,7 +111,7 @@ async def test_a_failed_job_gives_everything_back(tmp_path: Path) -> None:
         before = await database.read(quotas.allowance(requester(), DEFAULT, NOW))
         job = await database.write(begun(asked(1, images=4, micros=400)))
         assert await database.read(left()) == 6
-        await database.write(jobs.end(job, FAILED, NOW))
+        await database.write(jobs.finish(job, FAILED, NOW))
         assert await database.read(quotas.allowance(requester(), DEFAULT, NOW)) == before
         await assert_balanced(database)
 
@@ -119,7 +119,7 @@ async def test_a_failed_job_gives_everything_back(tmp_path: Path) -> None:
 async def test_three_of_four_pictures_cost_three(tmp_path: Path) -> None:
     async with opened(tmp_path / "easel.db") as database:
         job = await database.write(begun(asked(1, images=4, micros=400)))
-        await database.write(jobs.end(job, done(3, 300), NOW))
+        await database.write(jobs.finish(job, done(3, 300), NOW))
         allowance = await database.read(quotas.allowance(requester(), DEFAULT, NOW))
         assert (allowance.spent, allowance.reserved, allowance.left) == (3, 0, 7)
         assert await database.read(entries_of(1)) == [
@@ -134,7 +134,7 @@ async def test_a_dearer_price_is_recorded_and_never_refused(tmp_path: Path) -> N
     async with opened(tmp_path / "easel.db") as database:
         await database.write(rules.set_limit(GUILD, rule("everyone", 0, 1000, "micros"), NOW))
         job = await database.write(begun(asked(1, micros=1000)))
-        assert await database.write(jobs.end(job, done(1, 1700), NOW))
+        assert await database.write(jobs.finish(job, done(1, 1700), NOW))
         ended = await database.read(jobs.get(1))
         assert (ended.charged, ended.reserved) == (Amount(images=1, money=Money(1700)), Amount())
         assert await database.read(entries_of(1)) == [("reserve", None, 1, 1000), ("settle", None, 1, 1700)]
@@ -144,7 +144,7 @@ async def test_a_dearer_price_is_recorded_and_never_refused(tmp_path: Path) -> N
 async def test_more_pictures_than_were_reserved_count_for_everybody(tmp_path: Path) -> None:
     async with opened(tmp_path / "easel.db") as database:
         job = await database.write(begun(asked(1, images=2)))
-        await database.write(jobs.end(job, done(3), NOW))
+        await database.write(jobs.finish(job, done(3), NOW))
         assert await database.read(left()) == 7
         await assert_balanced(database)
 
@@ -154,7 +154,7 @@ async def test_a_charge_that_settles_after_midnight_belongs_to_the_day_it_was_re
     async with opened(tmp_path / "easel.db") as database:
         job = await database.write(begun(asked(1, images=4), before_midnight))
         assert await database.read(left(now=after_midnight)) == 10
-        await database.write(jobs.end(job, done(3), after_midnight))
+        await database.write(jobs.finish(job, done(3), after_midnight))
         assert await database.read(left(now=after_midnight)) == 10
         assert await database.read(left(now=before_midnight)) == 7
         await assert_balanced(database)
@@ -165,7 +165,7 @@ async def test_the_member_comes_before_the_role_before_everyone_before_the_defau
     who = requester(roles=roles)
     async with opened(tmp_path / "easel.db") as database:
         assert await database.read(left(who)) == 10
-        steps: list[tuple[Rule, int]] = [
+        steps: list[tuple[Limit, int]] = [
             (rule("everyone", 0, 20), 20),
             (rule("role", 501, 3), 3),
             (rule("role", 502, 6), 6),
@@ -187,7 +187,7 @@ async def test_the_roles_are_compared_by_what_they_give_a_day(tmp_path: Path) ->
         assert await database.read(left(requester(roles=(501, 502)))) == 5
 
 
-def one_more_window(more: Rule) -> Unit[None]:
+def one_more_window(more: Limit) -> Unit[None]:
     values = (GUILD, more.subject, more.subject_id, more.unit, more.window, more.limit)
     yield "INSERT INTO rules VALUES ($1, $2, $3, $4, $5, $6, 0, 0)", values
 
@@ -196,14 +196,14 @@ async def test_of_several_windows_all_must_have_room(tmp_path: Path) -> None:
     async with opened(tmp_path / "easel.db") as database:
         await database.write(rules.set_limit(GUILD, rule("everyone", 0, 5), NOW))
         await database.write(one_more_window(rule("everyone", 0, 7, window="month")))
-        await database.write(jobs.commission(asked(1, images=5), DEFAULT, NOW))
+        await database.write(jobs.accept(asked(1, images=5), DEFAULT, NOW))
         with pytest.raises(QuotaExceeded) as today:
-            await database.write(jobs.commission(asked(2), DEFAULT, NOW))
+            await database.write(jobs.accept(asked(2), DEFAULT, NOW))
         assert (today.value.left, today.value.rule.window) == (0, "day")
         with pytest.raises(QuotaExceeded) as tomorrow:
-            await database.write(jobs.commission(asked(3, images=3), DEFAULT, NOW + DAY))
+            await database.write(jobs.accept(asked(3, images=3), DEFAULT, NOW + DAY))
         assert (tomorrow.value.left, tomorrow.value.rule.window) == (2, "month")
-        await database.write(jobs.commission(asked(4, images=2), DEFAULT, NOW + DAY))
+        await database.write(jobs.accept(asked(4, images=2), DEFAULT, NOW + DAY))
         assert await database.read(left(now=NOW + 2 * DAY)) == 0
         await assert_balanced(database)
 
@@ -212,9 +212,9 @@ async def test_of_two_full_windows_the_longer_one_says_when_it_starts_anew(tmp_p
     async with opened(tmp_path / "easel.db") as database:
         await database.write(rules.set_limit(GUILD, rule("everyone", 0, 5), NOW))
         await database.write(one_more_window(rule("everyone", 0, 5, window="month")))
-        await database.write(jobs.commission(asked(1, images=5), DEFAULT, NOW))
+        await database.write(jobs.accept(asked(1, images=5), DEFAULT, NOW))
         with pytest.raises(QuotaExceeded) as refused:
-            await database.write(jobs.commission(asked(2), DEFAULT, NOW))
+            await database.write(jobs.accept(asked(2), DEFAULT, NOW))
         assert refused.value.resets_at == NOW - 12 * HOUR + 31 * DAY
 
 
@@ -223,19 +223,19 @@ async def test_a_refusal_names_the_narrowest_limit(tmp_path: Path) -> None:
         await database.write(rules.set_limit(GUILD, rule("guild", GUILD, 3), NOW))
         await database.write(rules.set_limit(GUILD, rule("everyone", 0, 1), NOW))
         with pytest.raises(QuotaExceeded) as refused:
-            await database.write(jobs.commission(asked(1, images=4), DEFAULT, NOW))
+            await database.write(jobs.accept(asked(1, images=4), DEFAULT, NOW))
         assert "You asked for 4 pictures and have 1 left." in refused.value.sentence
 
 
 async def test_money_is_a_limit_of_its_own(tmp_path: Path) -> None:
     async with opened(tmp_path / "easel.db") as database:
         await database.write(rules.set_limit(GUILD, rule("member", MEMBER, 1000, "micros"), NOW))
-        await database.write(jobs.commission(asked(1, images=2, micros=600), DEFAULT, NOW))
+        await database.write(jobs.accept(asked(1, images=2, micros=600), DEFAULT, NOW))
         with pytest.raises(QuotaExceeded) as refused:
-            await database.write(jobs.commission(asked(2, images=4, micros=600), DEFAULT, NOW))
+            await database.write(jobs.accept(asked(2, images=4, micros=600), DEFAULT, NOW))
         assert (refused.value.left, refused.value.rule.unit) == (2, "micros")
-        await database.write(jobs.commission(asked(3, images=2, micros=400), DEFAULT, NOW))
-        await database.write(jobs.commission(asked(4, images=2, micros=0), DEFAULT, NOW))
+        await database.write(jobs.accept(asked(3, images=2, micros=400), DEFAULT, NOW))
+        await database.write(jobs.accept(asked(4, images=2, micros=0), DEFAULT, NOW))
         assert await database.read(left()) == 4
         await assert_balanced(database)
 
@@ -243,10 +243,10 @@ async def test_money_is_a_limit_of_its_own(tmp_path: Path) -> None:
 async def test_a_server_limit_holds_for_all_members_together(tmp_path: Path) -> None:
     async with opened(tmp_path / "easel.db") as database:
         await database.write(rules.set_limit(GUILD, rule("guild", GUILD, 5), NOW))
-        await database.write(jobs.commission(asked(1, images=4, who=requester(1)), DEFAULT, NOW))
+        await database.write(jobs.accept(asked(1, images=4, who=requester(1)), DEFAULT, NOW))
         assert await database.read(left(requester(2))) == 1
         with pytest.raises(QuotaExceeded):
-            await database.write(jobs.commission(asked(2, images=2, who=requester(2)), DEFAULT, NOW))
+            await database.write(jobs.accept(asked(2, images=2, who=requester(2)), DEFAULT, NOW))
         assert await database.read(left(requester(2, guild=GUILD + 1))) == 10
 
 
@@ -254,9 +254,9 @@ async def test_the_operators_cap_is_one_day_for_servers_in_all_time_zones(tmp_pa
     async with opened(tmp_path / "easel.db") as database:
         await database.write(rules.set_limit(0, rule("operator", 0, 6), NOW))
         await database.write(query("INSERT INTO guilds VALUES (12, 'Asia/Tokyo', 0)"))
-        await database.write(jobs.commission(asked(1, images=6), DEFAULT, NOW))
+        await database.write(jobs.accept(asked(1, images=6), DEFAULT, NOW))
         with pytest.raises(QuotaExceeded) as refused:
-            await database.write(jobs.commission(asked(2, who=requester(guild=12)), DEFAULT, NOW + 4 * HOUR))
+            await database.write(jobs.accept(asked(2, who=requester(guild=12)), DEFAULT, NOW + 4 * HOUR))
         assert refused.value.resets_at == NOW + 12 * HOUR
         await assert_balanced(database)
 
@@ -267,7 +267,7 @@ async def test_outside_of_any_server_a_picture_counts_once_for_the_operator(tmp_
         await database.write(rules.set_limit(0, rule("operator", 0, 6), NOW))
         job = await database.write(begun(asked(1, images=2, who=nowhere)))
         assert await database.read(left(nowhere)) == 4
-        await database.write(jobs.end(job, FAILED, NOW))
+        await database.write(jobs.finish(job, FAILED, NOW))
         assert await database.read(left(nowhere)) == 6
         await assert_balanced(database)
 
@@ -298,15 +298,15 @@ async def test_a_limit_below_what_was_spent_refuses_without_going_below_zero(tmp
         await database.write(rules.set_limit(GUILD, rule("everyone", 0, 2), NOW))
         assert await database.read(left()) == 0
         with pytest.raises(QuotaExceeded, match="have 0 left"):
-            await database.write(jobs.commission(asked(2), DEFAULT, NOW))
-        await database.write(jobs.end(job, FAILED, NOW))
+            await database.write(jobs.accept(asked(2), DEFAULT, NOW))
+        await database.write(jobs.finish(job, FAILED, NOW))
         assert await database.read(left()) == 2
 
 
 async def test_a_job_ends_once_however_often_it_is_told_to(tmp_path: Path) -> None:
     async with opened(tmp_path / "easel.db") as database:
         job = await database.write(begun(asked(1, images=2)))
-        answers = await asyncio.gather(*(database.write(jobs.end(job, done(2), NOW)) for _ in range(20)))
+        answers = await asyncio.gather(*(database.write(jobs.finish(job, done(2), NOW)) for _ in range(20)))
         assert sum(answer is not None for answer in answers) == 1
         assert (await database.read(jobs.get(1))).state is JobState.DONE
         await assert_balanced(database)

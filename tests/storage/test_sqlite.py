@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from bot.domain.errors import NotFound, StorageError
-from bot.domain.types import Commission, ImageRequest
+from bot.domain.types import AcceptedJob, ImageRequest
 from bot.ports import Unit
 from bot.storage import jobs
 from bot.storage import limits as rules
@@ -127,9 +127,9 @@ async def test_wherever_the_disk_becomes_full_what_was_promised_is_there_and_not
             for number in range(first, first + 20):
                 request = ImageRequest(prompt="x" * chance.randint(1, 3000), model="m")
                 new = asked(number, who=requester(number), request=request)
-                units.append(jobs.commission(new, DEFAULT, NOW + number * 3_600_000))
+                units.append(jobs.accept(new, DEFAULT, NOW + number * 3_600_000))
             answers = await at_once(database, *units)
-            assert {type(answer) for answer in answers} <= {StorageError, Commission}
+            assert {type(answer) for answer in answers} <= {StorageError, AcceptedJob}
             promised |= {first + place for place, answer in enumerate(answers) if type(answer) is not StorageError}
         kept = {row["id"] for row in await database.read(query("SELECT id FROM jobs"))}
         assert kept == promised

@@ -39,7 +39,7 @@ members = st.sampled_from(MEMBERS)
 
 
 @dataclass
-class Paint:
+class ModelJob:
     """A job as the model sees it: what it holds, and whose day that is."""
 
     member: int
@@ -51,7 +51,7 @@ class Paint:
     ticket: bool = False
 
 
-class Studio(RuleBasedStateMachine):
+class StorageMachine(RuleBasedStateMachine):
     """Two members of one server, with limits, grants, crashes and midnights."""
 
     @initialize()
@@ -60,7 +60,7 @@ class Studio(RuleBasedStateMachine):
         self.runner = asyncio.Runner()
         self.database = self.runner.run(open_sqlite(Path(self.folder.name) / "easel.db", NOW))
         self.now = NOW
-        self.paints: dict[int, Paint] = {}
+        self.paints: dict[int, ModelJob] = {}
         self.claims: list[Job] = []
         self.grants = dict.fromkeys(MEMBERS, 0)
         self.limit: int | None = None
@@ -82,7 +82,7 @@ class Studio(RuleBasedStateMachine):
         number = len(self.paints) + 1
         own, server = self.room(member)
         left = min(own + self.grants[member], server)
-        unit = jobs.commission(asked(number, images, micros, requester(member)), DEFAULT, self.now)
+        unit = jobs.accept(asked(number, images, micros, requester(member)), DEFAULT, self.now)
         if images > left:
             with pytest.raises(QuotaExceeded) as refused:
                 self.write(unit)
@@ -90,14 +90,14 @@ class Studio(RuleBasedStateMachine):
             return
         self.write(unit)
         window = min(images, own)
-        self.paints[number] = Paint(member, self.now // DAY, window, images - window)
+        self.paints[number] = ModelJob(member, self.now // DAY, window, images - window)
         self.grants[member] -= images - window
 
     @precondition(lambda self: self.paints)
     @rule(data=st.data())
     def ask_the_same_again(self, data: st.DataObject) -> None:
         number = data.draw(st.sampled_from(sorted(self.paints)))
-        again = self.write(jobs.commission(asked(number, 4, who=requester(1)), DEFAULT, self.now))
+        again = self.write(jobs.accept(asked(number, 4, who=requester(1)), DEFAULT, self.now))
         assert not again.created
 
     @rule(most=st.integers(1, 3))
@@ -141,7 +141,7 @@ class Studio(RuleBasedStateMachine):
     def postpone(self, data: st.DataObject, wait: int) -> None:
         job = data.draw(st.sampled_from(self.claims))
         owned = self.owned(job)
-        assert self.write(jobs.postpone(job, self.now + wait, self.now, not_submitted=False)) == owned
+        assert self.write(jobs.reschedule(job, self.now + wait, self.now, not_submitted=False)) == owned
         if owned and self.paints[job.id].state is JobState.RUNNING:
             self.paints[job.id].state = JobState.WAITING
 
@@ -160,7 +160,7 @@ class Studio(RuleBasedStateMachine):
         job = data.draw(st.sampled_from(self.claims))
         images = min(images, job.reserved.images)
         owned = self.owned(job)
-        ended = self.write(jobs.end(job, done(images, micros) if images else FAILED, self.now))
+        ended = self.write(jobs.finish(job, done(images, micros) if images else FAILED, self.now))
         assert (ended is not None) == owned
         if owned:
             self.ended(job.id, images, JobState.DONE if images else JobState.FAILED)
@@ -223,7 +223,7 @@ class Studio(RuleBasedStateMachine):
             self.folder.cleanup()
 
 
-TestStudio = Studio.TestCase
+TestStudio = StorageMachine.TestCase
 TestStudio.settings = settings(
     max_examples=40,
     stateful_step_count=25,

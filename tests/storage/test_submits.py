@@ -66,29 +66,29 @@ async def test_the_next_submit_is_written_down_only_by_who_knows_of_all_the_tick
 async def test_kept_pictures_are_read_piece_by_piece_and_never_taken_for_uploads(tmp_path: Path) -> None:
     async with opened(tmp_path / "easel.db") as database:
         job = await one_claimed(database)
-        await database.write(jobs.keep_uploads(1, {0: b"upload", 4: b"mask"}, NOW))
+        await database.write(jobs.store_uploads(1, {0: b"upload", 4: b"mask"}, NOW))
         pictures = tuple(bytes([number]) * 9 for number in range(10))
         job = await keep(database, job, replace(FIRST, kept=pictures))
         job = await keep(database, job, SECOND)
         await keep(database, job, replace(SECOND, kept=(b"last", b"\x00\xff")))
         assert await database.read(jobs.uploads(1)) == {0: b"upload", 4: b"mask"}
-        assert await database.read(jobs.kept(1, 0)) == pictures
-        assert await database.read(jobs.kept(1, 1)) == ()
-        assert await database.read(jobs.kept(1, 2)) == (b"last", b"\x00\xff")
-        assert await database.read(jobs.kept(1, 3)) == ()
-        assert await database.read(jobs.kept(2, 0)) == ()
+        assert await database.read(jobs.stored_results(1, 0)) == pictures
+        assert await database.read(jobs.stored_results(1, 1)) == ()
+        assert await database.read(jobs.stored_results(1, 2)) == (b"last", b"\x00\xff")
+        assert await database.read(jobs.stored_results(1, 3)) == ()
+        assert await database.read(jobs.stored_results(2, 0)) == ()
 
 
 @pytest.mark.parametrize("ending", [FAILED, done(1)])
-async def test_kept_pictures_survive_a_restart_and_go_with_the_job(tmp_path: Path, ending: jobs.Ending) -> None:
+async def test_kept_pictures_survive_a_restart_and_go_with_the_job(tmp_path: Path, ending: jobs.Outcome) -> None:
     async with opened(tmp_path / "easel.db") as database:
         await keep(database, await one_claimed(database), replace(FIRST, kept=(b"paid for",)))
     async with opened(tmp_path / "easel.db") as database:
         [job] = await claimed(database, NOW + LEASE, worker="w2")
         assert job.tickets == (FIRST,)
-        assert await database.read(jobs.kept(1, 0)) == (b"paid for",)
-        await database.write(jobs.end(job, ending, NOW))
-        assert await database.read(jobs.kept(1, 0)) == ()
+        assert await database.read(jobs.stored_results(1, 0)) == (b"paid for",)
+        await database.write(jobs.finish(job, ending, NOW))
+        assert await database.read(jobs.stored_results(1, 0)) == ()
         assert await database.read(query("SELECT * FROM spool")) == []
         assert (await database.read(jobs.get(1))).tickets == ()
 
@@ -104,14 +104,14 @@ async def test_a_lost_claim_keeps_no_pictures(tmp_path: Path) -> None:
 async def test_the_one_ticket_of_an_earlier_version_stands_for_all_of_its_pictures(tmp_path: Path) -> None:
     written = json.dumps({"provider": "fal", "data": {"request_id": "old"}})
     async with opened(tmp_path / "easel.db") as database:
-        await database.write(jobs.commission(asked(1, images=4), DEFAULT, NOW))
+        await database.write(jobs.accept(asked(1, images=4), DEFAULT, NOW))
         await database.write(query("UPDATE jobs SET ticket = $1 WHERE id = 1", written))
         [job] = await claimed(database)
         assert job.tickets == (Ticket(provider="fal", data={"request_id": "old"}, count=4),)
         assert job.accepted == job.request.count
         [ticket] = await database.read(jobs.tickets_at("fal"))
         assert ticket.data == {"request_id": "old"}
-        assert await database.write(jobs.end(job, done(4), NOW))
+        assert await database.write(jobs.finish(job, done(4), NOW))
 
 
 async def test_the_tickets_at_a_service_are_those_of_living_jobs(tmp_path: Path) -> None:
@@ -121,12 +121,12 @@ async def test_the_tickets_at_a_service_are_those_of_living_jobs(tmp_path: Path)
             job = await keep(database, job, Ticket(provider="fal", data={"id": number}))
             job = await keep(database, job, Ticket(provider="oxen", data={"id": -number}))
             if number == 2:
-                await database.write(jobs.end(job, FAILED, NOW))
+                await database.write(jobs.finish(job, FAILED, NOW))
             if number == 3:
-                await database.write(jobs.postpone(job, NOW + 9, NOW, not_submitted=False))
+                await database.write(jobs.reschedule(job, NOW + 9, NOW, not_submitted=False))
             if number == 4:
                 await database.write(jobs.begin_delivery(job, job.reserved, NOW))
-        await database.write(jobs.commission(asked(5), DEFAULT, NOW))
+        await database.write(jobs.accept(asked(5), DEFAULT, NOW))
         assert sorted(ticket.data["id"] for ticket in await database.read(jobs.tickets_at("fal"))) == [1, 3, 4]
         assert sorted(ticket.data["id"] for ticket in await database.read(jobs.tickets_at("oxen"))) == [-4, -3, -1]
         assert await database.read(jobs.tickets_at("lumenfall")) == []
@@ -149,7 +149,7 @@ async def test_a_dearer_successor_reserves_the_difference_and_every_cent_is_acco
         assert row["model"] == "gpt-image-2"
         assert await database.read(left()) == 8
         await assert_balanced(database)
-        await database.write(jobs.end(job, done(1, 300_000), NOW + 9))
+        await database.write(jobs.finish(job, done(1, 300_000), NOW + 9))
         # What was reserved in two steps comes back once.
         assert await database.read(entries_of(1)) == [
             ("reserve", None, 2, 500_000),
@@ -169,7 +169,7 @@ async def test_a_successor_that_is_no_dearer_reserves_nothing_more(tmp_path: Pat
         request = replace(job.request, model="gpt-image-2")
         job = await database.write(jobs.switch_model(job, request, Money(price), DEFAULT, NOW))
         assert (job.request.model, job.reserved.money) == ("gpt-image-2", Money(500_000))
-        await database.write(jobs.end(job, FAILED, NOW))
+        await database.write(jobs.finish(job, FAILED, NOW))
         await assert_balanced(database)
 
 
@@ -183,7 +183,7 @@ async def test_a_successor_that_is_too_dear_for_the_server_changes_nothing_and_s
             await database.write(jobs.switch_model(job, request, Money(800_000), DEFAULT, NOW))
         assert refused.value.rule.unit == "micros"
         assert [await database.read(query(f"SELECT * FROM {table}")) for table in tables] == before  # noqa: S608
-        await database.write(jobs.end(job, FAILED, NOW))
+        await database.write(jobs.finish(job, FAILED, NOW))
         await assert_balanced(database)
 
 
@@ -193,7 +193,7 @@ async def test_nothing_succeeds_work_that_was_accepted_lost_or_ended(tmp_path: P
         accepted = await keep(database, accepted, FIRST)
         lost = replace(await database.write(begun(asked(2))), attempts=7)
         ended = await database.write(begun(asked(3)))
-        await database.write(jobs.end(ended, FAILED, NOW))
+        await database.write(jobs.finish(ended, FAILED, NOW))
         before = await database.read(query("SELECT * FROM jobs"))
         for job in (accepted, replace(accepted, tickets=()), lost, ended):
             request = replace(job.request, model="gpt-image-2")

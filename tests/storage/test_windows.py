@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bot.domain.checks import span
-from bot.domain.types import Allowance, Instant, Requester, Rule, Window
+from bot.domain.checks import window_bounds
+from bot.domain.types import Allowance, Instant, Limit, Requester, Window
 from bot.ports import Unit
 from bot.storage import jobs, quotas
 from bot.storage.sqlite import Sqlite, open_sqlite
@@ -38,7 +38,7 @@ Painted = tuple[Instant, int, str]
 """When, how many, and how it ended."""
 
 
-class Bench:
+class SharedDatabase:
     """One file for all examples; each takes a server of its own."""
 
     def __init__(self, path: Path) -> None:
@@ -54,25 +54,25 @@ class Bench:
 
 
 @pytest.fixture(scope="module")
-def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
-    bench = Bench(tmp_path_factory.mktemp("windows") / "easel.db")
+def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SharedDatabase]:
+    bench = SharedDatabase(tmp_path_factory.mktemp("windows") / "easel.db")
     yield bench
     bench.close()
 
 
-def history(who: Requester, zone: str, painted: list[Painted], rule: Rule, now: Instant) -> Unit[Allowance]:
+def history(who: Requester, zone: str, painted: list[Painted], rule: Limit, now: Instant) -> Unit[Allowance]:
     """Paint all of it, then look."""
     yield "INSERT INTO guilds (id, time_zone, updated_at) VALUES ($1, $2, 0)", (who.guild_id, zone)
     for at, images, how in painted:
         job = yield from begun(asked(next(numbers), images, who=who), at, rule)
         if how != "running":
-            yield from jobs.end(job, {"done": done(images), "part": done(1), "failed": FAILED}[how], at + DAY)
+            yield from jobs.finish(job, {"done": done(images), "part": done(1), "failed": FAILED}[how], at + DAY)
     return (yield from quotas.allowance(who, rule, now))
 
 
 def counted(painted: list[Painted], window: Window, zone: str, now: Instant) -> tuple[int, int]:
     """The same, one by one."""
-    start = span(window, now, ZoneInfo(zone)).start
+    start = window_bounds(window, now, ZoneInfo(zone)).start
     inside = [(images, how) for at, images, how in painted if at >= start]
     spent = sum({"done": images, "part": 1}.get(how, 0) for images, how in inside)
     return spent, sum(images for images, how in inside if how == "running")
@@ -93,14 +93,14 @@ def counted(painted: list[Painted], window: Window, zone: str, now: Instant) -> 
     ),
 )
 def test_a_window_holds_exactly_what_was_reserved_since_it_began(
-    bench: Bench, now: Instant, zone: str, window: Window, before: list[tuple[int, int, str]]
+    bench: SharedDatabase, now: Instant, zone: str, window: Window, before: list[tuple[int, int, str]]
 ) -> None:
     who = requester(guild=next(numbers) + 1_000_000)
-    rule = Rule(subject="everyone", subject_id=0, unit="images", window=window, limit=10_000)
+    rule = Limit(subject="everyone", subject_id=0, unit="images", window=window, limit=10_000)
     painted = [(now - age, images, how) for age, images, how in sorted(before, reverse=True)]
     allowance = bench.write(history(who, zone, painted, rule, now))
     assert (allowance.spent, allowance.reserved) == counted(painted, window, zone, now)
-    assert allowance.resets_at == span(window, now, ZoneInfo(zone)).end
+    assert allowance.resets_at == window_bounds(window, now, ZoneInfo(zone)).end
 
 
 @pytest.mark.parametrize(
@@ -118,7 +118,7 @@ async def test_the_allowance_starts_anew_at_the_servers_own_midnight(
 ) -> None:
     async with opened(tmp_path / "easel.db") as database:
         await database.write(query("INSERT INTO guilds VALUES ($1, $2, 0)", requester().guild_id, zone))
-        commission = await database.write(jobs.commission(asked(1, images=10), DEFAULT, instant(last)))
+        commission = await database.write(jobs.accept(asked(1, images=10), DEFAULT, instant(last)))
         assert (commission.allowance.left, commission.allowance.resets_at) == (0, instant(first))
         assert await database.read(left(now=instant(last))) == 0
         assert await database.read(left(now=instant(first))) == 10

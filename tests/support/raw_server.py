@@ -52,7 +52,7 @@ async def _serving(serve: Serve) -> AsyncIterator[str]:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-class _Between:
+class _Proxy:
     """Bytes to and fro."""
 
     def __init__(self, port: int, bend: Bend) -> None:
@@ -96,14 +96,14 @@ class _Between:
 @asynccontextmanager
 async def between(url: str, bend: Bend) -> AsyncIterator[str]:
     """An origin that passes everything on to `url`, and bends what comes back; that it did is seen to."""
-    passing = _Between(int(url.rpartition(":")[2]), bend)
+    passing = _Proxy(int(url.rpartition(":")[2]), bend)
     async with _serving(passing.serve) as origin:
         yield origin
     assert passing.bent, "nothing was bent"
 
 
 @dataclass
-class Stranger:
+class RawServer:
     """Somebody who answers everybody the same, and remembers who came."""
 
     answer: bytes
@@ -129,12 +129,12 @@ def nobody() -> Iterator[str]:
 
 
 @asynccontextmanager
-async def stranger(status: int = 200, content: bytes = b"", **headers: str) -> AsyncIterator[Stranger]:
+async def stranger(status: int = 200, content: bytes = b"", **headers: str) -> AsyncIterator[RawServer]:
     """A server that answers so, with a good picture unless it is told otherwise."""
     body = content or (painted() if status == 200 else b"")
     named = {"content-type": "image/png", "content-length": str(len(body)), "connection": "close", **headers}
     lines = [f"HTTP/1.1 {status} X", *(f"{name}: {value}" for name, value in named.items()), "", ""]
-    somebody = Stranger("\r\n".join(lines).encode() + body)
+    somebody = RawServer("\r\n".join(lines).encode() + body)
     async with _serving(somebody.serve) as origin:
         somebody.origin = origin
         yield somebody

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from bot.catalog.catalog import Catalog, Model
-from bot.catalog.offers import Fit
+from bot.catalog.offers import ProviderRequest
 from bot.domain.errors import BadPrompt, SetupError, UnsupportedRequest
-from bot.domain.types import ImageRequest, Money, Served, Source
+from bot.domain.types import ImageRequest, ModelStatus, Money, Source
 
 PICTURE = Source(url="https://cdn.discordapp.com/a.png", filename="a.png")
 ASKED = ImageRequest(prompt="a fox in the snow", model="gpt-image-1.5")
@@ -30,7 +30,7 @@ def only(provider: str) -> Callable[[Model], tuple[str, ...]]:
     return lambda model: tuple(name for name in model.provider_names if name == provider)
 
 
-def at(catalog: Catalog, request: ImageRequest, provider: str) -> Fit:
+def at(catalog: Catalog, request: ImageRequest, provider: str) -> ProviderRequest:
     return catalog.offer(request.model, provider).fit(request)
 
 
@@ -75,8 +75,8 @@ def test_a_request_goes_to_every_service_that_can_in_order(catalog: Catalog) -> 
 def test_what_a_service_says_of_itself_decides_whether_it_can(catalog: Catalog) -> None:
     clear = replace(ASKED, background="transparent")
 
-    def known(provider: str, model: str) -> Served:
-        return Served(model=model, fields=frozenset({"background"}) if provider == "oxen" else None)
+    def known(provider: str, model: str) -> ModelStatus:
+        return ModelStatus(model=model, fields=frozenset({"background"}) if provider == "oxen" else None)
 
     assert "oxen" not in [fit.provider for fit in catalog.fits(clear)]
     assert [fit.provider for fit in catalog.fits(clear, known=known)] == ["fal", "lumenfall", "oxen"]

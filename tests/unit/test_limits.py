@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bot.domain.checks import MAXIMUM_SOURCE_BYTES, check, holding, span
+from bot.domain.checks import MAXIMUM_SOURCE_BYTES, applicable_limits, check, window_bounds
 from bot.domain.errors import BadPrompt, BadSource
-from bot.domain.types import MAXIMUM_PROMPT, ImageRequest, Instant, Requester, Rule, Source, Window
+from bot.domain.types import MAXIMUM_PROMPT, ImageRequest, Instant, Limit, Requester, Source, Window
 
 HOUR = 60 * 60 * 1000
 ZONES = (
@@ -43,7 +43,7 @@ def instant(text: str) -> Instant:
 
 def written(window: Window, now: str, zone: str) -> tuple[str, str]:
     """A window's two ends in the zone's own words."""
-    found = span(window, instant(now), ZoneInfo(zone))
+    found = window_bounds(window, instant(now), ZoneInfo(zone))
     ends = (datetime.fromtimestamp(end / 1000, ZoneInfo(zone)) for end in (found.start, found.end))
     first, last = (end.strftime("%Y-%m-%d %H:%M%z") for end in ends)
     return first, last
@@ -195,13 +195,13 @@ def test_a_window_begins_with_the_first_moment_of_its_first_day(
     window=st.sampled_from(ALL_WINDOWS),
 )
 def test_windows_follow_each_other_without_gap_or_overlap(now: Instant, zone: ZoneInfo, window: Window) -> None:
-    found = span(window, now, zone)
+    found = window_bounds(window, now, zone)
     assert found.start <= now < found.end
     assert found.start % (15 * 60 * 1000) == 0
     for inside in (found.start, found.end - 1):
-        assert span(window, inside, zone) == found
-    assert span(window, found.end, zone).start == found.end
-    assert span(window, found.start - 1, zone).end == found.start
+        assert window_bounds(window, inside, zone) == found
+    assert window_bounds(window, found.end, zone).start == found.end
+    assert window_bounds(window, found.start - 1, zone).end == found.start
 
 
 @settings(max_examples=200, deadline=None, derandomize=True, database=None)
@@ -213,7 +213,7 @@ def test_all_of_a_day_and_nothing_else_has_its_date(now: Instant, zone: ZoneInfo
     def date(at: Instant) -> str:
         return datetime.fromtimestamp(at / 1000, UTC).astimezone(zone).date().isoformat()
 
-    found = span("day", now, zone)
+    found = window_bounds("day", now, zone)
     quarters = range(found.start, found.end, 15 * 60 * 1000)
     assert {date(at) for at in quarters} == {date(now)}
     assert date(found.start - 1) < date(now) < date(found.end)
@@ -221,43 +221,50 @@ def test_all_of_a_day_and_nothing_else_has_its_date(now: Instant, zone: ZoneInfo
 
 
 ASKER = Requester(user_id=1, guild_id=2, channel_id=3, role_ids=(10, 11))
-DEFAULT = Rule(subject="everyone", subject_id=0, unit="images", window="day", limit=10)
+DEFAULT = Limit(subject="everyone", subject_id=0, unit="images", window="day", limit=10)
 
 
-def rule(subject: str, subject_id: int = 0, limit: int = 1, **more: Any) -> Rule:
+def rule(subject: str, subject_id: int = 0, limit: int = 1, **more: Any) -> Limit:
     fields: dict[str, Any] = {"subject": subject, "subject_id": subject_id, "unit": "images", "window": "day"}
-    return Rule(**(fields | more), limit=limit)
+    return Limit(**(fields | more), limit=limit)
 
 
 def test_without_any_rule_the_default_holds() -> None:
-    assert holding([], ASKER, DEFAULT) == (DEFAULT,)
+    assert applicable_limits([], ASKER, DEFAULT) == (DEFAULT,)
 
 
 def test_a_limit_on_money_leaves_the_default_for_pictures_in_force() -> None:
     money = rule("everyone", unit="micros")
-    assert set(holding([money], ASKER, DEFAULT)) == {money, DEFAULT}
+    assert set(applicable_limits([money], ASKER, DEFAULT)) == {money, DEFAULT}
 
 
 def test_a_members_own_limit_on_money_leaves_everyones_limit_on_pictures() -> None:
     own, everyone = rule("member", 1, unit="micros"), rule("everyone")
-    assert set(holding([own, everyone, rule("everyone", unit="micros")], ASKER, DEFAULT)) == {own, everyone}
+    assert set(applicable_limits([own, everyone, rule("everyone", unit="micros")], ASKER, DEFAULT)) == {
+        own,
+        everyone,
+    }
 
 
 def test_the_most_generous_role_wins_with_all_its_windows() -> None:
     small = [rule("role", 10, 6)]
     large = [rule("role", 11, 9), rule("role", 11, 250, window="month")]
     strict = [rule("role", 11, 9), rule("role", 11, 150, window="month")]
-    assert set(holding([*small, *large], ASKER, DEFAULT)) == set(large)
-    assert set(holding([*small, *strict], ASKER, DEFAULT)) == set(small)
+    assert set(applicable_limits([*small, *large], ASKER, DEFAULT)) == set(large)
+    assert set(applicable_limits([*small, *strict], ASKER, DEFAULT)) == set(small)
 
 
 def test_a_role_that_the_member_does_not_have_says_nothing() -> None:
-    assert holding([rule("role", 12, 99), rule("member", 5, 99)], ASKER, DEFAULT) == (DEFAULT,)
+    assert applicable_limits([rule("role", 12, 99), rule("member", 5, 99)], ASKER, DEFAULT) == (DEFAULT,)
 
 
 def test_the_servers_and_the_operators_limits_hold_beside_the_members_own() -> None:
     own, guild, operator = rule("member", 1, 99), rule("guild", 2), rule("operator")
-    assert set(holding([own, guild, operator, rule("everyone")], ASKER, DEFAULT)) == {own, guild, operator}
+    assert set(applicable_limits([own, guild, operator, rule("everyone")], ASKER, DEFAULT)) == {
+        own,
+        guild,
+        operator,
+    }
 
 
 PICTURE = Source(

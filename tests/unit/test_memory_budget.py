@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bot.worker.context import Budget
+from bot.worker.context import MemoryBudget
 
 
-class Guest:
+class Reservation:
     """Somebody who takes room, says so, and leaves when told."""
 
-    def __init__(self, budget: Budget, size: int) -> None:
+    def __init__(self, budget: MemoryBudget, size: int) -> None:
         self._budget = budget
         self._size = size
         self._leave = asyncio.Event()
@@ -49,15 +49,15 @@ async def settled() -> None:
         await asyncio.sleep(0)
 
 
-async def all_is_free(budget: Budget, most: int) -> bool:
+async def all_is_free(budget: MemoryBudget, most: int) -> bool:
     """Whether the whole of it can be had at once."""
     async with asyncio.timeout(5), budget.room(most):
         return True
 
 
 async def test_who_fits_goes_in_and_who_does_not_waits_until_somebody_leaves() -> None:
-    budget = Budget(10)
-    first, second, third = (Guest(budget, size) for size in (4, 6, 1))
+    budget = MemoryBudget(10)
+    first, second, third = (Reservation(budget, size) for size in (4, 6, 1))
     await settled()
     assert (first.is_inside(), second.is_inside(), third.is_inside()) == (True, True, False)
     await first.leave()
@@ -69,14 +69,14 @@ async def test_who_fits_goes_in_and_who_does_not_waits_until_somebody_leaves() -
 
 
 async def test_who_wants_more_than_all_waits_for_all() -> None:
-    budget = Budget(10)
-    small, huge = Guest(budget, 1), Guest(budget, 1_000_000)
+    budget = MemoryBudget(10)
+    small, huge = Reservation(budget, 1), Reservation(budget, 1_000_000)
     await settled()
     assert (small.is_inside(), huge.is_inside()) == (True, False)
     await small.leave()
     await settled()
     assert huge.is_inside()
-    other = Guest(budget, 1)
+    other = Reservation(budget, 1)
     await settled()
     assert not other.is_inside()
     await huge.leave()
@@ -86,14 +86,14 @@ async def test_who_wants_more_than_all_waits_for_all() -> None:
 
 
 async def test_a_big_one_is_not_passed_by_for_ever_by_small_ones() -> None:
-    budget = Budget(10)
-    inside = [Guest(budget, 3) for _ in range(3)]
+    budget = MemoryBudget(10)
+    inside = [Reservation(budget, 3) for _ in range(3)]
     await settled()
-    huge = Guest(budget, 10)
+    huge = Reservation(budget, 10)
     await settled()
     for _ in range(3):
         # For each small one that leaves another comes; without a turn they would always fit.
-        late = Guest(budget, 3)
+        late = Reservation(budget, 3)
         await inside.pop(0).leave()
         inside.append(late)
         await settled()
@@ -105,8 +105,8 @@ async def test_a_big_one_is_not_passed_by_for_ever_by_small_ones() -> None:
 
 
 async def test_nothing_takes_no_room() -> None:
-    budget = Budget(10)
-    full = Guest(budget, 10)
+    budget = MemoryBudget(10)
+    full = Reservation(budget, 10)
     await settled()
     async with asyncio.timeout(5), budget.room(0):
         pass
@@ -115,9 +115,9 @@ async def test_nothing_takes_no_room() -> None:
 
 @pytest.mark.parametrize("inside", [True, False])
 async def test_who_is_cancelled_gives_back_what_they_held_and_holds_up_nobody(inside: bool) -> None:
-    budget = Budget(10)
-    holder = Guest(budget, 10)
-    waiting = [Guest(budget, size) for size in (10, 5, 5)]
+    budget = MemoryBudget(10)
+    holder = Reservation(budget, 10)
+    waiting = [Reservation(budget, size) for size in (10, 5, 5)]
     await settled()
     await (holder if inside else waiting[0]).drop()
     await settled()
@@ -131,7 +131,7 @@ async def test_who_is_cancelled_gives_back_what_they_held_and_holds_up_nobody(in
 
 
 async def test_a_failure_inside_gives_back_what_was_held() -> None:
-    budget = Budget(10)
+    budget = MemoryBudget(10)
     for _ in range(3):
         with pytest.raises(RuntimeError, match="no picture"):
             async with budget.room(10):
@@ -141,8 +141,8 @@ async def test_a_failure_inside_gives_back_what_was_held() -> None:
 
 async def test_cancelled_at_any_moment_it_is_whole_again() -> None:
     for turns in range(30):
-        budget = Budget(10)
-        guests = [Guest(budget, size) for size in (6, 6, 12, 2)]
+        budget = MemoryBudget(10)
+        guests = [Reservation(budget, size) for size in (6, 6, 12, 2)]
         for _ in range(turns % 10):
             await asyncio.sleep(0)
         for guest in guests[turns % 4 :]:
@@ -161,7 +161,7 @@ def test_never_more_than_there_is_and_everybody_gets_in(
     most: int, sizes: list[int], chance: random.Random
 ) -> None:
     async def play() -> None:
-        budget, held, highest, served = Budget(most), 0, 0, 0
+        budget, held, highest, served = MemoryBudget(most), 0, 0, 0
 
         async def one(size: int) -> None:
             nonlocal held, highest, served
@@ -184,11 +184,11 @@ def test_never_more_than_there_is_and_everybody_gets_in(
 
 
 async def test_many_may_share_it_at_once() -> None:
-    budget = Budget(100)
+    budget = MemoryBudget(100)
     async with AsyncExitStack() as stack, asyncio.timeout(5):
         for _ in range(100):
             await stack.enter_async_context(budget.room(1))
-        waiting = Guest(budget, 1)
+        waiting = Reservation(budget, 1)
         await settled()
         assert not waiting.is_inside()
     await settled()

@@ -16,7 +16,7 @@ from bot.domain.types import Money, ProviderOrder
 from bot.routing.router import Router
 from bot.storage import provider_orders as stored
 from bot.storage.sqlite import Sqlite
-from bot.usecases.moderators import Treasury
+from bot.usecases.moderators import ModeratorService
 from tests.storage.test_ledger import DAY, DEFAULT, GUILD, MODERATOR, NOW, opened
 
 MODEL = "gpt-image-1.5"
@@ -28,7 +28,7 @@ class Office:
 
     database: Sqlite
     routes: Router
-    treasury: Treasury
+    treasury: ModeratorService
 
     async def order(self, text: str, model: str = MODEL) -> tuple[ProviderOrder | None, ProviderOrder | None]:
         return await self.treasury.route(GUILD, model, text, MODERATOR)
@@ -44,7 +44,9 @@ async def office(
     catalog, clock = Catalog.load(), Clock(now=lambda: now)
     async with opened(tmp_path / "easel.db") as database:
         routes = Router(catalog=catalog, services=services, clock=clock)
-        treasury = Treasury(database=database, catalog=catalog, routes=routes, clock=clock, default_rule=DEFAULT)
+        treasury = ModeratorService(
+            database=database, catalog=catalog, routes=routes, clock=clock, default_rule=DEFAULT
+        )
         yield Office(database, routes, treasury)
 
 
@@ -114,20 +116,20 @@ async def test_the_lineup_shows_who_paints_how_they_are_and_what_a_picture_costs
             desk.routes.failed("lumenfall", ProviderBusy())
         await desk.order("lumenfall, fal")
         await desk.order("off", "gpt-image-2")
-        first, second, third = await desk.treasury.lineups(GUILD)
+        first, second, third = await desk.treasury.model_providers(GUILD)
         assert (first.label, first.services) == ("GPT Image 1.5", (("lumenfall", "resting"), ("fal", "locked")))
         assert (first.own, first.price) == (True, Money(50_000))
         assert (second.model, second.services, second.own, second.price) == ("gpt-image-2", (), True, None)
         assert (third.model, third.own) == ("gpt-image-1", False)
-        assert [lineup.own for lineup in await desk.treasury.lineups(GUILD + 1)] == [False] * 3
+        assert [lineup.own for lineup in await desk.treasury.model_providers(GUILD + 1)] == [False] * 3
 
 
 async def test_a_model_that_nobody_has_is_shown_only_where_a_server_gave_it_an_order(tmp_path: Path) -> None:
     async with office(tmp_path, ("fal",)) as desk:
         await desk.order("fal", "gpt-image-1")
         desk.routes.retired |= {("fal", "gpt-image-1"), ("fal", "gpt-image-2")}
-        assert [lineup.model for lineup in await desk.treasury.lineups(GUILD)] == [MODEL, "gpt-image-1"]
-        assert [lineup.model for lineup in await desk.treasury.lineups(GUILD + 1)] == [MODEL]
+        assert [lineup.model for lineup in await desk.treasury.model_providers(GUILD)] == [MODEL, "gpt-image-1"]
+        assert [lineup.model for lineup in await desk.treasury.model_providers(GUILD + 1)] == [MODEL]
 
 
 async def test_moderators_are_told_only_of_models_that_can_be_had(tmp_path: Path) -> None:

@@ -9,9 +9,9 @@ from typing import Any, get_args
 import pytest
 
 from bot.catalog.catalog import Catalog, Model
-from bot.catalog.offers import Fit
+from bot.catalog.offers import ProviderRequest
 from bot.domain.errors import Refused
-from bot.domain.types import Background, Fidelity, ImageRequest, OutputFormat, Quality, Served, Source
+from bot.domain.types import Background, Fidelity, ImageRequest, ModelStatus, OutputFormat, Quality, Source
 
 PICTURE = Source(url="https://cdn.discordapp.com/a.png", filename="a.png")
 ASKED = ImageRequest(prompt="a fox in the snow", model="gpt-image-1.5")
@@ -260,8 +260,8 @@ def asked_of(way: Way, change: dict[str, Any]) -> ImageRequest:
     return replace(ASKED, model=way[0], **({"sources": sources} | change))
 
 
-def fitted(catalog: Catalog, way: Way, change: dict[str, Any], listed: Names = None) -> Fit:
-    known = Served(model=way[0], fields=listed)
+def fitted(catalog: Catalog, way: Way, change: dict[str, Any], listed: Names = None) -> ProviderRequest:
+    known = ModelStatus(model=way[0], fields=listed)
     return catalog.offer(way[0], way[1]).fit(asked_of(way, change), known)
 
 

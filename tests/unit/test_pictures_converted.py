@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw, ImageFilter
 
-from bot.domain.errors import BadAnswer, BadSource
+from bot.domain.errors import BadSource, InvalidResponse
 from bot.domain.types import OutputFormat, Picture
 from bot.pictures import KINDS, SUFFIXES, Pictures
 from tests.unit.test_pictures import encoded, noise, png_that_claims, webp_that_claims
@@ -124,7 +124,7 @@ async def test_every_kind_of_png_becomes_every_other_format(
 async def test_what_cannot_be_decoded_is_a_bad_answer(pictures: Pictures, kind: OutputFormat) -> None:
     picture = await painted(pictures, painting(), "WEBP" if kind == "png" else "PNG")
     for content in (b"", b"<html>", picture.content[: len(picture.content) // 2]):
-        with pytest.raises(BadAnswer) as refused:
+        with pytest.raises(InvalidResponse) as refused:
             await pictures.convert(replace(picture, content=content), kind, 80)
         assert refused.value.detail == "not decodable"
 
@@ -212,7 +212,7 @@ def test_a_spoilt_file_is_a_picture_or_none_and_breaks_nothing(
             assert preview is None or max(preview.width, preview.height) <= 640
             with suppress(BadSource):
                 picture = await pictures.inspect(bytes(content), filename="1", result=result)
-                with suppress(BadAnswer):
+                with suppress(InvalidResponse):
                     await pictures.convert(picture, "webp", 50)
 
     asyncio.run(play())

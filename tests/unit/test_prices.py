@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.catalog.catalog import Catalog
-from bot.catalog.offers import Fit, Misfit, Offer
+from bot.catalog.offers import Offer, ProviderRequest, Unsupported
 from bot.domain.errors import Refused, UnsupportedRequest
-from bot.domain.types import ImageRequest, Money, OutputFormat, Quality, Served, Source
+from bot.domain.types import ImageRequest, ModelStatus, Money, OutputFormat, Quality, Source
 
 PICTURE = Source(url="https://cdn.discordapp.com/a.png", filename="a.png")
 ASKED = ImageRequest(prompt="a fox in the snow", model="gpt-image-1.5")
@@ -26,7 +26,9 @@ def catalog() -> Catalog:
     return Catalog.load()
 
 
-def at(catalog: Catalog, request: ImageRequest, provider: str = "fal", known: Served | None = None) -> Fit:
+def at(
+    catalog: Catalog, request: ImageRequest, provider: str = "fal", known: ModelStatus | None = None
+) -> ProviderRequest:
     return catalog.offer(request.model, provider).fit(request, known)
 
 
@@ -109,14 +111,14 @@ def test_pictures_that_are_shown_while_they_are_painted_are_counted(catalog: Cat
 
 def test_an_assumed_price_holds_until_the_service_has_told_its_own(catalog: Catalog) -> None:
     assumed = at(catalog, ASKED, "oxen")
-    learned = at(catalog, ASKED, "oxen", Served(model="gpt-image-1.5", dearest=Money(80_000)))
+    learned = at(catalog, ASKED, "oxen", ModelStatus(model="gpt-image-1.5", dearest=Money(80_000)))
     assert (assumed.assumed_price, learned.assumed_price) == (True, False)
     assert (assumed.most(), learned.most()) == (210_000, 90_000)
     assert assumed.likely(1) - learned.likely(1) == 200_000 - 80_000
     # A service with a price list of its own in the catalogue is held to that.
-    listed = at(catalog, ASKED, "fal", Served(model="gpt-image-1.5", dearest=Money(1)))
+    listed = at(catalog, ASKED, "fal", ModelStatus(model="gpt-image-1.5", dearest=Money(1)))
     assert (listed.assumed_price, listed.most()) == (False, 40_000)
-    free = at(catalog, ASKED, "oxen", Served(model="gpt-image-1.5", dearest=Money(0)))
+    free = at(catalog, ASKED, "oxen", ModelStatus(model="gpt-image-1.5", dearest=Money(0)))
     assert (free.assumed_price, free.most()) == (False, 10_000)
 
 
@@ -159,7 +161,7 @@ requests = st.builds(
     mask=st.none() | st.just(PICTURE),
 )
 knowledge = st.none() | st.builds(
-    Served,
+    ModelStatus,
     model=st.just("m"),
     dearest=st.none() | st.builds(Money, st.integers(0, 10**6)),
     fields=st.none() | st.frozensets(st.sampled_from(["quality", "background", "input_fidelity"])),
@@ -170,11 +172,11 @@ SERVICES = [offer for model in SHIPPED_CATALOG.models for offer in model.offers]
 
 @given(st.sampled_from(SERVICES), requests, knowledge, st.integers(0, 12))
 def test_whatever_is_asked_fits_within_its_price_or_is_a_misfit(
-    offer: Offer, request: ImageRequest, known: Served | None, delivered: int
+    offer: Offer, request: ImageRequest, known: ModelStatus | None, delivered: int
 ) -> None:
     try:
         fit = offer.fit(request, known)
-    except Misfit:
+    except Unsupported:
         return
     assert sum(fit.submits) == request.count
     assert all(0 < count <= fit.verb.count.most for count in fit.submits)

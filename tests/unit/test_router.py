@@ -11,22 +11,22 @@ from typing import Any
 import pytest
 
 from bot.catalog.catalog import Catalog
-from bot.catalog.offers import Misfit
+from bot.catalog.offers import Unsupported
 from bot.domain.clock import Clock
 from bot.domain.errors import (
     BadPrompt,
     InvalidInput,
     ModelRetired,
+    PriceExceeded,
     ProviderBusy,
     ProviderError,
     ProviderMisconfigured,
     RateLimited,
     SubmitUnknown,
-    TooDear,
     UnsupportedRequest,
 )
-from bot.domain.types import Examination, ImageRequest, Money, ProviderOrder, Served, Source
-from bot.routing.router import PROBE, Cooling, Router, named
+from bot.domain.types import ImageRequest, ModelStatus, Money, ProviderHealth, ProviderOrder, Source
+from bot.routing.router import PROBE, BreakerSettings, Router, parse_names
 
 PICTURE = Source(url="https://cdn.discordapp.com/a.png", filename="a.png")
 ASKED = ImageRequest(prompt="a fox in the snow", model="gpt-image-1.5")
@@ -66,8 +66,8 @@ def own(model: str, *services: str) -> ProviderOrder:
     return ProviderOrder(model=model, services=services, set_by=44)
 
 
-def said(routes: Router, *served: Served, provider: str = "fal") -> list[tuple[str, str, bool]]:
-    return routes.learn(Examination(provider=provider, key_works=True, models=served))
+def said(routes: Router, *served: ModelStatus, provider: str = "fal") -> list[tuple[str, str, bool]]:
+    return routes.refresh(ProviderHealth(provider=provider, key_works=True, models=served))
 
 
 # Who is asked for a model
@@ -110,8 +110,8 @@ def test_only_configured_services_and_allowed_models_are_asked(catalog: Catalog,
 
 def test_what_a_moderator_types_is_an_order_or_refused_with_a_choice(catalog: Catalog, hand: Hand) -> None:
     routes = routing(catalog, hand, ("fal", "lumenfall"))
-    assert named(" Lumenfall,FAL , fal;") == ("lumenfall", "fal", "fal;")
-    assert named(" , ") == ()
+    assert parse_names(" Lumenfall,FAL , fal;") == ("lumenfall", "fal", "fal;")
+    assert parse_names(" , ") == ()
     assert routes.check_order(MODEL, ("lumenfall", "fal", "lumenfall")) == ("lumenfall", "fal")
     with pytest.raises(InvalidInput) as refusal:
         routes.check_order(MODEL, ("fal", "oxen"))
@@ -128,7 +128,7 @@ def test_a_request_is_put_to_a_service_even_if_it_is_not_asked_any_more(catalog:
     routes.retired.add(("lumenfall", MODEL))
     assert routes.fit(ASKED, "lumenfall").provider == "lumenfall"
     for request, provider in ((ASKED, "nobody"), (replace(ASKED, model="gone"), "fal")):
-        with pytest.raises(Misfit):
+        with pytest.raises(Unsupported):
             routes.fit(request, provider)
     with pytest.raises(BadPrompt):
         routes.fits(replace(ASKED, prompt=" "))
@@ -188,12 +188,12 @@ def test_a_successor_that_is_gone_too_is_followed_on_and_a_circle_ends(tmp_path:
 def test_what_services_say_is_news_once(catalog: Catalog, hand: Hand) -> None:
     routes = routing(catalog, hand)
     routes.retired.add(("fal", OLD))
-    here, gone, unsure = (Served(model=OLD, gone=gone) for gone in (False, True, None))
+    here, gone, unsure = (ModelStatus(model=OLD, gone=gone) for gone in (False, True, None))
     assert said(routes, gone) == []
     assert said(routes, unsure) == []
     assert ("fal", OLD) in routes.retired
-    assert said(routes, here, Served(model=MODEL, gone=True)) == [("fal", OLD, False), ("fal", MODEL, True)]
-    assert said(routes, here, Served(model=MODEL, gone=True)) == []
+    assert said(routes, here, ModelStatus(model=MODEL, gone=True)) == [("fal", OLD, False), ("fal", MODEL, True)]
+    assert said(routes, here, ModelStatus(model=MODEL, gone=True)) == []
     assert routes.retired == {("fal", MODEL)}
     # What one service says tells nothing of another.
     assert said(routes, gone, provider="lumenfall") == [("lumenfall", OLD, True)]
@@ -219,7 +219,7 @@ def test_a_price_holds_wherever_it_goes_and_a_guess_counts_only_where_it_is_aske
     assert routes.price(low) == Money(30_000)
     first = routes.fits(replace(ASKED, quality="low"), [own(MODEL, "oxen", "fal")])
     assert routes.price(first) == Money(210_000)
-    said(routes, Served(model=MODEL, dearest=Money(30_000)), provider="oxen")
+    said(routes, ModelStatus(model=MODEL, dearest=Money(30_000)), provider="oxen")
     learned = routes.fits(replace(ASKED, quality="low"))
     assert routes.price(learned) == Money(40_000)
 
@@ -250,9 +250,9 @@ def test_a_service_that_fails_five_times_in_a_row_is_left_alone_and_told_once(
 ) -> None:
     routes = routing(catalog, hand)
     assert trip(routes, times=4) == [False] * 4
-    assert (first(routes), routes.standing("fal")) == ("fal", "well")
+    assert (first(routes), routes.state("fal")) == ("fal", "well")
     assert trip(routes, times=1) == [True]
-    assert (first(routes), routes.standing("fal")) == ("lumenfall", "resting")
+    assert (first(routes), routes.state("fal")) == ("lumenfall", "resting")
     hand.later(29.9)
     assert first(routes) == "lumenfall"
     assert routes.pause(routes.fits(ASKED)) == 0
@@ -273,7 +273,7 @@ def test_one_job_probes_a_service_that_has_rested(catalog: Catalog, hand: Hand) 
     hand.later(30)
     assert [first(routes) for _ in range(4)] == ["fal", "lumenfall", "lumenfall", "lumenfall"]
     assert routes.succeeded("fal")
-    assert [first(routes), first(routes), routes.standing("fal")] == ["fal", "fal", "well"]
+    assert [first(routes), first(routes), routes.state("fal")] == ["fal", "fal", "well"]
 
 
 def test_a_probe_that_fails_rests_twice_as_long_up_to_a_limit_and_is_no_news(catalog: Catalog, hand: Hand) -> None:
@@ -312,7 +312,7 @@ def test_a_probe_that_never_came_back_is_forgotten(catalog: Catalog, hand: Hand)
     assert first(routes) == "fal"
 
 
-@pytest.mark.parametrize("error", [RateLimited(retry_after=5), TooDear()])
+@pytest.mark.parametrize("error", [RateLimited(retry_after=5), PriceExceeded()])
 def test_a_service_that_asks_to_wait_or_asks_too_much_is_well(
     catalog: Catalog, hand: Hand, error: ProviderError
 ) -> None:
@@ -336,7 +336,7 @@ def test_every_other_failure_counts(catalog: Catalog, hand: Hand, error: Provide
 def test_a_refused_key_is_told_once_and_its_service_rests_for_ten_minutes(catalog: Catalog, hand: Hand) -> None:
     routes = routing(catalog, hand)
     assert trip(routes, error=LOCKED, times=3) == [True, False, False]
-    assert (first(routes), routes.standing("fal")) == ("lumenfall", "locked")
+    assert (first(routes), routes.state("fal")) == ("lumenfall", "locked")
     for _ in range(3):
         hand.later(599.9)
         assert first(routes) == "lumenfall"
@@ -346,7 +346,7 @@ def test_a_refused_key_is_told_once_and_its_service_rests_for_ten_minutes(catalo
     hand.later(600)
     assert first(routes) == "fal"
     assert routes.succeeded("fal")
-    assert routes.standing("fal") == "well"
+    assert routes.state("fal") == "well"
     assert routes.failed("fal", LOCKED)
 
 
@@ -354,7 +354,7 @@ def test_a_refused_key_is_told_also_of_a_service_that_was_resting(catalog: Catal
     routes = routing(catalog, hand)
     trip(routes)
     assert trip(routes, error=LOCKED, times=2) == [True, False]
-    assert routes.standing("fal") == "locked"
+    assert routes.state("fal") == "locked"
     hand.later(599)
     assert first(routes) == "lumenfall"
 
@@ -385,9 +385,9 @@ def test_where_all_rest_nobody_is_asked_and_the_wait_is_until_the_first(catalog:
 
 
 def test_each_service_is_left_alone_by_itself(catalog: Catalog, hand: Hand) -> None:
-    routes = routing(catalog, hand, cooling=Cooling(failures=1, first=2, longest=3, misconfigured=9))
+    routes = routing(catalog, hand, cooling=BreakerSettings(failures=1, first=2, longest=3, misconfigured=9))
     assert routes.failed("fal", BUSY)
-    assert [routes.standing(name) for name in ALL] == ["resting", "well", "well"]
+    assert [routes.state(name) for name in ALL] == ["resting", "well", "well"]
     hand.later(2)
     assert first(routes) == "fal"
     routes.failed("fal", BUSY)

@@ -16,15 +16,15 @@ from bot.chat.discord.client import DISCORD_TROUBLE, Easel, failure_kind
 from bot.domain.clock import Clock
 from bot.ports import Database
 from bot.storage import limits as rules
-from bot.usecases.moderators import Treasury
+from bot.usecases.moderators import ModeratorService
 
 log = logging.getLogger(__name__)
 
 
-class Herald:
+class Announcer:
     """`tell` is called now and then, and says each thing once in each server."""
 
-    def __init__(self, *, client: Easel, treasury: Treasury, database: Database, clock: Clock) -> None:
+    def __init__(self, *, client: Easel, treasury: ModeratorService, database: Database, clock: Clock) -> None:
         self._client = client
         self._treasury = treasury
         self._database = database

@@ -27,8 +27,8 @@ from bot.domain.errors import DiscordBusy, EaselError, NotAllowed, SetupError
 from bot.domain.types import ReplyAddress, Requester
 from bot.ports import Database
 from bot.storage import limits as rules
-from bot.usecases.members import Studio
-from bot.usecases.moderators import Treasury
+from bot.usecases.members import MemberService
+from bot.usecases.moderators import ModeratorService
 
 log = logging.getLogger(__name__)
 
@@ -63,11 +63,11 @@ DISCORD_TROUBLE = (discord.HTTPException, aiohttp.ClientError, OSError, TimeoutE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rooms:
+class Services:
     """What cogs may use."""
 
-    studio: Studio
-    treasury: Treasury
+    studio: MemberService
+    treasury: ModeratorService
     catalog: Catalog
 
 
@@ -139,7 +139,7 @@ class Tree(app_commands.CommandTree["Easel"]):
 class Easel(commands.Bot):
     """The bot at the gateway. `rooms` are set by `app.py` before it logs in."""
 
-    rooms: Rooms
+    rooms: Services
     reply_refusal_seconds: float = 30
     """How long a refusal stands where only a public reply is possible."""
 

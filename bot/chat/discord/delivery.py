@@ -23,8 +23,8 @@ import discord
 from bot.catalog.catalog import Catalog
 from bot.chat.discord import messages as screens
 from bot.domain.clock import Clock
-from bot.domain.errors import BadAnswer, BadSource, DiscordBusy, NowhereToPost
-from bot.domain.types import Fetched, Finished, Job, Picture, Progress, Source
+from bot.domain.errors import BadSource, ChannelUnavailable, DiscordBusy, InvalidResponse
+from bot.domain.types import FetchedSource, Finished, Job, Picture, Progress, Source
 from bot.net.hosts import AllowedHosts
 from bot.net.resolver import GuardedResolver
 from bot.pictures import Pictures
@@ -75,13 +75,13 @@ class DiscordDelivery:
 
     # Reading
 
-    async def read(self, source: Source, limit: int) -> Fetched:
+    async def read(self, source: Source, limit: int) -> FetchedSource:
         """The bytes of a picture; a link that has run out is renewed through its message."""
         url = source.url
         if source.refetchable and not self._still_good(url, 0):
             url = await self._renewed(source)
         content = await self._download(url, source.filename, limit)
-        return Fetched(content=content, url=url if self.is_fresh(url) else None)
+        return FetchedSource(content=content, url=url if self.is_fresh(url) else None)
 
     def is_fresh(self, url: str) -> bool:
         """Whether a signed link lasts for some minutes more. Discord's docs, Reference, Signed Attachment URLs."""
@@ -232,7 +232,7 @@ class DiscordDelivery:
             elif picture.url is not None:
                 links.append(picture.url)
         if not fitting and not links:
-            raise BadAnswer(detail="a picture that no channel takes and nothing shows")
+            raise InvalidResponse(detail="a picture that no channel takes and nothing shows")
         return replace(finished, pictures=tuple(fitting), links=tuple(links))
 
     async def _post(self, job: Job, finished: Finished) -> int:
@@ -263,7 +263,7 @@ class DiscordDelivery:
         sent = await channel.send(allowed_mentions=self._asker_only(job), **message)
         return sent.id
 
-    async def apologise(self, job: Job, sentence: str) -> None:
+    async def send_failure(self, job: Job, sentence: str) -> None:
         """Privately while the interaction's token lasts, else in the channel."""
         fresh = job.reply.token is not None and self._clock.discord_now() < job.reply.expires_at
         if fresh and await self._told(job, self._whisper(job, sentence)):
@@ -349,10 +349,10 @@ def _custom_ids(message: discord.Message) -> set[str | None]:
     }
 
 
-def _translated(error: discord.HTTPException) -> DiscordBusy | NowhereToPost:
+def _translated(error: discord.HTTPException) -> DiscordBusy | ChannelUnavailable:
     """What Discord's answer to a post means for the job."""
     if error.status >= 500 or error.status in (401, 429):  # 401: the token was reset, which is not the job's fault
         return DiscordBusy(f"Discord answered {error.status}.")
     if error.code == AUTOMOD:
-        return NowhereToPost("This server's AutoMod does not let the result be posted.")
-    return NowhereToPost(f"Easel may not post in this channel (Discord's code {error.code}).")
+        return ChannelUnavailable("This server's AutoMod does not let the result be posted.")
+    return ChannelUnavailable(f"Easel may not post in this channel (Discord's code {error.code}).")

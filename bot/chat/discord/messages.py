@@ -13,17 +13,17 @@ import discord
 
 from bot.domain.errors import EaselError, QuotaExceeded
 from bot.domain.types import (
+    AcceptedJob,
     Allowance,
-    Commission,
     Finished,
     ImageRequest,
     Job,
     JobState,
-    Lineup,
+    Limit,
+    ModelProviders,
     Money,
     Progress,
     ProviderOrder,
-    Rule,
 )
 
 CONTENT = 2000
@@ -37,7 +37,7 @@ NOBODY = discord.AllowedMentions.none()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Screen:
+class MessageContent:
     """A message to be: `view` is plain data and never kept in memory."""
 
     content: str = ""
@@ -45,14 +45,14 @@ class Screen:
     view: discord.ui.View | None = None
 
 
-def plain(text: str) -> str:
+def escape(text: str) -> str:
     """A person's text as they wrote it: no markdown, no mention, no link preview."""
     # discord.py's own escaping leaves alone what stands between two masked links.
     escaped = re.sub(r"[\\*_~|`\[<@]|:(?=//)", r"\\\g<0>", text)
     return re.sub(r"^([^\S\n]*)([#>+-])", r"\1\\\2", escaped, flags=re.MULTILINE)
 
 
-def shortened(text: str, most: int) -> str:
+def truncate(text: str, most: int) -> str:
     """At most so many characters, with an ellipsis where something was cut."""
     return text if len(text) <= most else text[: most - 1].rstrip() + "…"
 
@@ -109,7 +109,7 @@ def options(request: ImageRequest, label: str) -> str:
     if request.count > 1:
         parts.append(f"{request.count} pictures")
     if request.size != "auto":
-        parts.append(plain(request.size))
+        parts.append(escape(request.size))
     parts.append(request.quality if request.quality != "auto" else "auto quality")
     if request.background != "auto":
         parts.append(request.background)
@@ -118,13 +118,13 @@ def options(request: ImageRequest, label: str) -> str:
     return " · ".join(parts)
 
 
-def card(commission: Commission, label: str, note: str = "") -> Screen:
+def card(commission: AcceptedJob, label: str, note: str = "") -> MessageContent:
     """The first answer: what was asked, what it will cost at most, what is left."""
     job = commission.job
     verb = "Editing" if job.request.kind == "edit" else "Painting"
     place = f"{commission.ahead} ahead" if commission.ahead else "next in line"
     lines = [
-        f"🎨 **{verb}:** {plain(shortened(job.request.prompt, 200))}",
+        f"🎨 **{verb}:** {escape(truncate(job.request.prompt, 200))}",
         f"-# {options(job.request, label)}",
         f"Queued, {place} · at most {commission.price} · {allowance_left(commission.allowance)}",
     ]
@@ -132,7 +132,7 @@ def card(commission: Commission, label: str, note: str = "") -> Screen:
         lines.append(f"-# {sentences(commission.changes)}")
     if note:
         lines.append(note)
-    return Screen(content=_fitted(lines), view=_view(cancel_button(job.id)))
+    return MessageContent(content=_fitted(lines), view=_view(cancel_button(job.id)))
 
 
 def sentences(clauses: Sequence[str]) -> str:
@@ -140,7 +140,7 @@ def sentences(clauses: Sequence[str]) -> str:
     return " ".join(f"{clause[:1].upper()}{clause[1:].rstrip('.')}." for clause in clauses)
 
 
-def card_in_progress(job: Job, progress: Progress, label: str) -> Screen:
+def card_in_progress(job: Job, progress: Progress, label: str) -> MessageContent:
     """The card while the job runs."""
     verb = "Editing" if job.request.kind == "edit" else "Painting"
     news = progress.note or "Working on it."
@@ -149,24 +149,24 @@ def card_in_progress(job: Job, progress: Progress, label: str) -> Screen:
     if progress.position:
         news = f"In the service's queue, {progress.position} ahead"
     lines = [
-        f"🎨 **{verb}:** {plain(shortened(job.request.prompt, 200))}",
+        f"🎨 **{verb}:** {escape(truncate(job.request.prompt, 200))}",
         f"-# {options(job.request, label)}",
         f"{news[:1].upper()}{news[1:]} · started {timestamp(job.created_at)}",
     ]
     if progress.changes:
         lines.append(f"-# {sentences(progress.changes)}")
-    return Screen(content=_fitted(lines), view=_view(cancel_button(job.id)))
+    return MessageContent(content=_fitted(lines), view=_view(cancel_button(job.id)))
 
 
 def _fitted(lines: Sequence[str]) -> str:
-    return shortened("\n".join(lines), CONTENT)
+    return truncate("\n".join(lines), CONTENT)
 
 
-def result(job: Job, finished: Finished, label: str) -> Screen:
+def result(job: Job, finished: Finished, label: str) -> MessageContent:
     """The message that holds the pictures."""
     lines = [f"<@{job.requester.user_id}>"]
     embeds = []
-    prompt = plain(job.request.prompt)
+    prompt = escape(job.request.prompt)
     if len(prompt) <= SHOWN_PROMPT:
         lines[0] += f" {prompt}"
     else:
@@ -179,21 +179,21 @@ def result(job: Job, finished: Finished, label: str) -> Screen:
     advice = "reply to change it" if len(finished.pictures) == 1 else "reply with #2 … to change the second"
     lines.append(f"-# {options(job.request, label)} · {job.charged.money} · {advice}")
     buttons = _view(edit_button(job.id), delete_button(job.id))
-    return Screen(content=_fitted(lines), embeds=embeds, view=buttons)
+    return MessageContent(content=_fitted(lines), embeds=embeds, view=buttons)
 
 
 def _whole_prompt(prompt: str) -> str:
     """All of a long prompt, literally; Discord's embeds hold 4096 characters."""
-    escaped = plain(prompt)
+    escaped = escape(prompt)
     if len(escaped) <= 4096:
         return escaped
     unfenced = re.sub("``(?=`)", "``\u200b", prompt)
-    return f"```\n{shortened(unfenced, 4080)}\n```"
+    return f"```\n{truncate(unfenced, 4080)}\n```"
 
 
 def alt_text(request: ImageRequest, *, finished: bool = True) -> str:
     """What a screen reader says of a picture."""
-    return shortened(request.prompt if finished else f"Not finished yet: {request.prompt}", ALT_TEXT)
+    return truncate(request.prompt if finished else f"Not finished yet: {request.prompt}", ALT_TEXT)
 
 
 def refusal(error: EaselError) -> str:
@@ -214,7 +214,7 @@ def _no_room(error: QuotaExceeded) -> str:
     )
 
 
-def rule_text(rule: Rule) -> str:
+def rule_text(rule: Limit) -> str:
     """A rule in words: 10 pictures per day for everyone."""
     whom = {
         "member": f"for <@{rule.subject_id}>",
@@ -229,7 +229,7 @@ def rule_text(rule: Rule) -> str:
     return f"{pictures if rule.unit == 'images' else Money(rule.limit)} per {rule.window} {whom}"
 
 
-def allowance(of: Allowance) -> Screen:
+def allowance(of: Allowance) -> MessageContent:
     """What `/quota` shows."""
     pictures = "picture" if of.left == 1 else "pictures"
     advice = "Type /imagine to paint one." if of.left else "A moderator can give you more."
@@ -241,7 +241,7 @@ def allowance(of: Allowance) -> Screen:
         embed.add_field(name="Granted", value=f"{of.granted}, used after the limit’s own")
     resets = f"{timestamp(of.resets_at, 'f')} ({timestamp(of.resets_at)})"
     embed.add_field(name="Starts anew", value=resets, inline=False)
-    return Screen(embeds=[embed])
+    return MessageContent(embeds=[embed])
 
 
 STATES = {
@@ -254,17 +254,17 @@ STATES = {
 }
 
 
-def history(of: Sequence[Job], guild_id: int) -> Screen:
+def history(of: Sequence[Job], guild_id: int) -> MessageContent:
     """What `/jobs` shows: running ones with a button that cancels them, then recent ones."""
     if not of:
-        return Screen(content="You have no pictures yet. Type /imagine to paint one.")
+        return MessageContent(content="You have no pictures yet. Type /imagine to paint one.")
     lines = ["**Your latest requests**"]
     buttons: list[discord.ui.Button[discord.ui.View]] = []
     for number, job in enumerate(of, 1):
         lines.append(_history_line(number, job, guild_id))
         if job.state in (JobState.WAITING, JobState.RUNNING) and len(buttons) < 5:
             buttons.append(cancel_button(job.id, f"Cancel {number}"))
-    return Screen(content=_fitted(lines), view=_view(*buttons) if buttons else None)
+    return MessageContent(content=_fitted(lines), view=_view(*buttons) if buttons else None)
 
 
 def _history_line(number: int, job: Job, guild_id: int) -> str:
@@ -272,20 +272,20 @@ def _history_line(number: int, job: Job, guild_id: int) -> str:
     if job.state is JobState.DONE:
         pictures = "picture" if job.charged.images == 1 else "pictures"
         state = f"{job.charged.images} {pictures}, {job.charged.money}"
-    line = f"{number}. {plain(shortened(job.request.prompt, 60))} · {state} · {timestamp(job.created_at)}"
+    line = f"{number}. {escape(truncate(job.request.prompt, 60))} · {state} · {timestamp(job.created_at)}"
     if job.result_message_id:
         place = f"{guild_id}/{job.requester.channel_id}/{job.result_message_id}"
         line += f" · [see it](https://discord.com/channels/{place})"
     return line
 
 
-def limit_set(rule: Rule, former: Rule | None) -> str:
+def limit_set(rule: Limit, former: Limit | None) -> str:
     """The answer to `/moderate limit`: what holds now and how to undo it."""
     before = rule_text(former) if former else "none of their own"
     return f"The limit is now {rule_text(rule)}. Before: {before}."
 
 
-def limits(rules: Sequence[Rule]) -> str:
+def limits(rules: Sequence[Limit]) -> str:
     """The answer to `/moderate limits`."""
     lines = [
         f"- {rule_text(rule)}" + (f", set by <@{rule.set_by}>" if rule.set_by else ", Easel's default")
@@ -304,14 +304,14 @@ def granted(member_id: int, change: int, left: Allowance) -> str:
     return f"{-change} granted {pictures} taken back. <@{member_id}> now has {allowance_left(left)}."
 
 
-def limit_cleared(former: Rule | None) -> str:
+def limit_cleared(former: Limit | None) -> str:
     """The answer to `/moderate clear`."""
     if former is None:
         return "There was no such limit. `/moderate limits` shows those there are."
     return f"Removed: {rule_text(former)}. The next wider limit holds now."
 
 
-def routes(offers: Sequence[Lineup]) -> str:
+def routes(offers: Sequence[ModelProviders]) -> str:
     """The answer to `/moderate services`: each model, who paints it in which order, until when, for how much."""
     lines = ["**Who paints, in the order in which they are asked**"]
     for offer in offers:

@@ -12,14 +12,14 @@ from typing import Any
 import aiohttp
 from pydantic import SecretStr
 
-from bot.domain.errors import BadAnswer, SetupError
+from bot.domain.errors import InvalidResponse, SetupError
 from bot.providers.shared.http import JSON_LIMIT, Answer, Answering, Timeouts, asked, same_origin
 
 BIG_AT_ONCE = 2
 """Results full of pictures that are read at the same time; each takes up to three times its size."""
 
 
-class Line:
+class FalClient:
     """Asks fal's services at `origins`, and nobody else. `hidden` are other secrets that no log line may show."""
 
     def __init__(
@@ -51,10 +51,10 @@ class Line:
         """One request up to its answer's head.
 
         Raises:
-            BadAnswer: the link does not lead to fal; nothing was sent.
+            InvalidResponse: the link does not lead to fal; nothing was sent.
         """
         if not same_origin(url, *self._origins):
-            raise BadAnswer(detail="foreign host")
+            raise InvalidResponse(detail="foreign host")
         sent = {"Authorization": f"Key {self._key.get_secret_value()}", "Accept": "application/json"}
         content = None
         if body is not None:

@@ -10,16 +10,16 @@ import re
 from dataclasses import dataclass
 
 from bot.domain.errors import (
+    GenerationFailed,
+    JobCancelled,
     ModelRetired,
     PromptRejected,
     ProviderBusy,
     ProviderError,
     ProviderMisconfigured,
     RequestRejected,
-    RunFailed,
     SourceRejected,
     TicketLost,
-    Withdrawn,
 )
 from bot.domain.types import Instant
 from bot.providers.fal.schemas import Status
@@ -40,7 +40,7 @@ _NOT_STARTED = "The image service was too busy to begin in time. Asking again ma
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Complaint:
+class ErrorDetails:
     """What an error answer says: its machine words, its text in lower case, whether it blames a picture."""
 
     kinds: frozenset[str]
@@ -48,7 +48,7 @@ class Complaint:
     about_picture: bool
 
 
-def complaint_of(answer: Answer, ran: Status | None = None) -> Complaint:
+def complaint_of(answer: Answer, ran: Status | None = None) -> ErrorDetails:
     """Both shapes of fal's errors, read leniently: a list of typed details, or a text and an `error_type`."""
     body = answer.json()
     said = body if isinstance(body, dict) else {}
@@ -61,7 +61,7 @@ def complaint_of(answer: Answer, ran: Status | None = None) -> Complaint:
         kinds.append(ran.error_type)
         texts.append(ran.error)
     places = [place for item in items if isinstance(place := item.get("loc"), list)]
-    return Complaint(
+    return ErrorDetails(
         kinds=frozenset(kind for kind in kinds if isinstance(kind, str) and _KIND.fullmatch(kind)),
         text=" ".join(text for text in texts if isinstance(text, str)).lower(),
         about_picture=any("image" in str(part) or "mask" in str(part) for place in places for part in place),
@@ -74,11 +74,11 @@ def refusal(answer: Answer, now: Instant, *, submitting: bool = False, ran: Stat
     detail = " ".join([str(answer.status), *sorted(complaint.kinds)])
     if not_started(answer):
         detail = f"{detail}, not started"
-        return RunFailed(_NOT_STARTED, detail=detail) if ran is not None else ProviderBusy(detail=detail)
+        return GenerationFailed(_NOT_STARTED, detail=detail) if ran is not None else ProviderBusy(detail=detail)
     if (blamed := _blamed(complaint, detail)) is not None:
         return blamed
     if complaint.kinds & _WITHDRAWN_KINDS or (ran is not None and ran.status.startswith("CANCEL")):
-        return Withdrawn(detail=detail)
+        return JobCancelled(detail=detail)
     if answer.status in (402, 403):
         wallet = answer.status == 402 or _WALLET.search(complaint.text)
         why = "account locked or balance used up" if wallet else "not allowed"
@@ -92,7 +92,7 @@ def refusal(answer: Answer, now: Instant, *, submitting: bool = False, ran: Stat
     return error
 
 
-def _blamed(complaint: Complaint, detail: str) -> ProviderError | None:
+def _blamed(complaint: ErrorDetails, detail: str) -> ProviderError | None:
     """The error that blames what the member gave, if this is one."""
     if "content_policy_violation" in complaint.kinds:
         if complaint.about_picture:
@@ -105,14 +105,14 @@ def _blamed(complaint: Complaint, detail: str) -> ProviderError | None:
     return None
 
 
-def _retired(answer: Answer, complaint: Complaint, *, submitting: bool) -> bool:
+def _retired(answer: Answer, complaint: ErrorDetails, *, submitting: bool) -> bool:
     if submitting and answer.status in (404, 410):
         return True
     says_so = bool(complaint.kinds & _RETIRED_KINDS) or _RETIRED.search(complaint.text) is not None
     return says_so and answer.status in (400, 404, 410, 422)
 
 
-def _failed(answer: Answer, complaint: Complaint, ran: Status | None) -> bool:
+def _failed(answer: Answer, complaint: ErrorDetails, ran: Status | None) -> bool:
     """Whether the run itself failed; a 5xx without any word from fal is only a bad moment of its door."""
     if any(_FAILED_KINDS.fullmatch(kind) for kind in complaint.kinds):
         return ran is not None or answer.status < 500
@@ -124,11 +124,13 @@ def _failed(answer: Answer, complaint: Complaint, ran: Status | None) -> bool:
     return answer.status >= 500 and (bool(complaint.kinds) or marked)
 
 
-def _run_failed(answer: Answer, detail: str) -> RunFailed:
+def _run_failed(answer: Answer, detail: str) -> GenerationFailed:
     again = answer.headers.get("x-fal-retryable") or answer.headers.get("x-fal-needs-retry") or ""
     if again.lower() in ("false", "0", "no"):
-        return RunFailed("The image service could not paint this. Try to say it differently.", detail=detail)
-    return RunFailed(detail=detail)
+        return GenerationFailed(
+            "The image service could not paint this. Try to say it differently.", detail=detail
+        )
+    return GenerationFailed(detail=detail)
 
 
 def not_started(answer: Answer) -> bool:
@@ -144,6 +146,6 @@ def too_early(answer: Answer) -> bool:
 def upload_refusal(answer: Answer, now: Instant) -> ProviderError:
     """What a refusal of fal's storage means. Nothing was submitted yet, so what is unclear may be tried again."""
     error = refusal(answer, now, submitting=True)
-    if isinstance(error, ModelRetired | TicketLost | RequestRejected | RunFailed):
+    if isinstance(error, ModelRetired | TicketLost | RequestRejected | GenerationFailed):
         return ProviderBusy(detail=f"storage {error.detail}")
     return error

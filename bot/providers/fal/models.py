@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from bot.catalog.offers import Misfit, Offer
+from bot.catalog.offers import Offer, Unsupported
 from bot.domain.clock import Clock
 from bot.domain.errors import ProviderError, ProviderMisconfigured
-from bot.domain.types import Examination, ImageRequest, Money, Served
-from bot.providers.fal.client import Line
+from bot.domain.types import ImageRequest, ModelStatus, Money, ProviderHealth
+from bot.providers.fal.client import FalClient
 from bot.providers.fal.errors import refusal
-from bot.providers.fal.schemas import Models, Trouble, parsed, valid
+from bot.providers.fal.schemas import Models, PlatformError, parsed, valid
 from bot.providers.shared.http import AnswerLost
 
 GONE = {"active": False, "deprecated": True}
@@ -19,13 +19,13 @@ GONE = {"active": False, "deprecated": True}
 class Platform:
     """Asks which of our models are still served."""
 
-    def __init__(self, line: Line, api_url: str, offers: Mapping[str, Offer], clock: Clock) -> None:
+    def __init__(self, line: FalClient, api_url: str, offers: Mapping[str, Offer], clock: Clock) -> None:
         self._line = line
         self._api_url = api_url
         self._offers = offers
         self._clock = clock
 
-    async def examine(self, provider: str) -> Examination:
+    async def examine(self, provider: str) -> ProviderHealth:
         """See `Provider.examine`. The prices are the catalogue's: fal's one unit price per model says little."""
         works: bool | None = None
         detail = ""
@@ -38,10 +38,10 @@ class Platform:
         except ProviderError as error:
             detail = error.detail
         served = tuple(
-            Served(model=name, gone=gone.get(offer.model), price=_price(name, offer))
+            ModelStatus(model=name, gone=gone.get(offer.model), price=_price(name, offer))
             for name, offer in self._offers.items()
         )
-        return Examination(provider=provider, key_works=works, detail=detail, models=served)
+        return ProviderHealth(provider=provider, key_works=works, detail=detail, models=served)
 
     async def _gone(self, endpoints: Sequence[str]) -> dict[str, bool | None]:
         states = await self._states(endpoints)
@@ -56,7 +56,7 @@ class Platform:
         """The state of each that is listed; None where the platform knows one of them not at all."""
         query = "&".join(f"endpoint_id={endpoint}" for endpoint in endpoints)
         answer = await self._line.ask("GET", f"{self._api_url}/models?{query}")
-        if answer.status == 404 and valid(Trouble, answer.json()) is not None:
+        if answer.status == 404 and valid(PlatformError, answer.json()) is not None:
             return None
         if not answer.good:
             raise refusal(answer, self._clock.now())
@@ -75,5 +75,5 @@ def _price(name: str, offer: Offer) -> Money | None:
     plain = ImageRequest(prompt="one", model=name, size="square", quality="medium")
     try:
         return Money(offer.fit(plain).likely(1))
-    except Misfit:
+    except Unsupported:
         return None

@@ -11,13 +11,13 @@ from collections.abc import AsyncGenerator
 from contextlib import suppress
 
 from bot.domain.clock import Clock
-from bot.domain.errors import BadAnswer, PatienceEnded, ProviderBusy, ProviderError, RunFailed
+from bot.domain.errors import GenerationFailed, GenerationTimeout, InvalidResponse, ProviderBusy, ProviderError
 from bot.domain.types import Progress
-from bot.providers.fal.client import Line
+from bot.providers.fal.client import FalClient
 from bot.providers.fal.errors import not_started, refusal, too_early
-from bot.providers.fal.schemas import Held, Painted, Status, extended, painted, parsed, valid
-from bot.providers.shared.http import JSON_LIMIT, Answer, Answering, AnswerLost, Timeouts, TooBig
-from bot.providers.shared.polling import Pace
+from bot.providers.fal.schemas import Generated, Status, TicketData, extended, painted, parsed, valid
+from bot.providers.shared.http import JSON_LIMIT, Answer, Answering, AnswerLost, ResponseTooLarge, Timeouts
+from bot.providers.shared.polling import PollPolicy
 
 RESULT_LIMIT = 67_108_864
 """Bytes of a result with four pictures inside, as base64."""
@@ -30,21 +30,23 @@ SILENCE = 30.0
 DOUBTS = 3
 
 
-class Doubtful(ProviderBusy):
+class UnexplainedFailure(ProviderBusy):
     """A 5xx for a run whose status shows no error: either fal's bad moment, or a failure that only shows here.
 
     A bad moment passes; what is still the same after `DOUBTS` looks is the run's own end.
     """
 
-    def __init__(self, error: RunFailed) -> None:
+    def __init__(self, error: GenerationFailed) -> None:
         super().__init__(detail=error.detail)
         self.error = error
 
 
-class Watch:
+class Poller:
     """Follows one request, once."""
 
-    def __init__(self, line: Line, held: Held, *, pace: Pace, clock: Clock, streams: bool) -> None:
+    def __init__(
+        self, line: FalClient, held: TicketData, *, pace: PollPolicy, clock: Clock, streams: bool
+    ) -> None:
         self._line = line
         self._held = held
         self._pace = pace
@@ -63,12 +65,13 @@ class Watch:
         self._hinted = True
         self._changed.set()
 
-    async def news(self) -> AsyncGenerator[Progress | Painted, None]:
+    async def news(self) -> AsyncGenerator[Progress | Generated, None]:
         """What is new, until it is painted; that is the last item.
 
         Raises:
             ProviderBusy: fal does not answer sensibly; the request may still be well.
-            TicketLost, Withdrawn, RunFailed, BadAnswer, PatienceEnded and the refusals: it is over.
+            TicketLost, JobCancelled, GenerationFailed, InvalidResponse, GenerationTimeout and the refusals:
+                it is over.
         """
         # The stream is read on a task of its own: no time-out may strike whoever is told the news.
         stream = asyncio.create_task(self._listen()) if self._streaming else None
@@ -92,7 +95,7 @@ class Watch:
                     said = news
                     yield news
                 if self._clock.now() > self._deadline:
-                    raise PatienceEnded(detail="still not finished")
+                    raise GenerationTimeout(detail="still not finished")
         finally:
             if stream is not None:
                 stream.cancel()
@@ -114,8 +117,8 @@ class Watch:
 
     def _badly(self, busy: ProviderBusy) -> float:
         self._failures += 1
-        self._doubts += isinstance(busy, Doubtful)
-        if isinstance(busy, Doubtful) and self._doubts >= DOUBTS:
+        self._doubts += isinstance(busy, UnexplainedFailure)
+        if isinstance(busy, UnexplainedFailure) and self._doubts >= DOUBTS:
             raise busy.error from None
         if self._failures >= self._pace.failures:
             raise busy
@@ -180,12 +183,12 @@ class Watch:
         if self._logs:
             try:
                 return await self._line.ask("GET", extended(self._held.status_url, logs="1"))
-            except TooBig:
+            except ResponseTooLarge:
                 # A poll carries every log line there is: from now on, none.
                 self._logs = False
         return await self._line.ask("GET", self._held.status_url)
 
-    async def _at_once(self) -> Painted | None:
+    async def _at_once(self) -> Generated | None:
         """The result, if a hint was right. What is wrong with it is left to the next look."""
         if not self._hinted:
             return None
@@ -195,7 +198,7 @@ class Watch:
         except ProviderError:
             return None
 
-    async def _result(self, status: Status) -> Painted | None:
+    async def _result(self, status: Status) -> Generated | None:
         """The pictures; None when fal says that it is too early."""
         answer, result = await self._read()
         if result is not None:
@@ -206,20 +209,24 @@ class Watch:
                 return None
             if answer.json() is None:
                 raise AnswerLost(detail=f"result {answer.status}, garbled")
-            raise BadAnswer("The image service finished without a picture.", detail="no picture")
+            raise InvalidResponse("The image service finished without a picture.", detail="no picture")
         if not status.failed and too_early(answer):
             return None
         error = refusal(answer, self._clock.now(), ran=status)
-        if isinstance(error, RunFailed) and answer.status >= 500 and not (status.failed or not_started(answer)):
-            raise Doubtful(error)
+        if (
+            isinstance(error, GenerationFailed)
+            and answer.status >= 500
+            and not (status.failed or not_started(answer))
+        ):
+            raise UnexplainedFailure(error)
         raise error
 
-    async def _read(self) -> tuple[Answer, Painted | None]:
+    async def _read(self) -> tuple[Answer, Generated | None]:
         """The result as it came, and the pictures in it. Pictures inside it are read a few results at a time."""
         try:
             answer = await self._line.ask("GET", self._held.response_url)
             return answer, painted(answer) if answer.good else None
-        except TooBig:
+        except ResponseTooLarge:
             pass
         async with self._line.big:
             answer = await self._line.ask("GET", self._held.response_url, limit=RESULT_LIMIT)

@@ -17,26 +17,33 @@ from pydantic import SecretStr
 
 from bot.catalog.offers import Offer, Submit
 from bot.domain.clock import Clock
-from bot.domain.errors import BadAnswer, ProviderBusy, ProviderError, RequestRejected, SubmitUnknown, TicketLost
-from bot.domain.types import CancelAnswer, Examination, Finished, ImageRequest, Progress, Ticket
+from bot.domain.errors import (
+    InvalidResponse,
+    ProviderBusy,
+    ProviderError,
+    RequestRejected,
+    SubmitUnknown,
+    TicketLost,
+)
+from bot.domain.types import CancelResult, Finished, ImageRequest, Progress, ProviderHealth, Ticket
 from bot.net.hosts import AllowedHosts
 from bot.pictures import Pictures
 from bot.ports import Kept, Tell
-from bot.providers.fal.client import Line
+from bot.providers.fal.client import FalClient
 from bot.providers.fal.errors import not_started, refusal
 from bot.providers.fal.models import Platform
-from bot.providers.fal.poller import Watch
-from bot.providers.fal.schemas import Held, Painted, extended, parsed, valid
-from bot.providers.fal.uploads import LIFETIME, Storage
+from bot.providers.fal.poller import Poller
+from bot.providers.fal.schemas import Generated, TicketData, extended, parsed, valid
+from bot.providers.fal.uploads import LIFETIME, Uploads
 from bot.providers.fal.webhooks import Webhooks
 from bot.providers.shared.downloads import Gatherer
-from bot.providers.shared.http import Answer, AnswerLost, Downloads, Timeouts, TooBig, same_origin
-from bot.providers.shared.polling import Pace
+from bot.providers.shared.http import Answer, AnswerLost, Downloads, ResponseTooLarge, Timeouts, same_origin
+from bot.providers.shared.polling import PollPolicy
 
 NAME: Final = "fal"
 
 
-class Fal:
+class FalProvider:
     """`Provider` over fal's queue. The client, the threads, the clock and the webhooks belong to whoever built it.
 
     With `openai_key`, models that can be paid through one are. `start_timeout` (seconds) and `longest_queue`
@@ -55,7 +62,7 @@ class Fal:
         offers: Mapping[str, Offer],
         pictures: Pictures,
         clock: Clock,
-        pace: Pace | None = None,
+        pace: PollPolicy | None = None,
         limits: Timeouts | None = None,
         openai_key: SecretStr | None = None,
         streams: bool = True,
@@ -67,15 +74,15 @@ class Fal:
         self._queue_url = queue_url
         self._offers = offers
         self._clock = clock
-        self._pace = pace or Pace()
+        self._pace = pace or PollPolicy()
         self._openai_key = openai_key
         self._streams = streams
         self._webhooks = webhooks
         self._start_timeout = start_timeout
         self._longest_queue = longest_queue
         hidden = [openai_key] if openai_key is not None else []
-        self._line = Line(client, key, (queue_url, rest_url, api_url), limits or Timeouts(), hidden)
-        self._storage = Storage(client, self._line, rest_url, media_hosts, clock)
+        self._line = FalClient(client, key, (queue_url, rest_url, api_url), limits or Timeouts(), hidden)
+        self._storage = Uploads(client, self._line, rest_url, media_hosts, clock)
         self._platform = Platform(self._line, api_url, offers, clock)
         self._gatherer = Gatherer(Downloads(client, media_hosts, limits=limits), pictures, self._pace)
 
@@ -90,7 +97,7 @@ class Fal:
         Raises:
             SubmitUnknown: it may have been accepted.
             ProviderBusy: it was certainly not accepted.
-            BadAnswer: it was accepted, but its links lead elsewhere and are not followed.
+            InvalidResponse: it was accepted, but its links lead elsewhere and are not followed.
         """
         if order.fit.request.model not in self._offers or order.fit.provider != NAME:
             raise RequestRejected(detail="not in the catalogue")
@@ -107,7 +114,7 @@ class Fal:
         url = extended(f"{self._queue_url}/{endpoint}", **self._query())
         try:
             answer = await self._line.ask("POST", url, body={**body, **more}, headers=headers)
-        except (AnswerLost, TooBig) as error:
+        except (AnswerLost, ResponseTooLarge) as error:
             raise SubmitUnknown(detail=error.detail) from None
         return self._ticket(answer, order.count, byok=own_key is not None)
 
@@ -118,10 +125,11 @@ class Fal:
 
         Raises:
             ProviderBusy: fal does not answer sensibly; the ticket stays good.
-            TicketLost, Withdrawn, RunFailed, BadAnswer, PatienceEnded and the refusals: it is over.
+            TicketLost, JobCancelled, GenerationFailed, InvalidResponse, GenerationTimeout and the refusals:
+                it is over.
         """
         held = self._held(ticket)
-        watch = Watch(self._line, held, pace=self._pace, clock=self._clock, streams=self._streams)
+        watch = Poller(self._line, held, pace=self._pace, clock=self._clock, streams=self._streams)
         waking = self._webhooks.waking(held.request_id, watch.wake) if self._webhooks else nullcontext()
         with waking:
             async with aclosing(watch.news()) as news:
@@ -132,22 +140,22 @@ class Fal:
                     yield Progress(fraction=1.0, note="painted")
                     yield await self._finished(item, held, ticket, request)
 
-    async def cancel(self, ticket: Ticket) -> CancelAnswer:
+    async def cancel(self, ticket: Ticket) -> CancelResult:
         """Ask fal to drop the work. Whatever is not a clear yes or no means: keep following."""
         try:
             held = self._held(ticket)
             answer = await self._line.ask("PUT", held.cancel_url)
         except ProviderError:
-            return CancelAnswer.ASKED
+            return CancelResult.ASKED
         body = answer.json()
         said = body if isinstance(body, dict) else {}
         match str(said.get("status", "")).upper(), said.get("success"), answer.status:
             case ("ALREADY_COMPLETED" | "NOT_FOUND", _, _) | (_, False, _) | (_, _, 400 | 404 | 410):
-                return CancelAnswer.TOO_LATE
+                return CancelResult.TOO_LATE
             case "OK", _, 200:
-                return CancelAnswer.REMOVED
+                return CancelResult.REMOVED
             case _:
-                return CancelAnswer.ASKED
+                return CancelResult.ASKED
 
     async def reconcile(self, order: Submit, others: Sequence[Ticket]) -> Ticket | None:
         """What became of a lost submit: fal lists nobody's requests, so it cannot be asked.
@@ -157,7 +165,7 @@ class Fal:
         """
         raise SubmitUnknown(detail="fal cannot be asked", final=True)
 
-    async def examine(self) -> Examination:
+    async def examine(self) -> ProviderHealth:
         """Whether the key works and which models are served. Never raises."""
         return await self._platform.examine(NAME)
 
@@ -181,7 +189,7 @@ class Fal:
 
     def _ticket(self, answer: Answer, count: int, *, byok: bool) -> Ticket:
         if answer.good:
-            held = parsed(Held, answer)
+            held = parsed(TicketData, answer)
             if held is None:
                 raise SubmitUnknown(detail=f"{answer.status}, garbled")
             self._refuse_foreign(held)
@@ -199,19 +207,21 @@ class Fal:
 
     # Following
 
-    def _held(self, ticket: Ticket) -> Held:
-        held = valid(Held, ticket.data)
+    def _held(self, ticket: Ticket) -> TicketData:
+        held = valid(TicketData, ticket.data)
         if held is None:
             raise TicketLost(detail="ticket unreadable")
         self._refuse_foreign(held)
         return held
 
-    def _refuse_foreign(self, held: Held) -> None:
+    def _refuse_foreign(self, held: TicketData) -> None:
         for url in (held.status_url, held.response_url, held.cancel_url):
             if not same_origin(url, self._queue_url):
-                raise BadAnswer(detail="foreign host")
+                raise InvalidResponse(detail="foreign host")
 
-    async def _finished(self, painted: Painted, held: Held, ticket: Ticket, request: ImageRequest) -> Finished:
+    async def _finished(
+        self, painted: Generated, held: TicketData, ticket: Ticket, request: ImageRequest
+    ) -> Finished:
         pictures, note = await self._gatherer.gather(painted.found, ticket.count)
         offer = self._offers.get(request.model)
         prices = offer.byok if offer is not None else None

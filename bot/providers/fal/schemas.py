@@ -15,8 +15,8 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from bot.catalog.schema import Byok
-from bot.domain.errors import BadAnswer
+from bot.catalog.schema import OwnKeyOffer
+from bot.domain.errors import InvalidResponse
 from bot.domain.types import Instant, Money, Progress
 from bot.providers.shared.http import Answer, read_data_uri
 
@@ -39,7 +39,7 @@ class _Wire(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
 
-class Held(_Wire):
+class TicketData(_Wire):
     """What a ticket holds. All links come from fal's own answer."""
 
     request_id: str = Field(min_length=1)
@@ -114,7 +114,7 @@ class Image(_Wire):
             if inline[:5].lower() == "data:":
                 return read_data_uri(inline, PICTURE_LIMIT)
             return base64.b64decode(inline, validate=True) if inline else self.url
-        except (BadAnswer, binascii.Error, ValueError):
+        except (InvalidResponse, binascii.Error, ValueError):
             return self.url if self.url[:5].lower() != "data:" else b""
 
 
@@ -132,7 +132,7 @@ class Usage(_Wire):
     output_tokens: int = Field(ge=0, le=1_000_000_000)
     input_tokens_details: InputTokens | None = None
 
-    def cost(self, prices: Byok) -> Money:
+    def cost(self, prices: OwnKeyOffer) -> Money:
         """What it costs; tokens of which nobody says what they were count as the dearer kind."""
         known = self.input_tokens_details or InputTokens()
         rest = max(0, self.input_tokens - known.text_tokens - known.image_tokens)
@@ -161,7 +161,7 @@ def _leads_somewhere(image: dict[str, Any]) -> bool:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Painted:
+class Generated:
     """A good result: a link or the bytes of each picture, and what fal says that it cost."""
 
     found: tuple[str | bytes, ...] = field(repr=False)
@@ -174,18 +174,18 @@ class Painted:
         """Nothing where fal says so: its units have no price that would tell more."""
         return Money() if self.free else None
 
-    def cost_at_openai(self, prices: Byok | None) -> Money | None:
+    def cost_at_openai(self, prices: OwnKeyOffer | None) -> Money | None:
         """By OpenAI's own count; None where there is none."""
         return self.usage.cost(prices) if self.usage is not None and prices is not None else None
 
 
-def painted(answer: Answer) -> Painted | None:
+def painted(answer: Answer) -> Generated | None:
     """The pictures in an answer; None where it holds none. Slow for a big one."""
     result = parsed(Result, answer)
     if result is None:
         return None
     units = answer.headers.get("x-fal-billable-units", "").strip()
-    return Painted(
+    return Generated(
         found=tuple(image.found() for image in result.images),
         usage=valid(Usage, result.usage),
         free=re.fullmatch(r"0+(\.0*)?", units) is not None,
@@ -206,7 +206,7 @@ class Stored(_Wire):
     access_url: str = Field(min_length=1)
 
 
-class Place(_Wire):
+class UploadPlace(_Wire):
     """Where to put a file, and where fal will find it."""
 
     upload_url: str
@@ -232,7 +232,7 @@ class Models(_Wire):
     models: tuple[Listing, ...]
 
 
-class Trouble(_Wire):
+class PlatformError(_Wire):
     """The platform's own error, by which it can be told from a page of somebody on the way."""
 
     error: dict[str, Any]

@@ -15,12 +15,12 @@ import aiohttp
 from pydantic import BaseModel
 
 from bot.domain.clock import Clock
-from bot.domain.errors import BadAnswer, ProviderBusy, ProviderError, ProviderMisconfigured, SourceRejected
-from bot.domain.types import Input, Picture
+from bot.domain.errors import InvalidResponse, ProviderBusy, ProviderError, ProviderMisconfigured, SourceRejected
+from bot.domain.types import InputPicture, Picture
 from bot.net.hosts import AllowedHosts
-from bot.providers.fal.client import Line
+from bot.providers.fal.client import FalClient
 from bot.providers.fal.errors import upload_refusal
-from bot.providers.fal.schemas import Place, Stored, Token, parsed
+from bot.providers.fal.schemas import Stored, Token, UploadPlace, parsed
 from bot.providers.shared.http import Answer, data_uri, exchange
 
 INLINE_LIMIT = 3_000_000
@@ -36,11 +36,16 @@ LIFECYCLE: Mapping[str, str] = {
 Shape = TypeVar("Shape", bound=BaseModel)
 
 
-class Storage:
+class Uploads:
     """Gives each picture a link that fal can read. Files go to listed hosts, the key only to fal's REST host."""
 
     def __init__(
-        self, client: aiohttp.ClientSession, line: Line, rest_url: str, media_hosts: AllowedHosts, clock: Clock
+        self,
+        client: aiohttp.ClientSession,
+        line: FalClient,
+        rest_url: str,
+        media_hosts: AllowedHosts,
+        clock: Clock,
     ) -> None:
         self._client = client
         self._line = line
@@ -48,7 +53,7 @@ class Storage:
         self._media_hosts = media_hosts
         self._clock = clock
 
-    async def links(self, inputs: Iterable[Input | None]) -> list[str | None]:
+    async def links(self, inputs: Iterable[InputPicture | None]) -> list[str | None]:
         """A link for each picture, in order; None stays None."""
         room, links = INLINE_LIMIT, []
         for item in inputs:
@@ -85,7 +90,7 @@ class Storage:
 
     async def _by_signed_link(self, picture: Picture) -> str:
         place = self._read(
-            Place,
+            UploadPlace,
             await self._line.ask(
                 "POST",
                 f"{self._rest_url}/storage/upload/initiate?storage_type=fal-cdn-v3",
@@ -116,7 +121,7 @@ class Storage:
 
     def _listed(self, url: str) -> str:
         if not self._media_hosts.allows(url):
-            raise BadAnswer("The image service could not take your picture.", detail="foreign host")
+            raise InvalidResponse("The image service could not take your picture.", detail="foreign host")
         return url
 
     def _read(self, shape: type[Shape], answer: Answer) -> Shape:

@@ -42,7 +42,7 @@ Wake = Callable[[], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Letter:
+class SignedWebhook:
     """The signed part of a webhook."""
 
     request_id: str
@@ -103,7 +103,7 @@ class Webhooks:
 
     async def receive(self, headers: Mapping[str, str], body: bytes) -> int:
         """The status to answer a webhook with: 200, 400 malformed, 401 not fal's or not now, 503 no keys."""
-        letter = Letter.of(headers)
+        letter = SignedWebhook.of(headers)
         if letter is None:
             return HTTPStatus.BAD_REQUEST
         if abs(self._clock.now() / 1000 - int(letter.timestamp)) > SKEW:
@@ -122,7 +122,7 @@ class Webhooks:
                 wake()
         return HTTPStatus.OK
 
-    def _first_time(self, letter: Letter) -> bool:
+    def _first_time(self, letter: SignedWebhook) -> bool:
         """Whether this very letter is new. One whose time is too far off is refused before, so it is forgotten."""
         now = self._clock.now() / 1000
         self._seen = {known: stamp for known, stamp in self._seen.items() if now - stamp <= SKEW}

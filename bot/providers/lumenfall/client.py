@@ -12,7 +12,7 @@ from pydantic import SecretStr
 
 from bot.catalog.offers import Submit
 from bot.domain.errors import ProviderError, ProviderMisconfigured, SetupError
-from bot.providers.lumenfall.request import Manner, as_form, as_json, traceparent
+from bot.providers.lumenfall.request import SubmitOptions, as_form, as_json, traceparent
 from bot.providers.shared.http import (
     JSON_LIMIT,
     Answer,
@@ -38,7 +38,7 @@ def room_for(count: int) -> int:
     return JSON_LIMIT + count * _INLINE_PICTURE
 
 
-class Door:
+class LumenfallClient:
     """Calls with the key. `base_url` is the OpenAI-like API; Lumenfall's own is at the same origin."""
 
     def __init__(
@@ -46,7 +46,7 @@ class Door:
         client: aiohttp.ClientSession,
         key: SecretStr,
         base_url: str,
-        manner: Manner,
+        manner: SubmitOptions,
         limits: Timeouts | None = None,
     ) -> None:
         if not re.fullmatch(r"[!-~]+", key.get_secret_value()):
@@ -82,7 +82,7 @@ class Door:
 
         Raises:
             ProviderBusy: no whole answer.
-            BadAnswer: it is too big.
+            InvalidResponse: it is too big.
         """
         return await self._exchange(url, self._asking, body, limit)
 

@@ -11,11 +11,11 @@ from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
 
-from bot.catalog.offers import Fit, Misfit, Offer, Submit
+from bot.catalog.offers import Offer, ProviderRequest, Submit, Unsupported
 from bot.domain.clock import Clock
-from bot.domain.errors import BadAnswer, ModelRetired, ProviderBusy, ProviderError
-from bot.domain.types import Examination, ImageRequest, Money, Served
-from bot.providers.lumenfall.client import NAME, Door
+from bot.domain.errors import InvalidResponse, ModelRetired, ProviderBusy, ProviderError
+from bot.domain.types import ImageRequest, ModelStatus, Money, ProviderHealth
+from bot.providers.lumenfall.client import NAME, LumenfallClient
 from bot.providers.lumenfall.request import as_json
 from bot.providers.lumenfall.schemas import complaint_in, decimal, estimate_in, refusal
 from bot.providers.shared.http import Answer
@@ -27,11 +27,11 @@ MOST_LEFT = 10_000_000
 class Account:
     """The account behind a key."""
 
-    def __init__(self, door: Door, clock: Clock) -> None:
+    def __init__(self, door: LumenfallClient, clock: Clock) -> None:
         self._door = door
         self._clock = clock
 
-    async def estimate(self, fit: Fit, count: int, order: Submit | None = None) -> int | None:
+    async def estimate(self, fit: ProviderRequest, count: int, order: Submit | None = None) -> int | None:
         """The dry run's price in micro-dollars; None where it cannot be read.
 
         Raises:
@@ -41,7 +41,7 @@ class Account:
         url = f"{self._door.base_url}/{fit.verb.endpoint}?dryRun=true"
         try:
             answer = await self._door.ask(url, body=as_json(self._door.manner.priced(fit, count)))
-        except BadAnswer as error:
+        except InvalidResponse as error:
             raise ProviderBusy(detail=error.detail) from None
         body = answer.json()
         if answer.good:
@@ -50,7 +50,7 @@ class Account:
             raise ProviderBusy(detail=str(answer.status))
         raise refusal(answer, self._clock.now(), order)
 
-    async def examine(self, offers: Mapping[str, Offer], *, dry_run: bool) -> Examination:
+    async def examine(self, offers: Mapping[str, Offer], *, dry_run: bool) -> ProviderHealth:
         """Whether the key works, what is left, and which of `offers` (by our names) are served for how much."""
         listing, balance = await asyncio.gather(
             self._door.look(f"{self._door.base_url}/models"), self._door.look(f"{self._door.native_url}/balance")
@@ -61,9 +61,9 @@ class Account:
         if works and dry_run:
             found = await asyncio.gather(*(self._priced(one, offers[one.model]) for one in found))
         detail = left_in(balance) if works else _trouble(listing)
-        return Examination(provider=NAME, key_works=works, detail=detail, models=tuple(found))
+        return ProviderHealth(provider=NAME, key_works=works, detail=detail, models=tuple(found))
 
-    async def _priced(self, served: Served, offer: Offer) -> Served:
+    async def _priced(self, served: ModelStatus, offer: Offer) -> ModelStatus:
         """With the price of one square picture of medium quality."""
         request = ImageRequest(prompt="a red square", model=served.model, size="square", quality="medium")
         if served.gone:
@@ -72,20 +72,20 @@ class Account:
             micros = await self.estimate(offer.fit(request), 1)
         except ModelRetired:
             return replace(served, gone=True)
-        except (Misfit, ProviderError):
+        except (Unsupported, ProviderError):
             return served
         return served if micros is None else replace(served, price=Money(micros))
 
 
 @dataclass(frozen=True, slots=True)
-class Listed:
+class ListedModels:
     """The list of models by id, without a service's prefix; `whole` unless there is another page."""
 
     models: Mapping[str, Mapping[str, Any]]
     whole: bool
 
 
-def listed_in(answer: Answer | None) -> Listed | None:
+def listed_in(answer: Answer | None) -> ListedModels | None:
     """The models that are served; None where the answer is no list."""
     body = answer.json() if answer is not None and answer.good else None
     items = body.get("data") if isinstance(body, dict) else None
@@ -93,14 +93,14 @@ def listed_in(answer: Answer | None) -> Listed | None:
         return None
     named = [item for item in items if isinstance(item, dict) and isinstance(item.get("id"), str)]
     whole = bool(named) and isinstance(body, dict) and not (body.get("has_more") or body.get("next_page_url"))
-    return Listed({item["id"].rpartition("/")[2]: item for item in named}, whole)
+    return ListedModels({item["id"].rpartition("/")[2]: item for item in named}, whole)
 
 
-def _served(model: str, offer: Offer, listed: Listed | None) -> Served:
+def _served(model: str, offer: Offer, listed: ListedModels | None) -> ModelStatus:
     item = listed.models.get(offer.model) if listed else None
     if item is not None:
-        return Served(model=model, gone=False, until=_day(item.get("shutdown_date")))
-    return Served(model=model, gone=True if listed and listed.whole else None)
+        return ModelStatus(model=model, gone=False, until=_day(item.get("shutdown_date")))
+    return ModelStatus(model=model, gone=True if listed and listed.whole else None)
 
 
 def _day(value: Any) -> date | None:
@@ -111,7 +111,7 @@ def _day(value: Any) -> date | None:
         return None
 
 
-def _works(listing: Answer | None, balance: Answer | None, listed: Listed | None) -> bool | None:
+def _works(listing: Answer | None, balance: Answer | None, listed: ListedModels | None) -> bool | None:
     if any(answer is not None and answer.status in (401, 403) for answer in (listing, balance)):
         return False
     return True if listed is not None or left_in(balance) else None

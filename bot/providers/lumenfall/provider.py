@@ -16,33 +16,33 @@ from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError
 from bot.catalog.offers import Offer, Submit
 from bot.domain.clock import Clock
 from bot.domain.errors import (
-    BadAnswer,
     BadSource,
+    InvalidResponse,
+    PriceExceeded,
     PromptRejected,
     ProviderBusy,
     ResultLost,
     SubmitUnknown,
     TicketLost,
-    TooDear,
 )
-from bot.domain.types import CancelAnswer, Examination, Finished, ImageRequest, Money, Progress, Ticket
+from bot.domain.types import CancelResult, Finished, ImageRequest, Money, Progress, ProviderHealth, Ticket
 from bot.net.hosts import AllowedHosts
 from bot.pictures import Pictures
 from bot.ports import Kept, Tell
-from bot.providers.lumenfall.client import NAME, Door, room_for
+from bot.providers.lumenfall.client import NAME, LumenfallClient, room_for
 from bot.providers.lumenfall.models import Account
 from bot.providers.lumenfall.reconcile import LISTED_AFTER, LONGEST_DRY_RUN, History
-from bot.providers.lumenfall.request import MOST_PARTIALS, Extra, Manner, trace_of
-from bot.providers.lumenfall.schemas import Painted, painted_in, refusal
-from bot.providers.lumenfall.stream import Watch
+from bot.providers.lumenfall.request import MOST_PARTIALS, Extra, SubmitOptions, trace_of
+from bot.providers.lumenfall.schemas import Generated, painted_in, refusal
+from bot.providers.lumenfall.stream import ResponseStream
 from bot.providers.shared.downloads import Gatherer
 from bot.providers.shared.http import AnswerLost, Downloads, Timeouts
-from bot.providers.shared.polling import Pace
+from bot.providers.shared.polling import PollPolicy
 
 _HELD_UP_KEPT = 1_000
 
 
-class Held(BaseModel):
+class TicketData(BaseModel):
     """What a ticket holds. `cost` is in micro-dollars, `kept` counts the pictures in the spool."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -53,7 +53,7 @@ class Held(BaseModel):
     cost: int | None = None
 
 
-class Lumenfall:
+class LumenfallProvider:
     """`Provider` over Lumenfall. The client, the threads and the clock belong to whoever built it."""
 
     def __init__(
@@ -66,7 +66,7 @@ class Lumenfall:
         offers: Mapping[str, Offer],
         pictures: Pictures,
         clock: Clock,
-        pace: Pace | None = None,
+        pace: PollPolicy | None = None,
         limits: Timeouts | None = None,
         partials: int = 2,
         inline: bool = False,
@@ -83,11 +83,11 @@ class Lumenfall:
         if not 0 <= partials <= MOST_PARTIALS:
             raise ValueError(f"partials is from 0 to {MOST_PARTIALS}")
         secret = {} if openai_key is None else {"openai_api_key": openai_key.get_secret_value()}
-        manner = Manner(partials=partials, inline=inline, extra={**(extra or {}), **secret})
-        self._door = Door(client, key, base_url, manner, limits)
+        manner = SubmitOptions(partials=partials, inline=inline, extra={**(extra or {}), **secret})
+        self._door = LumenfallClient(client, key, base_url, manner, limits)
         self._account = Account(self._door, clock)
         self._history = History(self._door)
-        self._gatherer = Gatherer(Downloads(client, media_hosts, limits=limits), pictures, pace or Pace())
+        self._gatherer = Gatherer(Downloads(client, media_hosts, limits=limits), pictures, pace or PollPolicy())
         self._offers = offers
         self._pictures = pictures
         self._clock = clock
@@ -106,7 +106,7 @@ class Lumenfall:
         Raises:
             SubmitUnknown: it may have been painted, and paid; `reconcile` finds out.
             ProviderBusy: it was certainly not painted.
-            TooDear: the dry run asks more than the order allows.
+            PriceExceeded: the dry run asks more than the order allows.
         """
         began = self._clock.now()
         async with self._turns:
@@ -128,7 +128,7 @@ class Lumenfall:
         Raises:
             ResultLost: the pictures are no longer there.
             ProviderBusy: the media host does not answer; the ticket stays good.
-            BadAnswer, TicketLost: it is over.
+            InvalidResponse, TicketLost: it is over.
         """
         held = _held(ticket)
         yield Progress(fraction=1.0, note="painted")
@@ -137,7 +137,7 @@ class Lumenfall:
             raise ResultLost(detail="nothing in the spool", cost=_money(held.cost))
         try:
             pictures, note = await self._gatherer.gather([*held.links, *contents], ticket.count)
-        except BadAnswer as error:
+        except InvalidResponse as error:
             if error.detail in ("picture 403", "picture 404", "picture 410"):
                 raise ResultLost(
                     "The image service painted this, but no longer had it when Easel fetched it.",
@@ -148,9 +148,9 @@ class Lumenfall:
         cost = held.cost if held.cost is not None else await self._history.cost(held.request_id)
         yield Finished(pictures=pictures, cost=_money(cost), note=note)
 
-    async def cancel(self, ticket: Ticket) -> CancelAnswer:
+    async def cancel(self, ticket: Ticket) -> CancelResult:
         """A ticket exists only once everything is painted."""
-        return CancelAnswer.TOO_LATE
+        return CancelResult.TOO_LATE
 
     async def reconcile(self, order: Submit, others: Sequence[Ticket]) -> Ticket | None:
         """Look the submit up in the history; None where it never arrived or came to nothing.
@@ -180,7 +180,7 @@ class Lumenfall:
             raise PromptRejected(detail=f"listed as {record.status}")
         return None
 
-    async def examine(self) -> Examination:
+    async def examine(self) -> ProviderHealth:
         """The list of models, a dry run for each, and the balance: all of it is free."""
         return await self._account.examine(self._offers, dry_run=self._dry_run)
 
@@ -193,9 +193,9 @@ class Lumenfall:
         except ProviderBusy:
             return
         if estimate is not None and estimate > order.most.micros:
-            raise TooDear(detail=f"{estimate} of {order.most.micros} micro-dollars")
+            raise PriceExceeded(detail=f"{estimate} of {order.most.micros} micro-dollars")
 
-    async def _paint(self, order: Submit, tell: Tell) -> Painted:
+    async def _paint(self, order: Submit, tell: Tell) -> Generated:
         async def show(content: bytes) -> None:
             try:
                 await self._pictures.inspect(content, filename="preview")
@@ -203,14 +203,14 @@ class Lumenfall:
                 return
             tell(Progress(note="painting", preview=content))
 
-        watch = Watch(order.count, show)
+        watch = ResponseStream(order.count, show)
         try:
             async with self._door.paint(order) as answering:
                 if answering.streams and answering.status == 200:
                     await watch.read(answering)
                     return watch.painted
                 answer = await answering.whole(room_for(order.count))
-        except (AnswerLost, BadAnswer) as error:
+        except (AnswerLost, InvalidResponse) as error:
             if watch.painted:
                 return watch.painted
             raise SubmitUnknown(detail=error.detail) from None
@@ -228,15 +228,15 @@ class Lumenfall:
             del self._held_up[next(iter(self._held_up))]
 
 
-def _ticket(painted: Painted, count: int) -> Ticket:
+def _ticket(painted: Generated, count: int) -> Ticket:
     kept, links = painted.kept[:count], painted.links[:count]
-    held = Held(request_id=painted.request_id, links=links, kept=len(kept), cost=painted.cost)
+    held = TicketData(request_id=painted.request_id, links=links, kept=len(kept), cost=painted.cost)
     return Ticket(provider=NAME, data=held.model_dump(mode="json"), count=count, kept=kept)
 
 
-def _held(ticket: Ticket) -> Held:
+def _held(ticket: Ticket) -> TicketData:
     try:
-        return Held.model_validate(ticket.data)
+        return TicketData.model_validate(ticket.data)
     except ValidationError:
         raise TicketLost(detail="ticket unreadable") from None
 

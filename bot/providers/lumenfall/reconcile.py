@@ -14,11 +14,18 @@ from typing import Any
 from urllib.parse import urlencode
 
 from bot.catalog.offers import Submit
-from bot.domain.errors import BadAnswer, ProviderError, SubmitUnknown
+from bot.domain.errors import InvalidResponse, ProviderError, SubmitUnknown
 from bot.domain.types import Instant
-from bot.providers.lumenfall.client import Door, room_for
+from bot.providers.lumenfall.client import LumenfallClient, room_for
 from bot.providers.lumenfall.request import trace_of, user_of
-from bot.providers.lumenfall.schemas import Complaint, Painted, complaint_in, micros, painted_in, request_id_in
+from bot.providers.lumenfall.schemas import (
+    ErrorDetails,
+    Generated,
+    complaint_in,
+    micros,
+    painted_in,
+    request_id_in,
+)
 from bot.providers.shared.http import Answer
 
 LONGEST_DRY_RUN = 30_000
@@ -45,7 +52,7 @@ class Record:
     status: str
     created_at: Instant | None
     cost: int | None
-    complaint: Complaint
+    complaint: ErrorDetails
 
     @property
     def completed(self) -> bool:
@@ -65,7 +72,7 @@ class Record:
 class History:
     """The history that a key may read."""
 
-    def __init__(self, door: Door) -> None:
+    def __init__(self, door: LumenfallClient) -> None:
         self._door = door
 
     async def find(self, order: Submit) -> Record | None:
@@ -99,7 +106,7 @@ class History:
             raise SubmitUnknown(detail=f"history {answer.status}")
         return page
 
-    async def stored(self, record: Record, count: int) -> Painted | None:
+    async def stored(self, record: Record, count: int) -> Generated | None:
         """The pictures of a painting whose answer the organisation keeps; None where it keeps none.
 
         Raises:
@@ -110,7 +117,7 @@ class History:
         url = f"{self._door.native_url}/requests/{record.request_id}"
         try:
             answer = await self._door.ask(url, limit=room_for(count))
-        except BadAnswer:
+        except InvalidResponse:
             return None
         except ProviderError as error:
             raise SubmitUnknown(detail=f"history {error.detail}") from None
@@ -176,7 +183,7 @@ def _moment(value: Any) -> Instant | None:
         return None
 
 
-def stored_in(body: Any, depth: int = 0) -> Painted | None:
+def stored_in(body: Any, depth: int = 0) -> Generated | None:
     """The pictures of an answer that the organisation keeps; never those that were sent in."""
     if not isinstance(body, dict) or depth > _DEEPEST:
         return None

@@ -15,8 +15,8 @@ from typing import Any
 
 import aiohttp
 
-from bot.catalog.offers import Fit, Submit
-from bot.domain.types import Input
+from bot.catalog.offers import ProviderRequest, Submit
+from bot.domain.types import InputPicture
 
 Extra = Mapping[str, str | bool | int]
 MOST_PARTIALS = 3
@@ -46,7 +46,7 @@ def _digest(order: Submit) -> str:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Manner:
+class SubmitOptions:
     """How the operator wants Lumenfall to be asked; `extra` may hold a secret."""
 
     partials: int
@@ -58,18 +58,20 @@ class Manner:
         return self.partials > 0 and count == 1
 
     def fields(self, order: Submit) -> dict[str, Any]:
-        """A submit: Easel's own fields win over the operator's. Pictures are `Input`s still."""
+        """A submit: Easel's own fields win over the operator's. Pictures are `InputPicture`s still."""
         fields = self._painting(order.fit, order.count, list(order.inputs), order.mask)
         if self.streams(order.count):
             fields |= {"stream": True, "partial_images": self.partials}
         return {**fields, "user": user_of(order)}
 
-    def priced(self, fit: Fit, count: int) -> dict[str, Any]:
+    def priced(self, fit: ProviderRequest, count: int) -> dict[str, Any]:
         """The same without pictures for a dry run."""
         fields = self._painting(fit, count, [], None)
         return {name: value for name, value in fields.items() if name not in _ONLY_LIVE}
 
-    def _painting(self, fit: Fit, count: int, sources: list[Input], mask: Input | None) -> dict[str, Any]:
+    def _painting(
+        self, fit: ProviderRequest, count: int, sources: list[InputPicture], mask: InputPicture | None
+    ) -> dict[str, Any]:
         return {
             **self.extra,
             **fit.body(count, sources=sources, mask=mask),
@@ -88,7 +90,7 @@ def as_form(fields: Mapping[str, Any]) -> aiohttp.FormData:
     form = aiohttp.FormData(default_to_multipart=True)
     for name, value in fields.items():
         for part in value if isinstance(value, list) else [value]:
-            if isinstance(part, Input):
+            if isinstance(part, InputPicture):
                 picture = part.picture
                 form.add_field(
                     name,

@@ -16,7 +16,7 @@ from typing import Any
 
 from bot.catalog.offers import Submit
 from bot.domain.errors import (
-    BadAnswer,
+    InvalidResponse,
     ModelRetired,
     PromptRejected,
     ProviderBusy,
@@ -50,7 +50,7 @@ _ABOUT_PICTURE = re.compile(r"^(image|mask)\b|image file|invalid image|image dim
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Painted:
+class Generated:
     """Pictures as they came: links that expire, and bytes that come only once. `cost` is in micro-dollars."""
 
     links: tuple[str, ...] = field(default=(), repr=False)
@@ -62,12 +62,12 @@ class Painted:
         return bool(self.links or self.kept)
 
 
-def painted_in(body: Any, headers: Mapping[str, str]) -> Painted | None:
+def painted_in(body: Any, headers: Mapping[str, str]) -> Generated | None:
     """The pictures of an answer; None where it is no answer to a request for pictures."""
     if not isinstance(body, dict) or not isinstance(items := body.get("data"), list):
         return None
     found = [item for item in map(_picture, items) if item]
-    return Painted(
+    return Generated(
         links=tuple(item for item in found if isinstance(item, str)),
         kept=tuple(item for item in found if isinstance(item, bytes)),
         cost=cost_in(body),
@@ -95,7 +95,7 @@ def content_of(text: Any) -> bytes | None:
         if text[:5].lower() == "data:":
             return read_data_uri(text, PICTURE_LIMIT) or None
         return base64.b64decode(text) or None
-    except (BadAnswer, binascii.Error, ValueError):
+    except (InvalidResponse, binascii.Error, ValueError):
         return None
 
 
@@ -148,7 +148,7 @@ def decimal(value: Any) -> Decimal | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Complaint:
+class ErrorDetails:
     """What an error says: its code in capitals, empty where there is none, and its text in small letters."""
 
     code: str
@@ -165,14 +165,14 @@ class Complaint:
         return self.moderated or (self.code in _CLEAR and "dryrun" not in self.text)
 
 
-def complaint_in(body: Any) -> Complaint:
+def complaint_in(body: Any) -> ErrorDetails:
     """An error's envelope, nested or flat."""
     said = body if isinstance(body, dict) else {}
     error = said.get("error")
     inner = error if isinstance(error, dict) else {}
     codes = [place.get(name) for place in (inner, said) for name in ("code", "error_code")]
     texts = [error, inner.get("message"), said.get("message"), said.get("error_message"), inner.get("type")]
-    return Complaint(
+    return ErrorDetails(
         next((code.upper() for code in codes if isinstance(code, str) and _CODE.fullmatch(code)), ""),
         " ".join(text for text in texts if isinstance(text, str)).lower()[:20_000],
     )
@@ -215,7 +215,7 @@ def _invalid(text: str, detail: str, order: Submit | None) -> ProviderError:
     return RequestRejected(detail=detail)
 
 
-def _by_status(answer: Answer, now: Instant, complaint: Complaint, detail: str) -> ProviderError:
+def _by_status(answer: Answer, now: Instant, complaint: ErrorDetails, detail: str) -> ProviderError:
     status = answer.status
     if answer.good or status >= 500 or status in (408, 499):
         # A door that closed while somebody was painting behind it looks the same as one that never opened.

@@ -13,7 +13,7 @@ from bot.domain.errors import PromptRejected, SubmitUnknown
 from bot.providers.lumenfall.request import MOST_PARTIALS
 from bot.providers.lumenfall.schemas import (
     REQUEST_ID,
-    Painted,
+    Generated,
     complaint_in,
     content_of,
     cost_in,
@@ -27,12 +27,12 @@ PREVIEW_LIMIT = 8_388_608
 Show = Callable[[bytes], Awaitable[None]]
 
 
-class Watch:
+class ResponseStream:
     """One stream. `painted` is what is finished so far, also after it broke off."""
 
     def __init__(self, count: int, show: Show) -> None:
         """`count` finished pictures are enough; `show` is given the pictures on the way."""
-        self.painted = Painted()
+        self.painted = Generated()
         self._count = count
         self._show = show
         self._shown = 0
@@ -44,7 +44,7 @@ class Watch:
             SubmitUnknown: it was over before any was finished.
             PromptRejected: the service says so in the middle.
         """
-        self.painted = Painted(request_id=request_id_in(answering.headers.get(REQUEST_ID)))
+        self.painted = Generated(request_id=request_id_in(answering.headers.get(REQUEST_ID)))
         async for event in answering.events(EVENT_LIMIT):
             said = event.json() if event else None
             if event is not None and isinstance(said, dict) and await self._heard(event.name, said):
@@ -63,11 +63,11 @@ class Watch:
         self._add(painted_in({"data": [said], **said} if kind.endswith("completed") else said, {}), said)
         return len(self.painted.links) + len(self.painted.kept) >= self._count
 
-    def _add(self, more: Painted | None, said: Mapping[str, Any]) -> None:
+    def _add(self, more: Generated | None, said: Mapping[str, Any]) -> None:
         """Pictures, or only their price."""
         links, kept = (more.links, more.kept) if more else ((), ())
         cost = cost_in(said)
-        self.painted = Painted(
+        self.painted = Generated(
             links=self.painted.links + links,
             kept=self.painted.kept + kept,
             cost=self.painted.cost if cost is None else cost,

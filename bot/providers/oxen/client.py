@@ -47,7 +47,7 @@ class Listing:
     behind: int
 
 
-class Api:
+class OxenClient:
     """Raises `ProviderError`s only. `base_url` ends before `/ai` and `/events`."""
 
     def __init__(

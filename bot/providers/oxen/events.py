@@ -14,7 +14,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager, context
 from bot.domain.errors import ProviderBusy, ProviderError
 from bot.net.sse import Event
 from bot.providers.shared.http import Answering
-from bot.providers.shared.polling import Pace
+from bot.providers.shared.polling import PollPolicy
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +26,7 @@ HANDOVER = 60.0
 """Seconds from a submit's answer until somebody follows it."""
 
 
-class Bell:
+class Wakeup:
     """Rings once for each of its ids."""
 
     def __init__(self, ids: Collection[str] = ()) -> None:
@@ -54,13 +54,17 @@ class Events:
     """The stream and who waits for what. Close it before the client."""
 
     def __init__(
-        self, connect: Callable[[], AbstractAsyncContextManager[Answering]], pace: Pace, *, enabled: bool = True
+        self,
+        connect: Callable[[], AbstractAsyncContextManager[Answering]],
+        pace: PollPolicy,
+        *,
+        enabled: bool = True,
     ) -> None:
         self._connect = connect
         self._pace = pace
         self._enabled = enabled
-        self._bells: set[Bell] = set()
-        self._expected: dict[frozenset[str], tuple[Bell, asyncio.TimerHandle]] = {}
+        self._bells: set[Wakeup] = set()
+        self._expected: dict[frozenset[str], tuple[Wakeup, asyncio.TimerHandle]] = {}
         self._listener: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._attempted = asyncio.Event()
@@ -69,7 +73,7 @@ class Events:
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[None]:
         """For a submit: go on once the stream is open, or does not open, or takes too long."""
-        with self._waiting(Bell()):
+        with self._waiting(Wakeup()):
             if self._enabled:
                 with suppress(TimeoutError):
                     async with asyncio.timeout(HEAD_WAIT):
@@ -78,7 +82,7 @@ class Events:
 
     def expect(self, ids: Collection[str]) -> None:
         """Stay open for rows that somebody will follow in a moment."""
-        key, bell = frozenset(ids), Bell(ids)
+        key, bell = frozenset(ids), Wakeup(ids)
         if not self._enabled or key in self._expected:
             return
         self._enter(bell)
@@ -86,9 +90,9 @@ class Events:
         self._expected[key] = (bell, timer)
 
     @contextmanager
-    def watch(self, ids: Collection[str]) -> Iterator[Bell]:
+    def watch(self, ids: Collection[str]) -> Iterator[Wakeup]:
         """A bell that rings for these rows."""
-        bell, timer = self._expected.pop(frozenset(ids), (Bell(ids), None))
+        bell, timer = self._expected.pop(frozenset(ids), (Wakeup(ids), None))
         if timer is not None:
             timer.cancel()
         with self._waiting(bell):
@@ -111,14 +115,14 @@ class Events:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     @contextmanager
-    def _waiting(self, bell: Bell) -> Iterator[None]:
+    def _waiting(self, bell: Wakeup) -> Iterator[None]:
         self._enter(bell)
         try:
             yield
         finally:
             self._leave(bell)
 
-    def _enter(self, bell: Bell) -> None:
+    def _enter(self, bell: Wakeup) -> None:
         self._bells.add(bell)
         if self._enabled and (self._listener is None or self._listener.done()):
             self._attempted.clear()
@@ -126,7 +130,7 @@ class Events:
             self._tasks.add(self._listener)
             self._listener.add_done_callback(self._tasks.discard)
 
-    def _leave(self, bell: Bell) -> None:
+    def _leave(self, bell: Wakeup) -> None:
         self._bells.discard(bell)
         if not self._bells and self._listener is not None:
             self._listener.cancel()

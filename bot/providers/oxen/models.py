@@ -18,8 +18,8 @@ from typing import Any
 from bot.catalog.offers import Offer
 from bot.domain.clock import Clock
 from bot.domain.errors import ProviderError
-from bot.domain.types import Examination, Instant, Money, Served
-from bot.providers.oxen.client import Api
+from bot.domain.types import Instant, ModelStatus, Money, ProviderHealth
+from bot.providers.oxen.client import OxenClient
 from bot.providers.oxen.schemas import NAME, dollars, money
 from bot.providers.shared.http import Answer, Timeouts
 
@@ -109,7 +109,7 @@ def _grid(said: Any) -> dict[str, dict[str, Decimal]]:
 class Models:
     """The cards, read at the start and where needed before a submit."""
 
-    def __init__(self, api: Api, clock: Clock) -> None:
+    def __init__(self, api: OxenClient, clock: Clock) -> None:
         self._api = api
         self._clock = clock
         self._cards: dict[str, ModelInfo] = {}
@@ -127,7 +127,7 @@ class Models:
                         await self._read(model)
         return self._cards.get(model, ModelInfo())
 
-    async def examine(self, offers: Mapping[str, Offer]) -> Examination:
+    async def examine(self, offers: Mapping[str, Offer]) -> ProviderHealth:
         """Ask for the key's owner and for every model; never raises."""
         async with asyncio.TaskGroup() as group:
             asking = group.create_task(self._asked("/users/me"))
@@ -137,7 +137,7 @@ class Models:
         statuses = [found.status for found in (me, *answers.values()) if isinstance(found, Answer)]
         key_works = False if 401 in statuses else True if 200 in statuses else None
         served = tuple(self._served(name, offers[name].model, answers[name]) for name in offers)
-        return Examination(provider=NAME, key_works=key_works, detail=_detail(me, key_works), models=served)
+        return ProviderHealth(provider=NAME, key_works=key_works, detail=_detail(me, key_works), models=served)
 
     async def _read(self, model: str) -> Answer:
         answer = await self._api.model(model, LOOK_LIMITS)
@@ -157,13 +157,13 @@ class Models:
         except ProviderError as error:
             return error
 
-    def _served(self, name: str, model: str, answer: Answer | ProviderError) -> Served:
+    def _served(self, name: str, model: str, answer: Answer | ProviderError) -> ModelStatus:
         status = answer.status if isinstance(answer, Answer) else 0
         body = answer.json() if isinstance(answer, Answer) else None
         if status != 200 or not isinstance(body, dict):
-            return Served(model=name, gone=True if status in (404, 410) else None)
+            return ModelStatus(model=name, gone=True if status in (404, 410) else None)
         card = card_in(body)
-        return Served(model=name, gone=False, price=card.price, dearest=card.dearest, fields=card.fields)
+        return ModelStatus(model=name, gone=False, price=card.price, dearest=card.dearest, fields=card.fields)
 
 
 def _detail(me: Answer | ProviderError, key_works: bool | None) -> str:

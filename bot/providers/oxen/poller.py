@@ -9,12 +9,19 @@ from contextlib import suppress
 from decimal import Decimal
 
 from bot.domain.clock import Clock
-from bot.domain.errors import BadAnswer, PatienceEnded, PromptRejected, ProviderBusy, ProviderError, TicketLost
+from bot.domain.errors import (
+    GenerationTimeout,
+    InvalidResponse,
+    PromptRejected,
+    ProviderBusy,
+    ProviderError,
+    TicketLost,
+)
 from bot.domain.types import ImageRequest, Instant, Money, Progress
-from bot.providers.oxen.client import Api
-from bot.providers.oxen.events import Bell
-from bot.providers.oxen.schemas import Held, Row, failure, money
-from bot.providers.shared.polling import Pace
+from bot.providers.oxen.client import OxenClient
+from bot.providers.oxen.events import Wakeup
+from bot.providers.oxen.schemas import Row, TicketData, failure, money
+from bot.providers.shared.polling import PollPolicy
 
 MISSES = 3
 """Looks at a row that is not there, or has no picture, before it is given up."""
@@ -31,10 +38,10 @@ Found = Row | ProviderError | None
 Ask = Callable[[str, int], Awaitable[Row | None]]
 
 
-class Rows:
+class Generations:
     """Looked at until every one is over; then its picture's link or what went wrong is known."""
 
-    def __init__(self, api: Api, held: Held, request: ImageRequest, pace: Pace) -> None:
+    def __init__(self, api: OxenClient, held: TicketData, request: ImageRequest, pace: PollPolicy) -> None:
         self._api = api
         self._held = held
         self._request = request
@@ -101,7 +108,7 @@ class Rows:
         for one in self._pending:
             with suppress(ProviderError):
                 await self._api.drop(one)
-            self._ends[one] = PatienceEnded(detail="still not finished")
+            self._ends[one] = GenerationTimeout(detail="still not finished")
 
     async def cost(self) -> Money | None:
         """What all of them cost together; None where the service does not say, or not soon."""
@@ -133,7 +140,7 @@ class Rows:
                 self._ends[one] = (
                     TicketLost(detail="404")
                     if row is None
-                    else BadAnswer("The image service finished without a picture.", detail="no link")
+                    else InvalidResponse("The image service finished without a picture.", detail="no link")
                 )
             return
         self._misses[one] = 0
@@ -155,10 +162,10 @@ class Rows:
         return {generation_id: task.result() for generation_id, task in tasks.items()}
 
 
-class Looks:
+class PollSchedule:
     """When to look at rows, and how long."""
 
-    def __init__(self, pace: Pace, clock: Clock, held: Held) -> None:
+    def __init__(self, pace: PollPolicy, clock: Clock, held: TicketData) -> None:
         self._pace = pace
         self._clock = clock
         self._started = held.submitted_at or clock.now()
@@ -167,12 +174,12 @@ class Looks:
         self._failures = 0
         self._wait = 0.0
 
-    async def go_on(self, rows: Rows) -> bool:
+    async def go_on(self, rows: Generations) -> bool:
         """Look once; whether there is still something to wait for.
 
         Raises:
             ProviderBusy: too often in a row.
-            PatienceEnded: it has taken too long.
+            GenerationTimeout: it has taken too long.
         """
         try:
             await rows.look()
@@ -186,16 +193,16 @@ class Looks:
             self._wait = max(self._pace.troubled(self._failures), asked)
         if not rows.over and self._impatient(rows):
             if not rows.links:
-                raise PatienceEnded(detail="still not finished")
+                raise GenerationTimeout(detail="still not finished")
             await rows.give_up()
         return not rows.over
 
-    async def pause(self, bell: Bell) -> None:
+    async def pause(self, bell: Wakeup) -> None:
         """Wait until it is time, or until there is news."""
         if await bell.wait(self._wait):
             self._quiet = 0
 
-    def _impatient(self, rows: Rows) -> bool:
+    def _impatient(self, rows: Generations) -> bool:
         now, patience = self._clock.now(), self._pace.patience * 1000
         if rows.links and self._painted_at is None:
             self._painted_at = now

@@ -18,23 +18,23 @@ from pydantic import SecretStr
 
 from bot.catalog.offers import Offer, Submit
 from bot.domain.clock import Clock
-from bot.domain.errors import BadAnswer, ProviderError, SubmitUnknown
-from bot.domain.types import CancelAnswer, Examination, Finished, ImageRequest, Progress, Ticket
+from bot.domain.errors import InvalidResponse, ProviderError, SubmitUnknown
+from bot.domain.types import CancelResult, Finished, ImageRequest, Progress, ProviderHealth, Ticket
 from bot.net.hosts import DEFAULT_PORTS, AllowedHosts
 from bot.pictures import Pictures
 from bot.ports import Kept, Tell
-from bot.providers.oxen.client import LIST_LIMIT, Api, Listing, json_of
+from bot.providers.oxen.client import LIST_LIMIT, Listing, OxenClient, json_of
 from bot.providers.oxen.events import Events
 from bot.providers.oxen.models import ModelInfo, Models
-from bot.providers.oxen.poller import Looks, Rows
+from bot.providers.oxen.poller import Generations, PollSchedule
 from bot.providers.oxen.reconcile import SubmitMatcher, merged
 from bot.providers.oxen.request import content_of, refuse_dear
-from bot.providers.oxen.schemas import NAME, PICTURE_LIMIT, Held, empty_handed, ids_in, painted_in, refusal
+from bot.providers.oxen.schemas import NAME, PICTURE_LIMIT, TicketData, empty_handed, ids_in, painted_in, refusal
 from bot.providers.shared.downloads import Gatherer
 from bot.providers.shared.http import JSON_LIMIT, Answer, AnswerLost, Downloads, Timeouts
-from bot.providers.shared.polling import Pace
+from bot.providers.shared.polling import PollPolicy
 
-PACE = Pace(first=2.0, longest=5.0, growth=1.2)
+PACE = PollPolicy(first=2.0, longest=5.0, growth=1.2)
 """What Oxen advises for pictures."""
 AT_ONCE = Timeouts(silence=300.0, total=300.0)
 """For the calls that answer only with the picture."""
@@ -45,7 +45,7 @@ HISTORY = "100"
 """Generations of one page."""
 
 
-class Oxen:
+class OxenProvider:
     """`Provider` over Oxen. Everything that it is given belongs to whoever built it; close it before the client.
 
     With `queue=False` it uses the calls that answer with the picture: one for each submit, so `offers`, and those
@@ -62,7 +62,7 @@ class Oxen:
         offers: Mapping[str, Offer],
         pictures: Pictures,
         clock: Clock,
-        pace: Pace | None = None,
+        pace: PollPolicy | None = None,
         limits: Timeouts | None = None,
         queue: bool = True,
         events: bool = True,
@@ -72,7 +72,7 @@ class Oxen:
         self._pace = pace or PACE
         self._queue = queue
         self._at_once = limits or AT_ONCE
-        self._api = Api(client, key=key, base_url=base_url, clock=clock, limits=limits or Timeouts())
+        self._api = OxenClient(client, key=key, base_url=base_url, clock=clock, limits=limits or Timeouts())
         self._models = Models(self._api, clock)
         self._claims = SubmitMatcher()
         self._events = Events(self._api.events, self._pace, enabled=queue and events)
@@ -96,7 +96,7 @@ class Oxen:
 
         Raises:
             SubmitUnknown: it may have been accepted.
-            ProviderBusy, TooDear and the refusals: it was certainly not accepted.
+            ProviderBusy, PriceExceeded and the refusals: it was certainly not accepted.
         """
         card = await self._models.card(order.fit.offer.model)
         refuse_dear(order, card)
@@ -133,7 +133,7 @@ class Oxen:
     async def _post(self, path: str, content: bytes, **limits: Any) -> Answer:
         try:
             return await self._api.ask("POST", path, content=content, **limits)
-        except (AnswerLost, BadAnswer) as error:
+        except (AnswerLost, InvalidResponse) as error:
             raise SubmitUnknown(detail=error.detail) from None
 
     def _refused(self, order: Submit, answer: Answer, body: Any) -> ProviderError:
@@ -160,17 +160,18 @@ class Oxen:
 
         Raises:
             ProviderBusy: Oxen does not answer sensibly; the ticket stays good.
-            TicketLost, Withdrawn, RunFailed, BadAnswer, PatienceEnded and the refusals: it is over.
+            TicketLost, JobCancelled, GenerationFailed, InvalidResponse, GenerationTimeout and the refusals:
+                it is over.
         """
-        held = Held.of(ticket)
+        held = TicketData.of(ticket)
         if not held.ids:
             yield Progress(fraction=1.0, note="painted")
             pictures, note = await self._gatherer.gather(held.urls or await kept(), ticket.count)
             yield Finished(pictures=pictures, note=note)
             return
-        rows, said = Rows(self._api, held, request, self._pace), None
+        rows, said = Generations(self._api, held, request, self._pace), None
         with self._events.watch(held.ids) as bell:
-            looks = Looks(self._pace, self._clock, held)
+            looks = PollSchedule(self._pace, self._clock, held)
             while await looks.go_on(rows):
                 if rows.progress != said:
                     said = rows.progress
@@ -181,14 +182,14 @@ class Oxen:
         yield Progress(fraction=1.0, note="painted")
         yield await self._collected(rows, ticket)
 
-    async def _collected(self, rows: Rows, ticket: Ticket) -> Finished:
+    async def _collected(self, rows: Generations, ticket: Ticket) -> Finished:
         """Fetch the pictures, and meanwhile ask what they cost."""
         asking = asyncio.create_task(rows.cost())
         try:
             links = rows.links
             try:
                 pictures, note = await self._gatherer.gather(links, ticket.count)
-            except BadAnswer:
+            except InvalidResponse:
                 fresh = await rows.fresh_links()
                 if not fresh or fresh == links:
                     raise
@@ -200,25 +201,25 @@ class Oxen:
 
     # Cancelling
 
-    async def cancel(self, ticket: Ticket) -> CancelAnswer:
+    async def cancel(self, ticket: Ticket) -> CancelResult:
         """Ask Oxen to drop every row, then see what became of them: its answers to a cancel do not say."""
         try:
-            held = Held.of(ticket)
+            held = TicketData.of(ticket)
         except ProviderError:
-            return CancelAnswer.ASKED
+            return CancelResult.ASKED
         if not held.ids:
-            return CancelAnswer.TOO_LATE
+            return CancelResult.TOO_LATE
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(self._dropped(one, held.room)) for one in held.ids]
         # A cancel is not told by an event.
         self._events.ring(*held.ids)
         match sorted({task.result() for task in tasks}):
             case ["cancelled"]:
-                return CancelAnswer.REMOVED
+                return CancelResult.REMOVED
             case ["succeeded"]:
-                return CancelAnswer.TOO_LATE
+                return CancelResult.TOO_LATE
             case _:
-                return CancelAnswer.ASKED
+                return CancelResult.ASKED
 
     async def _dropped(self, generation_id: str, room: int) -> str:
         """Ask for a row to be dropped; its status after that, empty where that cannot be seen."""
@@ -266,7 +267,7 @@ class Oxen:
 
     # The service itself
 
-    async def examine(self) -> Examination:
+    async def examine(self) -> ProviderHealth:
         """Whether the key works, and what is served with which fields and for how much."""
         return await self._models.examine(self._offers)
 
@@ -274,7 +275,7 @@ class Oxen:
 def _held_by(ticket: Ticket) -> tuple[str, ...]:
     """Ids, and links where the answer told no ids."""
     try:
-        held = Held.of(ticket)
+        held = TicketData.of(ticket)
     except ProviderError:
         return ()
     return (*held.ids, *held.urls)

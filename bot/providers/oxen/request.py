@@ -9,9 +9,9 @@ import json
 from collections.abc import Mapping
 
 from bot.catalog.offers import Offer, Submit
-from bot.catalog.schema import Count, Verb
-from bot.domain.errors import RequestRejected, TooDear
-from bot.domain.types import Input
+from bot.catalog.schema import CountMapping, Operation
+from bot.domain.errors import PriceExceeded, RequestRejected
+from bot.domain.types import InputPicture
 from bot.providers.oxen.models import ModelInfo
 from bot.providers.shared.http import data_uri
 
@@ -22,7 +22,7 @@ def one_at_a_time(offers: Mapping[str, Offer]) -> Mapping[str, Offer]:
 
 
 def _single(offer: Offer) -> Offer:
-    one = Count(way="emulate")
+    one = CountMapping(way="emulate")
     imagine = offer.imagine.model_copy(update={"count": one})
     edit = offer.edit.model_copy(update={"count": one}) if offer.edit else None
     return offer.model_copy(update={"imagine": imagine, "edit": edit})
@@ -33,7 +33,7 @@ def refuse_dear(order: Submit, card: ModelInfo) -> None:
     spelling = order.fit.verb.options.get("quality")
     least = card.least(order.fit.fields.get(spelling.field) if spelling else None)
     if order.most is not None and least is not None and least * order.count > order.most:
-        raise TooDear(detail=f"{(least * order.count).micros} of {order.most.micros}")
+        raise PriceExceeded(detail=f"{(least * order.count).micros} of {order.most.micros}")
 
 
 def content_of(order: Submit, card: ModelInfo, *, counted: bool) -> bytes:
@@ -53,7 +53,7 @@ def content_of(order: Submit, card: ModelInfo, *, counted: bool) -> bytes:
     return json.dumps({**kept, "model": order.fit.offer.model}).encode()
 
 
-def allowed(verb: Verb, card: ModelInfo) -> frozenset[str]:
+def allowed(verb: Operation, card: ModelInfo) -> frozenset[str]:
     """What may be sent: what the model lists; where that is not known, what the catalogue is sure of."""
     envelope = frozenset(name for name in (verb.prompt, verb.count.field, verb.sources) if name)
     if card.fields is not None:
@@ -65,5 +65,5 @@ def allowed(verb: Verb, card: ModelInfo) -> frozenset[str]:
     return envelope | (sure - {""})
 
 
-def _link(given: Input) -> str:
+def _link(given: InputPicture) -> str:
     return given.url or data_uri(given.picture.content, given.picture.content_type)

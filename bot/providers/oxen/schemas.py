@@ -19,16 +19,16 @@ from typing import Annotated, Any, Final
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from bot.domain.errors import (
-    BadAnswer,
+    GenerationFailed,
+    InvalidResponse,
+    JobCancelled,
     ModelRetired,
     PromptRejected,
     ProviderError,
     ProviderMisconfigured,
     RequestRejected,
-    RunFailed,
     SourceRejected,
     TicketLost,
-    Withdrawn,
 )
 from bot.domain.types import ImageRequest, Instant, Money, Ticket
 from bot.providers.shared.http import Answer, for_status, read_data_uri
@@ -48,7 +48,7 @@ _ALIASES = {"canceled": "cancelled", "completed": "succeeded", "success": "succe
 # Tickets
 
 
-class Held(BaseModel):
+class TicketData(BaseModel):
     """What a ticket holds: ids where the queue has the work, links where it was painted at once.
 
     `room` is how many bytes the submit had: rows repeat it.
@@ -63,7 +63,7 @@ class Held(BaseModel):
     submitted_at: Instant = 0
 
     @classmethod
-    def of(cls, ticket: Ticket) -> Held:
+    def of(cls, ticket: Ticket) -> TicketData:
         """Read a ticket; `TicketLost` where that cannot be done."""
         try:
             return cls.model_validate(ticket.data)
@@ -147,7 +147,7 @@ def painted_in(body: Any) -> tuple[tuple[str, ...], tuple[bytes, ...]]:
         if link is not None and len(link) <= _LINK_LIMIT and link[:5].lower() != "data:":
             links.append(link)
         elif inside := f"data:;base64,{encoded}" if encoded else link:
-            with suppress(BadAnswer):
+            with suppress(InvalidResponse):
                 kept.append(read_data_uri(inside, PICTURE_LIMIT))
     return tuple(links), tuple(kept)
 
@@ -190,7 +190,7 @@ def money(amount: Decimal) -> Money:
 
 
 @dataclass(frozen=True, slots=True)
-class Cause:
+class ErrorCause:
     """What an error text is about. `certain` ones are believed even where the status is a 5xx."""
 
     word: str
@@ -200,13 +200,13 @@ class Cause:
 
 
 _CAUSES = (
-    Cause(
+    ErrorCause(
         "credits",
         re.compile(r"insufficient (credit|fund|balance)|(not enough|out of|no) credits|payment required"),
         ProviderMisconfigured,
         certain=True,
     ),
-    Cause(
+    ErrorCause(
         "model",
         re.compile(
             r"model not found|unsupported_media_type|(\bmodel\b|\bgpt-).{0,80}(not found|does not exist|deprecated"
@@ -215,7 +215,7 @@ _CAUSES = (
         ModelRetired,
         certain=True,
     ),
-    Cause(
+    ErrorCause(
         "moderation",
         re.compile(
             r"safety[ _](system|violation|filter|check|polic|guideline)"
@@ -227,7 +227,7 @@ _CAUSES = (
         PromptRejected,
         certain=True,
     ),
-    Cause(
+    ErrorCause(
         "option",
         re.compile(
             r"\b(parameter|argument|field|option)s?\b|must be (one of|an?|between|in)\b|cannot be empty"
@@ -235,7 +235,7 @@ _CAUSES = (
         ),
         RequestRejected,
     ),
-    Cause(
+    ErrorCause(
         "picture",
         re.compile(
             r"for url|download|\bfetch|input_?\s?image|cannot identify image"
@@ -262,7 +262,7 @@ def _texts(value: Any, depth: int = 0) -> Iterator[str]:
             yield from _texts(item, depth + 1)
 
 
-def cause_of(text: str, request: ImageRequest) -> Cause | None:
+def cause_of(text: str, request: ImageRequest) -> ErrorCause | None:
     """What a text is about, whatever it repeats of the prompt; a picture is at fault only where there is one."""
     said = text.replace(request.prompt.lower(), " ")
     for cause in _CAUSES:
@@ -294,13 +294,13 @@ def empty_handed(body: Any, request: ImageRequest) -> ProviderError | None:
     if cause := cause_of(words, request):
         return cause.error(detail=f"200 {cause.word}")
     nothing = isinstance(body, dict) and body.get("generations") == [] and words
-    return RunFailed(detail="200 not queued") if nothing else None
+    return GenerationFailed(detail="200 not queued") if nothing else None
 
 
 def failure(row: Row, request: ImageRequest) -> ProviderError:
     """Why a row that is over has no picture."""
     if row.status == "cancelled":
-        return Withdrawn(detail="cancelled")
+        return JobCancelled(detail="cancelled")
     if cause := cause_of(row.error, request):
         return cause.error(detail=f"row failed: {cause.word}")
-    return RunFailed(detail="row failed")
+    return GenerationFailed(detail="row failed")

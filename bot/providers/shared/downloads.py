@@ -6,17 +6,17 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 
-from bot.domain.errors import BadAnswer, BadSource, ProviderBusy, ProviderError
+from bot.domain.errors import BadSource, InvalidResponse, ProviderBusy, ProviderError
 from bot.domain.types import Picture
 from bot.pictures import Pictures
 from bot.providers.shared.http import Downloads
-from bot.providers.shared.polling import Pace
+from bot.providers.shared.polling import PollPolicy
 
 
 class Gatherer:
     """Fetches and checks the pictures of a finished piece of work."""
 
-    def __init__(self, downloads: Downloads, pictures: Pictures, pace: Pace, *, public: bool = True) -> None:
+    def __init__(self, downloads: Downloads, pictures: Pictures, pace: PollPolicy, *, public: bool = True) -> None:
         """`public` says whether anybody may be shown the service's links."""
         self._public = public
         self._downloads = downloads
@@ -28,10 +28,10 @@ class Gatherer:
 
         Raises:
             ProviderBusy: none could be had, and at least one may be there in a moment.
-            BadAnswer: none is usable.
+            InvalidResponse: none is usable.
         """
         if not found:
-            raise BadAnswer("The image service finished without a picture.", detail="no picture")
+            raise InvalidResponse("The image service finished without a picture.", detail="no picture")
         async with asyncio.TaskGroup() as group:
             tasks = [
                 group.create_task(self._picture(item, number))
@@ -54,7 +54,7 @@ class Gatherer:
                 shown = self._public and isinstance(found, str) and found[:5].lower() != "data:"
                 return replace(picture, url=str(found) if shown else None)
             except BadSource:
-                return BadAnswer(detail="not a picture")
+                return InvalidResponse(detail="not a picture")
             except ProviderBusy as busy:
                 failures += 1
                 if failures >= min(3, self._pace.failures):

@@ -24,7 +24,7 @@ import yarl
 from aiohttp.connector import Connection
 
 from bot.domain.errors import (
-    BadAnswer,
+    InvalidResponse,
     ProviderBusy,
     ProviderError,
     ProviderMisconfigured,
@@ -57,7 +57,7 @@ class AnswerLost(ProviderBusy):
     """The request may have arrived; no whole answer came back."""
 
 
-class TooBig(BadAnswer):
+class ResponseTooLarge(InvalidResponse):
     """More bytes than anything honest would have."""
 
 
@@ -153,8 +153,8 @@ async def exchange(
     Raises:
         NotSent: no connection.
         AnswerLost: time-out, reset, cut body.
-        TooBig: the body is longer than `limit`.
-        BadAnswer: it came from a private address, or the link is none.
+        ResponseTooLarge: the body is longer than `limit`.
+        InvalidResponse: it came from a private address, or the link is none.
     """
     async with asked(
         client, method, url, limits=limits, headers=headers, content=content, hosts=hosts
@@ -212,7 +212,7 @@ async def asked(
             yield Answering(response)
     except ValueError:
         # aiohttp.InvalidURL, and what yarl says of a host that cannot be one.
-        raise BadAnswer(detail="bad link") from None
+        raise InvalidResponse(detail="bad link") from None
     except _NEVER_SENT as error:
         raise NotSent(detail=type(error).__name__) from None
     except (aiohttp.ClientError, OSError, TimeoutError, zlib.error) as error:
@@ -223,19 +223,19 @@ async def _body(response: aiohttp.ClientResponse, limit: int) -> bytes:
     """Read at most `limit` bytes, whatever Content-Length or a compressed body promises."""
     announced = response.headers.get("content-length", "")
     if announced.isdigit() and int(announced) > limit:
-        raise TooBig(detail="too big")
+        raise ResponseTooLarge(detail="too big")
     parts, size = [], 0
     async for part in response.content.iter_any():
         size += len(part)
         if size > limit:
-            raise TooBig(detail="too big")
+            raise ResponseTooLarge(detail="too big")
         parts.append(part)
     content = b"".join(parts)
     if response.headers.get("content-encoding", "identity").lower() not in ("gzip", "deflate"):
         return content
     content = zlib.decompressobj(_GZIP_OR_ZLIB).decompress(content, limit + 1)
     if len(content) > limit:
-        raise TooBig(detail="too big")
+        raise ResponseTooLarge(detail="too big")
     return content
 
 
@@ -243,7 +243,7 @@ def _refuse_private(response: aiohttp.ClientResponse, hosts: AllowedHosts) -> No
     """A name on the list may still lead into a private net: look at the address that answered."""
     address = response.peer if isinstance(response, Heard) else None
     if address is None or (is_private(address) and not hosts.lists_address(address)):
-        raise BadAnswer(detail="private address")
+        raise InvalidResponse(detail="private address")
 
 
 def same_origin(url: str, *places: str) -> bool:
@@ -308,7 +308,7 @@ class Downloads:
 
         Raises:
             ProviderBusy: it may be there in a moment.
-            BadAnswer: it lives where Easel does not go, is too big, or is gone.
+            InvalidResponse: it lives where Easel does not go, is too big, or is gone.
         """
         if url[:5].lower() == "data:":
             return read_data_uri(url, self._limit)
@@ -321,13 +321,13 @@ class Downloads:
                 if target is None:
                     raise _missing(answer)
                 url = _joined(url, target)
-        raise BadAnswer(detail="too many redirects")
+        raise InvalidResponse(detail="too many redirects")
 
     async def _get(self, url: str) -> Answer:
         # Two parsers read the host, ours and aiohttp's: a link on which they differ is not followed.
         origin = _origin(url)
         if origin is None or not self._hosts.allows(url) or urlsplit(url).hostname != origin[1]:
-            raise BadAnswer(detail="foreign host")
+            raise InvalidResponse(detail="foreign host")
         return await exchange(
             self._client,
             "GET",
@@ -346,34 +346,34 @@ def _no_headers(_url: str) -> Mapping[str, str]:
 def _missing(answer: Answer) -> ProviderError:
     if answer.status >= 500 or answer.status in (408, 425, 429):
         return ProviderBusy(detail=f"picture {answer.status}")
-    return BadAnswer(detail=f"picture {answer.status}")
+    return InvalidResponse(detail=f"picture {answer.status}")
 
 
 def _joined(url: str, target: str) -> str:
     try:
         return str(yarl.URL(url).join(yarl.URL(target)))
     except ValueError:
-        raise BadAnswer(detail="bad redirect") from None
+        raise InvalidResponse(detail="bad redirect") from None
 
 
 def read_data_uri(uri: str, limit: int) -> bytes:
     """The bytes inside a `data:` URI.
 
     Raises:
-        BadAnswer: it is malformed, or holds more than `limit` bytes.
+        InvalidResponse: it is malformed, or holds more than `limit` bytes.
     """
     head, comma, data = uri.partition(",")
     if not comma or len(data) > 3 * limit:
-        raise BadAnswer(detail="data URI")
+        raise InvalidResponse(detail="data URI")
     try:
         if head.lower().endswith(";base64"):
             content = base64.b64decode(unquote_to_bytes(data), validate=True)
         else:
             content = unquote_to_bytes(data)
     except (binascii.Error, ValueError):
-        raise BadAnswer(detail="data URI") from None
+        raise InvalidResponse(detail="data URI") from None
     if len(content) > limit:
-        raise TooBig(detail="data URI")
+        raise ResponseTooLarge(detail="data URI")
     return content
 
 

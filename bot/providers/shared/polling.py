@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Pace:
+class PollPolicy:
     """Seconds between polls, from `first` to `longest`. After trouble they double, `failures` times in a row."""
 
     first: float = 1.0

@@ -12,14 +12,14 @@ from functools import partial
 
 from bot.sandbox.discord.files import Blob, Json
 from bot.sandbox.discord.interactions import Interactions, numbered
-from bot.sandbox.discord.model import Bell, Interaction, Message
+from bot.sandbox.discord.model import Interaction, Message, Wakeup
 from bot.sandbox.discord.world import World
 
 _OWN_FILE = re.compile(r"easel-(\d+)-")
 
 
 @dataclass(slots=True, kw_only=True)
-class Shot:
+class TimedInteraction:
     """One interaction of a burst."""
 
     interaction: Interaction
@@ -52,10 +52,10 @@ class Burst:
     def __init__(self, world: World, interactions: Interactions) -> None:
         self.world = world
         self.interactions = interactions
-        self.shots: dict[int, Shot] = {}
-        self.by_member: dict[int, deque[Shot]] = defaultdict(deque)
+        self.shots: dict[int, TimedInteraction] = {}
+        self.by_member: dict[int, deque[TimedInteraction]] = defaultdict(deque)
         self.open = 0
-        self.bell = Bell()
+        self.bell = Wakeup()
 
     async def run(
         self, spec: Json, n: int, rate: float | None, members: Sequence[int], until: str, within: float
@@ -81,7 +81,7 @@ class Burst:
         return self._report(time.monotonic() - begun)
 
     def _fire(self, spec: Json) -> None:
-        shot = Shot(interaction=self.interactions.start(spec))
+        shot = TimedInteraction(interaction=self.interactions.start(spec))
         self.shots[shot.interaction.id] = shot
         self.by_member[shot.interaction.user_id].append(shot)
         self.open += 1
@@ -107,7 +107,7 @@ class Burst:
         if self.open == 0:
             self.bell.ring()
 
-    def _whose(self, message: Message) -> Shot | None:
+    def _whose(self, message: Message) -> TimedInteraction | None:
         for file in message.files:
             if found := _OWN_FILE.match(file.blob.filename):
                 return self.shots.get(int(found[1]))

@@ -30,7 +30,7 @@ from bot.sandbox.discord.traffic import Fault, RateLimit, Traffic
 from bot.sandbox.discord.world import World
 
 
-class Desk:
+class ControlCommands:
     """Every control verb is a method of this name with these keywords."""
 
     def __init__(self, settings: Settings, application_name: str) -> None:

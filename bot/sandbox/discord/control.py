@@ -43,7 +43,7 @@ def _plain(value: Any) -> Any:
     return value
 
 
-class Verbs(ABC):
+class ControlMethods(ABC):
     """One method for each thing to ask. Ids are integers; waits are in seconds and end in TimeoutError."""
 
     @abstractmethod
@@ -373,7 +373,7 @@ class Verbs(ABC):
         return result
 
 
-class DiscordControl(Verbs):
+class DiscordControl(ControlMethods):
     """The verbs over HTTP, for a stand-in in another process; use it as ``async with``."""
 
     def __init__(self, base_url: str) -> None:

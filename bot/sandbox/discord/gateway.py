@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from aiohttp import WSMsgType, web
 
 from bot.sandbox.discord.files import Json
-from bot.sandbox.discord.model import Bell
+from bot.sandbox.discord.model import Wakeup
 from bot.sandbox.discord.world import World
 
 GUILDS, MEMBERS, PRESENCES = 1 << 0, 1 << 1, 1 << 8
@@ -68,7 +68,7 @@ class Gateway:
         self.sessions: dict[str, Session] = {}
         self.identifies = 0
         self.resumes = 0
-        self.bell = Bell()
+        self.bell = Wakeup()
 
     @property
     def live(self) -> list[Session]:

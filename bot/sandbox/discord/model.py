@@ -66,7 +66,7 @@ class ApiError(Exception):
             self.body["errors"] = errors
 
 
-class Bell:
+class Wakeup:
     """Lets coroutines wait until something they look for has become true."""
 
     def __init__(self) -> None:
@@ -137,7 +137,7 @@ class Channel:
     messages: dict[int, Message] = field(default_factory=dict)
     version: int = 0
     typing: int = 0
-    bell: Bell = field(default_factory=Bell)
+    bell: Wakeup = field(default_factory=Wakeup)
 
     @property
     def type(self) -> int:
@@ -206,7 +206,7 @@ class Interaction:
     original_id: int | None = None
     deferred: bool = False
     followups: list[int] = field(default_factory=list)
-    bell: Bell = field(default_factory=Bell)
+    bell: Wakeup = field(default_factory=Wakeup)
 
     def age(self, at: float) -> float:
         """Seconds from the event to a monotonic time."""

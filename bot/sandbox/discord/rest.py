@@ -23,7 +23,7 @@ from bot.sandbox.discord.model import (
     Channel,
     Message,
 )
-from bot.sandbox.discord.traffic import Arrival, Call, Reply, Traffic, json_response
+from bot.sandbox.discord.traffic import Call, ReceivedRequest, Reply, Traffic, json_response
 from bot.sandbox.discord.validation import check_commands
 from bot.sandbox.discord.webhooks import Webhooks
 from bot.sandbox.discord.world import World
@@ -108,7 +108,7 @@ class Rest:
         route, values = found
         keep = not self.world.settings.discard_files
         payload, files = parse_body(request.headers.get("Content-Type", ""), body, keep=keep)
-        arrival = Arrival(
+        arrival = ReceivedRequest(
             method=method,
             path=path,
             template=route.template,
@@ -125,7 +125,9 @@ class Rest:
         self.traffic.statuses[str(response.status)] += 1
         return response
 
-    async def _answer(self, request: web.Request, arrival: Arrival, route: Route, call: Call) -> web.Response:
+    async def _answer(
+        self, request: web.Request, arrival: ReceivedRequest, route: Route, call: Call
+    ) -> web.Response:
         traffic = self.traffic
         await traffic.pause(arrival, worked=False)
         if traffic.take(arrival, "lose", worked=False):
@@ -152,7 +154,7 @@ class Rest:
             request.transport.abort()
         return web.Response(status=499)
 
-    def _authorize(self, route: Route, arrival: Arrival) -> None:
+    def _authorize(self, route: Route, arrival: ReceivedRequest) -> None:
         given = arrival.headers.get("authorization", "")
         wanted = self.world.settings.token
         good = given.startswith("Bot ") if wanted is None else given == f"Bot {wanted}"

@@ -3,7 +3,7 @@
 In this process::
 
     async with DiscordSandbox() as discord:
-        ...  # discord.api_url, discord.gateway_url, and the verbs of `Verbs`
+        ...  # discord.api_url, discord.gateway_url, and the verbs of `ControlMethods`
 
 or in its own: ``python -m bot.sandbox.discord --port 0`` prints one line of JSON with its addresses and ends
 on SIGTERM; `DiscordControl` has the same verbs over HTTP.
@@ -20,19 +20,19 @@ from typing import Any, Self
 
 from aiohttp import web
 
-from bot.sandbox.discord.commands import Desk
-from bot.sandbox.discord.control import CONTROL, ControlError, DiscordControl, Upload, Verbs
+from bot.sandbox.discord.commands import ControlCommands
+from bot.sandbox.discord.control import CONTROL, ControlError, ControlMethods, DiscordControl, Upload
 from bot.sandbox.discord.files import Json
 from bot.sandbox.discord.model import MIB, Settings
 from bot.sandbox.discord.rest import API
-from bot.sandbox.discord.traffic import Arrival, json_response
+from bot.sandbox.discord.traffic import ReceivedRequest, json_response
 
 __all__ = ["ControlError", "DiscordControl", "DiscordSandbox", "Settings", "Upload"]
 
 LARGEST_REQUEST = 512 * MIB
 
 
-class DiscordSandbox(Verbs):
+class DiscordSandbox(ControlMethods):
     """The stand-in in this process. Addresses are known once it is entered."""
 
     def __init__(
@@ -45,7 +45,7 @@ class DiscordSandbox(Verbs):
     ) -> None:
         self.host = host
         self.port = port
-        self.desk = Desk(settings or Settings(), application_name)
+        self.desk = ControlCommands(settings or Settings(), application_name)
         self._runner: web.AppRunner | None = None
 
     @property
@@ -116,7 +116,7 @@ class DiscordSandbox(Verbs):
 
     async def _download(self, request: web.Request) -> web.Response:
         traffic = self.desk.traffic
-        arrival = Arrival(
+        arrival = ReceivedRequest(
             method="GET",
             path=request.path,
             template=f"GET /{request.match_info['folder']}",

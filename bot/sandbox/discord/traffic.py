@@ -41,7 +41,7 @@ class RateLimit:
 
 
 @dataclass(slots=True, kw_only=True)
-class Arrival:
+class ReceivedRequest:
     """One request as it came in."""
 
     method: str
@@ -96,7 +96,7 @@ class Traffic:
         self.recent: deque[Json] = deque(maxlen=recent)
         self.violations: list[Json] = []
 
-    def record(self, arrival: Arrival, at_ms: float) -> Json:
+    def record(self, arrival: ReceivedRequest, at_ms: float) -> Json:
         """Remember a request; its status is filled in later. The bot's token is never kept."""
         self.requests[arrival.template] += 1
         headers = {k: "present" if k == "authorization" else v for k, v in arrival.headers.items()}
@@ -121,7 +121,7 @@ class Traffic:
         """Note a broken rule."""
         self.violations.append({"route": route, "path": path, "problem": problem})
 
-    def take(self, arrival: Arrival, kind: str, *, worked: bool | None = None) -> Fault | None:
+    def take(self, arrival: ReceivedRequest, kind: str, *, worked: bool | None = None) -> Fault | None:
         """The fault of a kind that is due for this request, counted down."""
         for fault in self.faults:
             fits = fault.kind == kind and (worked is None or fault.worked == worked)
@@ -133,12 +133,12 @@ class Traffic:
                 return fault
         return None
 
-    async def pause(self, arrival: Arrival, *, worked: bool) -> None:
+    async def pause(self, arrival: ReceivedRequest, *, worked: bool) -> None:
         """Wait as long as a delay says."""
         if fault := self.take(arrival, "delay", worked=worked):
             await asyncio.sleep(fault.seconds)
 
-    def limited(self, arrival: Arrival) -> tuple[dict[str, str], web.Response | None]:
+    def limited(self, arrival: ReceivedRequest) -> tuple[dict[str, str], web.Response | None]:
         """Headers for the answer, and a 429 when a limit is used up."""
         for limit in self.limits:
             if not arrival.fits(limit.route):

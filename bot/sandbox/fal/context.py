@@ -9,13 +9,13 @@ from aiohttp import web
 
 from bot.sandbox.fal.files import PublicHosts
 from bot.sandbox.fal.options import FalOptions
-from bot.sandbox.fal.wire import Failure
+from bot.sandbox.fal.wire import FalError
 from bot.sandbox.kit.faults import Fault
 
 _KEY = re.compile(r"Key [^\s:]+:[^\s:]+")
 
 
-class Desk:
+class FalContext:
     """`hosts` tells what the URLs that are handed out begin with."""
 
     def __init__(self, options: FalOptions, hosts: Callable[[], PublicHosts]) -> None:
@@ -45,4 +45,4 @@ class Desk:
         given, key = request.headers.get("Authorization", ""), self.options.key
         good = given == f"Key {key}" if key is not None else _KEY.fullmatch(given)
         if not good or self.strike("unauthorized"):
-            raise Failure(401, {"detail": "No user found for Key ID and Secret"})
+            raise FalError(401, {"detail": "No user found for Key ID and Secret"})

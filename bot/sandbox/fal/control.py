@@ -5,15 +5,15 @@ from typing import Any
 
 from aiohttp import web
 
-from bot.sandbox.fal.context import Desk
-from bot.sandbox.fal.webhooks import Keyring
+from bot.sandbox.fal.context import FalContext
+from bot.sandbox.fal.webhooks import SigningKeys
 from bot.sandbox.kit.server import refused
 
 
 class ControlRoutes:
     """The models' last days, and the webhooks' keys."""
 
-    def __init__(self, desk: Desk, keys: Keyring) -> None:
+    def __init__(self, desk: FalContext, keys: SigningKeys) -> None:
         self._desk = desk
         self._keys = keys
 

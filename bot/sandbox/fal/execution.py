@@ -11,21 +11,21 @@ from typing import Any
 from PIL import Image
 
 from bot.sandbox import painter
-from bot.sandbox.fal.context import Desk
+from bot.sandbox.fal.context import FalContext
 from bot.sandbox.fal.files import FileStore, StoredFile
 from bot.sandbox.fal.pictures import Inputs, PaintJob, Picture
 from bot.sandbox.fal.prices import price, usage
 from bot.sandbox.fal.records import QueueRequest
 from bot.sandbox.fal.schema import ENDPOINTS, ImageInput, problem, problems
-from bot.sandbox.fal.wire import Failure, model_failure, platform_failure
+from bot.sandbox.fal.wire import FalError, model_failure, platform_failure
 from bot.sandbox.kit.broken_answers import bomb
 from bot.sandbox.kit.faults import Fault
 
 
-class Work:
+class RequestRunner:
     """Carries out one request at a time for each caller; the painting itself is in the executor's threads."""
 
-    def __init__(self, desk: Desk, files: FileStore, inputs: Inputs, executor: Executor) -> None:
+    def __init__(self, desk: FalContext, files: FileStore, inputs: Inputs, executor: Executor) -> None:
         self._desk = desk
         self._files = files
         self._inputs = inputs
@@ -42,13 +42,13 @@ class Work:
             raise model_failure(422, found)
         order = ENDPOINTS[request.endpoint].model_validate(request.body)
         request.log(f"Painting {order.num_images} of {order.num_images}")
-        result: dict[str, Any] | Failure
+        result: dict[str, Any] | FalError
         try:
             result = await self._paint(request, order)
-        except Failure as failure:
+        except FalError as failure:
             result = failure
         await asyncio.sleep(max(0.0, seconds - (time.monotonic() - begun)))
-        if isinstance(result, Failure):
+        if isinstance(result, FalError):
             raise result
         request.log("Done")
         return result
@@ -136,7 +136,7 @@ class Work:
         return {**image, "file_data": encoded} if inline else image
 
 
-def gone(endpoint: str, fault: Fault) -> Failure:
+def gone(endpoint: str, fault: Fault) -> FalError:
     """How a request ends whose model is no longer there."""
     text = str(fault.body or f"Application '{endpoint}' is deprecated and no longer available")
     return platform_failure(fault.status or 404, text, fault.error_type or "deprecated")

@@ -6,10 +6,10 @@ from typing import Any
 
 from aiohttp import web
 
-from bot.sandbox.fal.context import Desk
+from bot.sandbox.fal.context import FalContext
 from bot.sandbox.fal.openapi import document
 from bot.sandbox.fal.prices import LISTINGS
-from bot.sandbox.fal.wire import Failure, reply
+from bot.sandbox.fal.wire import FalError, reply
 from bot.sandbox.kit.broken_answers import page
 
 _DOCS = "https://docs.fal.ai/platform-apis/errors"
@@ -21,7 +21,7 @@ _CURRENCY = {"currency": "USD"}
 class PlatformRoutes:
     """The calls under /v1 (in reality on api.fal.ai), and the rest host's balance."""
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, desk: FalContext) -> None:
         self._desk = desk
 
     def add_to(self, app: web.Application) -> None:
@@ -87,7 +87,7 @@ class PlatformRoutes:
         if key_needed or "Authorization" in request.headers:
             try:
                 self._desk.check_key(request)
-            except Failure as wrong:
+            except FalError as wrong:
                 raise failure(401, "authorization_error", "Authentication is required") from wrong
         if fault := self._desk.strike("platform_rate_limited"):
             headers = {"Retry-After": fault.retry_after} if fault.retry_after else {}
@@ -140,7 +140,7 @@ class PlatformRoutes:
         }
 
 
-def failure(status: int, kind: str, message: str, headers: dict[str, str] | None = None) -> Failure:
+def failure(status: int, kind: str, message: str, headers: dict[str, str] | None = None) -> FalError:
     """`{"error": {type, message, docs_url, request_id}}` (fal: platform errors)."""
     body = {
         "type": kind,
@@ -148,7 +148,7 @@ def failure(status: int, kind: str, message: str, headers: dict[str, str] | None
         "docs_url": f"{_DOCS}#{kind}",
         "request_id": f"req_{uuid.uuid4().hex}",
     }
-    return Failure(status, {"error": body}, error_type=kind, headers=headers)
+    return FalError(status, {"error": body}, error_type=kind, headers=headers)
 
 
 def _listed(request: web.Request, name: str) -> list[str]:

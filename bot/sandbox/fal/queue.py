@@ -9,13 +9,13 @@ from collections import OrderedDict, defaultdict
 from collections.abc import Mapping
 from typing import Any
 
-from bot.sandbox.fal.context import Desk
-from bot.sandbox.fal.execution import Work
+from bot.sandbox.fal.context import FalContext
+from bot.sandbox.fal.execution import RequestRunner
 from bot.sandbox.fal.files import FileStore
 from bot.sandbox.fal.records import QueueRequest
 from bot.sandbox.fal.schema import shortened
 from bot.sandbox.fal.webhooks import Webhooks
-from bot.sandbox.fal.wire import Failure, platform_failure
+from bot.sandbox.fal.wire import FalError, platform_failure
 from bot.sandbox.kit.faults import Fault
 
 _REQUESTS_KEPT = 5_000
@@ -24,7 +24,7 @@ _REQUESTS_KEPT = 5_000
 class Queue:
     """Takes requests in, carries each on a task of its own, and remembers the last few thousand."""
 
-    def __init__(self, desk: Desk, files: FileStore, work: Work, webhooks: Webhooks) -> None:
+    def __init__(self, desk: FalContext, files: FileStore, work: RequestRunner, webhooks: Webhooks) -> None:
         self.requests: OrderedDict[str, QueueRequest] = OrderedDict()
         self.files = files
         self._desk = desk
@@ -108,17 +108,17 @@ class Queue:
         return self._desk.strike(name, request.endpoint)
 
     def _finish(
-        self, request: QueueRequest, *, result: dict[str, Any] | None = None, failure: Failure | None = None
+        self, request: QueueRequest, *, result: dict[str, Any] | None = None, failure: FalError | None = None
     ) -> None:
         request.finish(self._desk.now(), result=result, failure=failure)
         self._webhooks.send(request)
 
     async def _carry(self, request: QueueRequest) -> None:
         result: dict[str, Any] | None = None
-        failure: Failure | None = None
+        failure: FalError | None = None
         try:
             result = await self._wait_and_run(request)
-        except Failure as raised:
+        except FalError as raised:
             request.hidden = bool(self._strike("hidden_error", request))
             failure = raised
         except Exception as error:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from bot.sandbox.fal.wire import Failure
+from bot.sandbox.fal.wire import FalError
 
 _SHORT_RESULT, _LONG_RESULT, _LONG_FROM = 3_600, 360, 10_240
 """Seconds a result is kept when its payload is not stored: an hour, 6 minutes from 10 KB on (fal: result)."""
@@ -36,7 +36,7 @@ class QueueRequest:
     cancelled: bool = False
     hidden: bool = False
     stored: bool = True
-    failure: Failure | None = None
+    failure: FalError | None = None
     result: dict[str, Any] | None = None
     result_size: int = 0
     units: float = 0
@@ -65,7 +65,7 @@ class QueueRequest:
         self.state, self.started_at = "IN_PROGRESS", now
         self.log("Running on the painter")
 
-    def finish(self, now: float, *, result: dict[str, Any] | None = None, failure: Failure | None = None) -> None:
+    def finish(self, now: float, *, result: dict[str, Any] | None = None, failure: FalError | None = None) -> None:
         """COMPLETED, which is not success. The input is forgotten."""
         self.result, self.failure, self.finished_at = result, failure, now
         self.result_size = len(json.dumps(result)) if result else 0

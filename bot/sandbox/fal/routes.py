@@ -7,14 +7,14 @@ from urllib.parse import urlsplit
 
 from aiohttp import web
 
-from bot.sandbox.fal.context import Desk
+from bot.sandbox.fal.context import FalContext
 from bot.sandbox.fal.execution import gone
 from bot.sandbox.fal.prices import units_text
 from bot.sandbox.fal.queue import Queue
 from bot.sandbox.fal.records import QueueRequest
 from bot.sandbox.fal.schema import ENDPOINTS, problems
 from bot.sandbox.fal.status import Status, troubled, urls
-from bot.sandbox.fal.wire import LOCKED, Failure, json_body, model_failure, platform_failure, reply
+from bot.sandbox.fal.wire import LOCKED, FalError, json_body, model_failure, platform_failure, reply
 from bot.sandbox.kit.broken_answers import drop, huge, page, truncated
 
 _KEPT_HEADERS = ("user-agent", "content-type")
@@ -25,7 +25,7 @@ _NO_UNITS = {"x-fal-billable-units": "0"}
 class QueueRoutes:
     """One handler for each call."""
 
-    def __init__(self, desk: Desk, queue: Queue) -> None:
+    def __init__(self, desk: FalContext, queue: Queue) -> None:
         self.submits = 0
         """How often something was POSTed to the queue, accepted or not."""
         self._desk = desk
@@ -76,7 +76,7 @@ class QueueRoutes:
         body = await json_body(request)
         self._may_submit(request, endpoint)
         if self._queue.busy() or self._desk.strike("run_refused", endpoint):
-            raise Failure(429, {"detail": "Too many concurrent requests"})
+            raise FalError(429, {"detail": "Too many concurrent requests"})
         found = self._queue.accept(endpoint, body, request.host, _kept(request), direct=True)
         while found.state != "COMPLETED":
             await found.changed.wait()
@@ -94,20 +94,20 @@ class QueueRoutes:
         full = limit.isdigit() and self._queue.waiting() >= int(limit)  # it would be longer with this one
         if (fault := strike("submit_rate_limited")) or full:
             headers = {"Retry-After": fault.retry_after} if fault and fault.retry_after else {}
-            raise Failure(429, {"detail": "Too many requests in the queue"}, headers=headers)
+            raise FalError(429, {"detail": "Too many requests in the queue"}, headers=headers)
         if fault := strike("locked"):
-            raise Failure(403, {"detail": fault.body or LOCKED})
+            raise FalError(403, {"detail": fault.body or LOCKED})
         if fault := strike("model_gone"):
-            raise Failure(fault.status or 404, fault.body or {"detail": f"Application '{endpoint}' not found"})
+            raise FalError(fault.status or 404, fault.body or {"detail": f"Application '{endpoint}' not found"})
         if endpoint not in ENDPOINTS or self._desk.has_come(self._desk.options.gone, endpoint):
             raise self._unknown(endpoint)
 
-    def _unknown(self, endpoint: str) -> Failure:
+    def _unknown(self, endpoint: str) -> FalError:
         app = "/".join(endpoint.split("/")[:2])
         known = any(name.startswith(app) for name in ENDPOINTS) and endpoint not in ENDPOINTS
         path = endpoint.removeprefix(app) or "/"
         text = f"Path {path} not found" if known else f"Application '{endpoint}' not found"
-        return Failure(404, {"detail": text}, headers=_NO_UNITS)
+        return FalError(404, {"detail": text}, headers=_NO_UNITS)
 
     def _accepted(self, found: QueueRequest) -> web.Response:
         foreign = self._desk.strike("foreign_urls", found.endpoint)
@@ -124,7 +124,7 @@ class QueueRoutes:
         found = self._queue.requests.get(request.match_info["request_id"])
         app = f"{request.match_info['owner']}/{request.match_info['app']}"
         if found is None or found.app != app:
-            raise Failure(404, {"detail": "Request not found"})
+            raise FalError(404, {"detail": "Request not found"})
         return found
 
     async def status(self, request: web.Request) -> web.StreamResponse:
@@ -141,9 +141,9 @@ class QueueRoutes:
         found.counts["result"] += 1
         strike = partial(self._desk.strike, endpoint=found.endpoint)
         if found.state != "COMPLETED" or strike("result_early"):
-            raise Failure(400, {"detail": "Request is still in progress"})
+            raise FalError(400, {"detail": "Request is still in progress"})
         if strike("result_expired") or found.expired(self._desk.now()):
-            raise Failure(404, {"detail": "Request not found or its result has expired"})
+            raise FalError(404, {"detail": "Request not found or its result has expired"})
         if found.failure is None and (fault := strike("result_gone")):
             raise gone(found.endpoint, fault)
         answer = self._outcome(found)
@@ -164,7 +164,7 @@ class QueueRoutes:
         self._desk.check_key(request)
         try:
             found = self._find(request)
-        except Failure:
+        except FalError:
             return reply({"status": "NOT_FOUND"}, 404)
         found.counts["cancel"] += 1
         status, text = self._queue.cancel(found)
@@ -174,7 +174,7 @@ class QueueRoutes:
 
     async def no_path(self, request: web.Request) -> web.StreamResponse:
         """What nobody serves."""
-        raise Failure(404, {"detail": f"Path {request.path} not found"}, headers=_NO_UNITS)
+        raise FalError(404, {"detail": f"Path {request.path} not found"}, headers=_NO_UNITS)
 
 
 def _kept(request: web.Request) -> dict[str, str]:

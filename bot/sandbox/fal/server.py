@@ -18,9 +18,9 @@ from typing import Any, Self
 import aiohttp
 from aiohttp import web
 
-from bot.sandbox.fal.context import Desk
+from bot.sandbox.fal.context import FalContext
 from bot.sandbox.fal.control import ControlRoutes
-from bot.sandbox.fal.execution import Work
+from bot.sandbox.fal.execution import RequestRunner
 from bot.sandbox.fal.files import FileRoutes, FileStore, PublicHosts
 from bot.sandbox.fal.options import FalOptions
 from bot.sandbox.fal.pictures import Inputs
@@ -28,8 +28,8 @@ from bot.sandbox.fal.platform import PlatformRoutes
 from bot.sandbox.fal.queue import Queue
 from bot.sandbox.fal.records import QueueRequest
 from bot.sandbox.fal.routes import QueueRoutes
-from bot.sandbox.fal.webhooks import Delivery, Keyring, Webhooks
-from bot.sandbox.fal.wire import Failure
+from bot.sandbox.fal.webhooks import Delivery, SigningKeys, Webhooks
+from bot.sandbox.fal.wire import FalError
 from bot.sandbox.kit import server as serving
 
 _BODY_LIMIT = 256 * 1024 * 1024
@@ -51,8 +51,8 @@ class FalSandbox(FalOptions):
         """Its own address, once it is open: scheme, host and port."""
         self.calls: deque[dict[str, Any]] = deque(maxlen=serving.CALLS_KEPT)
         """The latest HTTP calls: time, method, path, host, scheme of their Authorization, status."""
-        self._desk = Desk(self, lambda: self.hosts or PublicHosts.all_at(self.url))
-        self._keys = Keyring()
+        self._desk = FalContext(self, lambda: self.hosts or PublicHosts.all_at(self.url))
+        self._keys = SigningKeys()
         self._open = contextlib.AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -72,7 +72,7 @@ class FalSandbox(FalOptions):
         session = await stack.enter_async_context(aiohttp.ClientSession(timeout=timeout))
         self._webhooks = Webhooks(desk, session, self._keys)
         stack.push_async_callback(self._webhooks.close)
-        work = Work(desk, store, Inputs(self, session, executor, files.read), executor)
+        work = RequestRunner(desk, store, Inputs(self, session, executor, files.read), executor)
         self._queue = Queue(desk, store, work, self._webhooks)
         stack.push_async_callback(self._queue.close)
         self._routes = QueueRoutes(desk, self._queue)
@@ -135,7 +135,7 @@ class FalSandbox(FalOptions):
         """Turn failures into answers, and note the call."""
         try:
             answer: web.StreamResponse = await handler(request)
-        except Failure as failure:
+        except FalError as failure:
             answer = failure.answer(request.match_info.get("request_id"))
         if not request.path.startswith("/sandbox/"):
             self.calls.append(serving.call_of(request, self.now(), answer.status))

@@ -8,7 +8,7 @@ from typing import Any
 
 from aiohttp import web
 
-from bot.sandbox.fal.context import Desk
+from bot.sandbox.fal.context import FalContext
 from bot.sandbox.fal.records import QueueRequest
 from bot.sandbox.fal.wire import platform_failure, reply
 from bot.sandbox.kit.broken_answers import cut, drop, page, truncated
@@ -30,7 +30,7 @@ def wants_logs(request: web.Request) -> bool:
 class Status:
     """The answers that say how far a request is."""
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, desk: FalContext) -> None:
         self._desk = desk
 
     def body(self, found: QueueRequest, logs: list[dict[str, str]] | None) -> dict[str, Any]:
@@ -104,7 +104,7 @@ class Status:
 
 
 async def troubled(
-    desk: Desk, request: web.Request, kind: str, found: QueueRequest, answer: web.Response
+    desk: FalContext, request: web.Request, kind: str, found: QueueRequest, answer: web.Response
 ) -> web.StreamResponse:
     """The answer to a status or a result, or what the switches make of it."""
     strike = partial(desk.strike, endpoint=found.endpoint)

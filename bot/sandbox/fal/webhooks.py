@@ -15,10 +15,10 @@ import aiohttp
 from aiohttp import web
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from bot.sandbox.fal.context import Desk
+from bot.sandbox.fal.context import FalContext
 from bot.sandbox.fal.records import QueueRequest
 from bot.sandbox.fal.schema import shortened
-from bot.sandbox.fal.wire import Failure, platform_failure, reply
+from bot.sandbox.fal.wire import FalError, platform_failure, reply
 
 _DELIVERIES_KEPT = 1_000
 
@@ -53,7 +53,7 @@ class Delivery:
         }
 
 
-class Keyring:
+class SigningKeys:
     """Two published keys, the newer of which signs, and one that nobody publishes."""
 
     def __init__(self) -> None:
@@ -76,7 +76,7 @@ class Keyring:
 class Webhooks:
     """Sends them, remembers what became of them, and publishes the keys."""
 
-    def __init__(self, desk: Desk, session: aiohttp.ClientSession, keys: Keyring) -> None:
+    def __init__(self, desk: FalContext, session: aiohttp.ClientSession, keys: SigningKeys) -> None:
         self.deliveries: deque[Delivery] = deque(maxlen=_DELIVERIES_KEPT)
         self._desk = desk
         self._session = session
@@ -104,7 +104,9 @@ class Webhooks:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def deliver(self, request: QueueRequest, result: dict[str, Any] | None, failure: Failure | None) -> None:
+    async def deliver(
+        self, request: QueueRequest, result: dict[str, Any] | None, failure: FalError | None
+    ) -> None:
         """Try until the receiver answers 2xx or the attempts are used up."""
         options, strike = self._desk.options, partial(self._desk.strike, endpoint=request.endpoint)
         if request.webhook is None or strike("webhook_never"):
@@ -121,7 +123,7 @@ class Webhooks:
                 return
             await asyncio.sleep(pause)
 
-    def _body(self, request: QueueRequest, result: dict[str, Any] | None, failure: Failure | None) -> bytes:
+    def _body(self, request: QueueRequest, result: dict[str, Any] | None, failure: FalError | None) -> bytes:
         body: dict[str, Any] = {
             "error": f"Invalid status code: {failure.status}" if failure else None,
             "gateway_request_id": request.request_id,

@@ -8,7 +8,7 @@ from aiohttp import web
 LOCKED = "User is locked. Reason: Exhausted balance. Top up your balance at fal.ai/dashboard/billing."
 
 
-class Failure(Exception):
+class FalError(Exception):
     """An answer that is an error: `body` is the JSON, `status` its HTTP code (fal: errors)."""
 
     def __init__(
@@ -30,21 +30,21 @@ class Failure(Exception):
         return reply(self.body, self.status, request_id=request_id, headers=self.headers)
 
 
-def platform_failure(status: int, detail: str, error_type: str | None = None) -> Failure:
+def platform_failure(status: int, detail: str, error_type: str | None = None) -> FalError:
     """`{"detail": text, "error_type": …}` with X-Fal-Error-Type (fal: request errors)."""
     if error_type is None:
-        return Failure(status, {"detail": detail})
+        return FalError(status, {"detail": detail})
     body = {"detail": detail, "error_type": error_type}
-    return Failure(status, body, error_type=error_type, headers={"X-Fal-Error-Type": error_type})
+    return FalError(status, body, error_type=error_type, headers={"X-Fal-Error-Type": error_type})
 
 
-def model_failure(status: int, detail: list[dict[str, Any]], *, units: int = 0) -> Failure:
+def model_failure(status: int, detail: list[dict[str, Any]], *, units: int = 0) -> FalError:
     """`{"detail": [{loc, msg, type}]}` with X-Fal-Retryable (fal: model errors)."""
     headers = {
         "X-Fal-Retryable": "true" if status >= 500 else "false",
         "x-fal-billable-units": str(units),
     }
-    return Failure(status, {"detail": detail}, error_type=str(detail[0]["type"]), headers=headers)
+    return FalError(status, {"detail": detail}, error_type=str(detail[0]["type"]), headers=headers)
 
 
 def reply(

@@ -8,7 +8,7 @@ from bot.sandbox.lumenfall.execution import Gateway
 from bot.sandbox.lumenfall.records import GatewayRequest
 from bot.sandbox.lumenfall.routes import CheckKey, troubled
 from bot.sandbox.lumenfall.schema import MODELS, parameters
-from bot.sandbox.lumenfall.wire import Failure
+from bot.sandbox.lumenfall.wire import LumenfallError
 
 
 class AccountRoutes:
@@ -84,7 +84,7 @@ class AccountRoutes:
     def _may_ask(self, request: web.Request, switch: str) -> None:
         self._check_key(request)
         if fault := self._gateway.strike(switch):
-            raise Failure("INTERNAL_ERROR", status=fault.status)
+            raise LumenfallError("INTERNAL_ERROR", status=fault.status)
 
     def _late(self) -> float | None:
         fault = self._gateway.strike("history_late")
@@ -97,7 +97,7 @@ class AccountRoutes:
         found = self._gateway.history.records.get(request.match_info["request_id"])
         until = self._late()
         if found is None or (until is not None and found.created_at > until):
-            raise Failure("NOT_FOUND", "Request not found")
+            raise LumenfallError("NOT_FOUND", "Request not found")
         return found
 
     def _disabled(self, model: str) -> bool:
@@ -107,7 +107,7 @@ class AccountRoutes:
         self._may_ask(request, "models_error")
         model = request.match_info["model"]
         if model not in MODELS or self._disabled(model):
-            raise Failure("MODEL_NOT_FOUND", f"Model '{model}' not found")
+            raise LumenfallError("MODEL_NOT_FOUND", f"Model '{model}' not found")
         return model
 
 

@@ -20,7 +20,7 @@ from bot.sandbox.lumenfall.pictures import Inputs, PaintJob, encoded, opened
 from bot.sandbox.lumenfall.prices import components, total, usage
 from bot.sandbox.lumenfall.records import GatewayRequest, History
 from bot.sandbox.lumenfall.schema import ROUTES, ImageParameters
-from bot.sandbox.lumenfall.wire import Failure
+from bot.sandbox.lumenfall.wire import LumenfallError
 
 _MODERATED = (
     "All providers failed. Last error: 400 Your request was rejected by the safety system. "
@@ -82,7 +82,7 @@ class Gateway:
         try:
             await self._maybe_stuck(record)
             await self._run(record, order, inputs)
-        except Failure as failure:
+        except LumenfallError as failure:
             fault = self.strike("failure_billed", record.model)
             cost = (fault.size or 5_000) if fault else 0
             self.history.spent_micros += cost
@@ -91,7 +91,7 @@ class Gateway:
             record.finish("cancelled", self.now())
             raise
         except Exception:
-            record.fail(Failure("INTERNAL_ERROR"), self.now())
+            record.fail(LumenfallError("INTERNAL_ERROR"), self.now())
             raise
 
     async def _maybe_stuck(self, record: GatewayRequest) -> None:
@@ -128,7 +128,7 @@ class Gateway:
             record.route = others[0]
         record.attempts.append({"provider": record.route, "status": "success"})
 
-    def _refusal(self, record: GatewayRequest, order: ImageParameters) -> Failure | None:
+    def _refusal(self, record: GatewayRequest, order: ImageParameters) -> LumenfallError | None:
         def struck(name: str) -> Fault | None:
             return self.strike(name, record.model)
 
@@ -136,17 +136,17 @@ class Gateway:
             return None if fault.body is None else str(fault.body)
 
         if fault := struck("content_policy"):
-            return Failure("CONTENT_POLICY_VIOLATION", text(fault))
+            return LumenfallError("CONTENT_POLICY_VIOLATION", text(fault))
         if any(word.lower() in order.prompt.lower() for word in self.options.forbidden):
-            return Failure("CONTENT_POLICY_VIOLATION")
+            return LumenfallError("CONTENT_POLICY_VIOLATION")
         if fault := struck("hidden_moderation"):
-            return Failure("ALL_PROVIDERS_EXHAUSTED", text(fault) or _MODERATED)
+            return LumenfallError("ALL_PROVIDERS_EXHAUSTED", text(fault) or _MODERATED)
         if fault := struck("exhausted"):
-            return Failure("ALL_PROVIDERS_EXHAUSTED", text(fault))
+            return LumenfallError("ALL_PROVIDERS_EXHAUSTED", text(fault))
         if fault := struck("upstream_error"):
-            return Failure("UPSTREAM_ERROR", text(fault), status=fault.status)
+            return LumenfallError("UPSTREAM_ERROR", text(fault), status=fault.status)
         if fault := struck("internal_error"):
-            return Failure("INTERNAL_ERROR", text(fault), status=fault.status)
+            return LumenfallError("INTERNAL_ERROR", text(fault), status=fault.status)
         return None
 
     def _spoilt(self, record: GatewayRequest, order: ImageParameters, picture: bytes) -> bytes:

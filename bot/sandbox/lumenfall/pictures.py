@@ -11,7 +11,7 @@ from PIL import Image, ImageFilter
 from bot.sandbox import painter
 from bot.sandbox.lumenfall.options import LumenfallOptions
 from bot.sandbox.lumenfall.schema import ImageParameters
-from bot.sandbox.lumenfall.wire import Failure, SentFile
+from bot.sandbox.lumenfall.wire import LumenfallError, UploadedFile
 
 _FILE_LIMIT = 50 * 1024 * 1024
 _FILES_LIMIT = 10
@@ -31,26 +31,26 @@ class Inputs:
         return self.sources[0].size if self.sources else None
 
 
-async def inputs_of(files: Sequence[SentFile], executor: Executor) -> Inputs:
+async def inputs_of(files: Sequence[UploadedFile], executor: Executor) -> Inputs:
     """Read an edit's files: one `image` or several `image[]`, at most one `mask`. Failure INVALID_REQUEST."""
     singles = [file for file in files if file.field == "image"]
     listed = [file for file in files if file.field == "image[]"]
     masks = [file for file in files if file.field == "mask"]
     if len(singles) + bool(listed) != 1:
-        raise Failure("INVALID_REQUEST", "image: expected one file, or several as image[]")
+        raise LumenfallError("INVALID_REQUEST", "image: expected one file, or several as image[]")
     if len(listed) > _FILES_LIMIT or len(masks) > 1:
-        raise Failure("INVALID_REQUEST", f"image: at most {_FILES_LIMIT} files, and one mask")
+        raise LumenfallError("INVALID_REQUEST", f"image: at most {_FILES_LIMIT} files, and one mask")
     loop = asyncio.get_running_loop()
     images = [await loop.run_in_executor(executor, _opened, file) for file in singles + listed]
     if not masks:
         return Inputs(tuple(images))
     mask = await loop.run_in_executor(executor, _opened, masks[0])
     if mask.format != "PNG":
-        raise Failure("INVALID_REQUEST", "mask: must be a valid PNG file")
+        raise LumenfallError("INVALID_REQUEST", "mask: must be a valid PNG file")
     if mask.size != images[0].size:
-        raise Failure("INVALID_REQUEST", "mask: must have the dimensions of the source image")
+        raise LumenfallError("INVALID_REQUEST", "mask: must have the dimensions of the source image")
     if "A" not in mask.getbands() and "transparency" not in mask.info:
-        raise Failure("INVALID_REQUEST", "mask: must have an alpha channel")
+        raise LumenfallError("INVALID_REQUEST", "mask: must have an alpha channel")
     return Inputs(tuple(images), mask)
 
 
@@ -131,13 +131,13 @@ def opened(content: bytes) -> Image.Image:
     return image
 
 
-def _opened(file: SentFile) -> Image.Image:
+def _opened(file: UploadedFile) -> Image.Image:
     if len(file.content) > _FILE_LIMIT:
-        raise Failure("INVALID_REQUEST", f"{file.field}: file is too large")
+        raise LumenfallError("INVALID_REQUEST", f"{file.field}: file is too large")
     try:
         image = opened(file.content)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise Failure("INVALID_REQUEST", "Invalid image file provided") from error
+        raise LumenfallError("INVALID_REQUEST", "Invalid image file provided") from error
     if image.format not in _INPUT_FORMATS:
-        raise Failure("INVALID_REQUEST", "Invalid image file provided")
+        raise LumenfallError("INVALID_REQUEST", "Invalid image file provided")
     return image

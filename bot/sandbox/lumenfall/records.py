@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from bot.sandbox.lumenfall.schema import ImageParameters, shown
-from bot.sandbox.lumenfall.wire import Failure, Sent
+from bot.sandbox.lumenfall.wire import LumenfallError, RequestBody
 
 _KEPT = 5_000
 _REJECTED = ("INVALID_REQUEST", "CONTENT_POLICY_VIOLATION", "INSUFFICIENT_BALANCE", "RATE_LIMITED")
@@ -41,7 +41,7 @@ class GatewayRequest:
     status: str = "processing"
     estimate_micros: int = 0
     cost_micros: int = 0
-    failure: Failure | None = None
+    failure: LumenfallError | None = None
     finished_at: float | None = None
     lost: bool = False
     """Whether nobody got its answer: it was dropped, or the caller hung up."""
@@ -59,14 +59,14 @@ class GatewayRequest:
         """The bare model id; None: the request named none that could be read."""
         return self.order.bare_model if self.order else None
 
-    def note(self, sent: Sent) -> None:
+    def note(self, sent: RequestBody) -> None:
         """Remember what was sent, without pictures and secrets."""
         self.fields, self.request_size = shown(sent), sent.size
         self.files = [file.as_json() for file in sent.files]
         said = f"{sent.values.get('user')}|{sent.values.get('prompt')}"
         self.digest = hashlib.sha256(said.encode()).hexdigest()
 
-    def finish(self, status: str, now: float, *, cost: int = 0, failure: Failure | None = None) -> None:
+    def finish(self, status: str, now: float, *, cost: int = 0, failure: LumenfallError | None = None) -> None:
         """It is over."""
         self.status, self.cost_micros, self.failure, self.finished_at = status, cost, failure, now
         if self.lost or status != "completed":
@@ -74,7 +74,7 @@ class GatewayRequest:
         self.painted.set()
         self.finished.set()
 
-    def fail(self, failure: Failure, now: float, *, cost: int = 0) -> None:
+    def fail(self, failure: LumenfallError, now: float, *, cost: int = 0) -> None:
         """Rejected when the caller is to blame, an upstream failure otherwise."""
         ours = failure.code in _REJECTED or failure.code.startswith("MODEL_")
         self.finish("rejected" if ours else "upstream_failure", now, cost=cost, failure=failure)
@@ -192,13 +192,13 @@ def _matches(record: GatewayRequest, query: Mapping[str, str], until: float | No
 def _after_cursor(found: list[GatewayRequest], query: Mapping[str, str], limit: int) -> list[GatewayRequest]:
     after, before = query.get("starting_after"), query.get("ending_before")
     if after and before:
-        raise Failure("INVALID_REQUEST", "ending_before cannot be combined with starting_after")
+        raise LumenfallError("INVALID_REQUEST", "ending_before cannot be combined with starting_after")
     places = {record.request_id: place for place, record in enumerate(found)}
     cursor = after or before
     if cursor is None:
         return found
     if cursor not in places:
-        raise Failure("INVALID_REQUEST", "unknown cursor")
+        raise LumenfallError("INVALID_REQUEST", "unknown cursor")
     if after:
         return found[places[after] + 1 :]
     return found[max(0, places[cursor] - limit) : places[cursor]]
@@ -206,7 +206,7 @@ def _after_cursor(found: list[GatewayRequest], query: Mapping[str, str], limit: 
 
 def _limit(text: str) -> int:
     if not text.isdecimal() or not 1 <= int(text) <= 100:
-        raise Failure("INVALID_REQUEST", "limit: expected 1 to 100")
+        raise LumenfallError("INVALID_REQUEST", "limit: expected 1 to 100")
     return int(text)
 
 
@@ -214,7 +214,7 @@ def _moment(name: str, text: str) -> float:
     try:
         moment = datetime.fromisoformat(text)
     except ValueError as error:
-        raise Failure("INVALID_REQUEST", f"{name}: expected an ISO 8601 datetime") from error
+        raise LumenfallError("INVALID_REQUEST", f"{name}: expected an ISO 8601 datetime") from error
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
 

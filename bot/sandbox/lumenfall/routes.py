@@ -15,7 +15,7 @@ from bot.sandbox.lumenfall.records import GatewayRequest
 from bot.sandbox.lumenfall.schema import MODELS, ROUTES, ImageParameters, order_of
 from bot.sandbox.lumenfall.stream import EventStream
 from bot.sandbox.lumenfall.wire import (
-    Failure,
+    LumenfallError,
     json_body,
     kept_headers,
     multipart_body,
@@ -55,7 +55,7 @@ class ImageRoutes:
         headers = {"X-Lumenfall-Request-Id": record.request_id}
         try:
             answer = await (self._dry_run if dry else self._live)(request, record)
-        except Failure as failure:
+        except LumenfallError as failure:
             failure.headers.update(headers)
             if not dry and not record.accepted:
                 record.fail(failure, self._gateway.now())
@@ -74,11 +74,11 @@ class ImageRoutes:
         order = record.order = order_of(sent, multipart=multipart, prompt_cap=options.prompt_cap)
         prefix, _, model = order.model.rpartition("/")
         if self._strike("model_not_found", record):
-            raise Failure("MODEL_NOT_FOUND", f"Model '{order.model}' not found")
+            raise LumenfallError("MODEL_NOT_FOUND", f"Model '{order.model}' not found")
         if model not in MODELS or (prefix and (prefix not in ROUTES or not options.accepts_prefix)):
-            raise Failure("MODEL_NOT_FOUND", f"Model '{order.model}' not found")
+            raise LumenfallError("MODEL_NOT_FOUND", f"Model '{order.model}' not found")
         if self._strike("model_disabled", record):
-            raise Failure("MODEL_DISABLED", f"Model '{order.model}' is currently disabled")
+            raise LumenfallError("MODEL_DISABLED", f"Model '{order.model}' is currently disabled")
         inputs = await inputs_of(sent.files, self._gateway.executor) if multipart else Inputs()
         parts = components(order, order.pixels(inputs.size), len(inputs.sources), order.n)
         record.estimate_micros = total(parts)
@@ -112,9 +112,9 @@ class ImageRoutes:
             body = await self._gateway.mock(record, order)
             return web.json_response(body, headers=self._headers(record))
         if replay == "replay-or-error":
-            raise Failure("RECORDING_NOT_FOUND")
+            raise LumenfallError("RECORDING_NOT_FOUND")
         if replay not in _LIVE:
-            raise Failure("INVALID_REQUEST", "X-Lumenfall-Replay: unknown activation")
+            raise LumenfallError("INVALID_REQUEST", "X-Lumenfall-Replay: unknown activation")
         if self._strike("refused", record):
             return await drop(request)
         if fault := self._strike("ingress", record):
@@ -134,19 +134,19 @@ class ImageRoutes:
 
     def _may_submit(self, record: GatewayRequest) -> None:
         if fault := self._strike("invalid_request", record):
-            raise Failure("INVALID_REQUEST", None if fault.body is None else str(fault.body))
+            raise LumenfallError("INVALID_REQUEST", None if fault.body is None else str(fault.body))
         if fault := self._strike("rate_limited", record):
             headers = {"Retry-After": fault.retry_after} if fault.retry_after else {}
-            raise Failure("RATE_LIMITED", headers=headers)
+            raise LumenfallError("RATE_LIMITED", headers=headers)
         if fault := self._strike("insufficient_balance", record):
-            raise Failure("INSUFFICIENT_BALANCE", None if fault.body is None else str(fault.body))
+            raise LumenfallError("INSUFFICIENT_BALANCE", None if fault.body is None else str(fault.body))
         paid_in = self._gateway.options.balance
         if paid_in is None:
             return
         left, needed = self._gateway.history.available_micros(paid_in), record.estimate_micros
         if left < needed:
             text = f"${needed / 1e6:.2f} required, ${max(left, 0) / 1e6:.2f} available"
-            raise Failure("INSUFFICIENT_BALANCE", f"Insufficient balance: {text}")
+            raise LumenfallError("INSUFFICIENT_BALANCE", f"Insufficient balance: {text}")
 
     async def _answer(
         self, request: web.Request, record: GatewayRequest, order: ImageParameters, inputs: Inputs
@@ -183,7 +183,7 @@ async def troubled(
     if fault := struck("slow"):
         await asyncio.sleep(1 if fault.seconds is None else fault.seconds)
     if fault := struck("error"):
-        raise Failure("INTERNAL_ERROR", status=fault.status)
+        raise LumenfallError("INTERNAL_ERROR", status=fault.status)
     if fault := struck("html"):
         return page(fault.status or 200)
     if fault := struck("odd"):

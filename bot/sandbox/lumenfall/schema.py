@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from bot.sandbox.lumenfall.wire import Failure, Sent
+from bot.sandbox.lumenfall.wire import LumenfallError, RequestBody
 
 MODELS = {"gpt-image-1": 1_745_366_400, "gpt-image-1.5": 1_765_843_200}
 """Model: when it was added, in seconds since 1970."""
@@ -91,23 +91,23 @@ def nearest(shape: float) -> tuple[int, int]:
     return min(SHAPES.values(), key=lambda size: abs(math.log(size[0] / size[1] / shape)))
 
 
-def order_of(sent: Sent, *, multipart: bool, prompt_cap: int) -> ImageParameters:
+def order_of(sent: RequestBody, *, multipart: bool, prompt_cap: int) -> ImageParameters:
     """The order; Failure INVALID_REQUEST that names the first parameter which is no good."""
     values = {name: value for name, value in sent.values.items() if value is not None}
     try:
         order = ImageParameters.model_validate(values, strict=not multipart)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        raise Failure("INVALID_REQUEST", f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+        raise LumenfallError("INVALID_REQUEST", f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from error
     if len(order.prompt) > prompt_cap:
         text = f"prompt: Too big: expected string to have <={prompt_cap} characters"
-        raise Failure("INVALID_REQUEST", text)
+        raise LumenfallError("INVALID_REQUEST", text)
     if order.background == "transparent" and order.output_format == "jpeg":
-        raise Failure("INVALID_REQUEST", "background: transparent needs an output_format with transparency")
+        raise LumenfallError("INVALID_REQUEST", "background: transparent needs an output_format with transparency")
     return order
 
 
-def shown(sent: Sent) -> dict[str, Any]:
+def shown(sent: RequestBody) -> dict[str, Any]:
     """The values that may be kept: long texts cut, secrets hidden."""
     return {name: "<secret>" if name in _SECRETS else _shortened(value) for name, value in sent.values.items()}
 

@@ -26,7 +26,7 @@ from bot.sandbox.lumenfall.options import LumenfallOptions, PublicHosts
 from bot.sandbox.lumenfall.records import GatewayRequest, History
 from bot.sandbox.lumenfall.routes import ImageRoutes
 from bot.sandbox.lumenfall.schema import ROUTES
-from bot.sandbox.lumenfall.wire import Failure, key_id
+from bot.sandbox.lumenfall.wire import LumenfallError, key_id
 
 _BODY_LIMIT = 1024 * 1024 * 1024
 
@@ -141,7 +141,7 @@ class LumenfallSandbox(LumenfallOptions):
         try:
             answer: web.StreamResponse = await handler(request)
             status = answer.status
-        except Failure as failure:
+        except LumenfallError as failure:
             fault = self.faults.strike("flat_errors", now=self.now())
             shape = "" if fault is None else str(fault.body or "flat")
             answer = failure.answer(shape)
@@ -156,11 +156,11 @@ class LumenfallSandbox(LumenfallOptions):
     def _check_key(self, request: web.Request) -> str:
         found = key_id(request, self.key)
         if found is None or self.faults.strike("unauthorized", now=self.now()):
-            raise Failure("AUTHENTICATION_FAILED")
+            raise LumenfallError("AUTHENTICATION_FAILED")
         return found
 
     async def _no_path(self, request: web.Request) -> web.StreamResponse:
-        raise Failure("NOT_FOUND", f"{request.method} {request.path} not found")
+        raise LumenfallError("NOT_FOUND", f"{request.method} {request.path} not found")
 
 
 def _arguments(given: Sequence[str] | None) -> argparse.Namespace:

@@ -34,7 +34,7 @@ _TRACE = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
 _KEPT_HEADERS = ("user-agent", "content-type", "traceparent", "x-stainless-retry-count")
 
 
-class Failure(Exception):
+class LumenfallError(Exception):
     """An answer that is an error: `code` is a key of ERRORS."""
 
     def __init__(
@@ -67,7 +67,7 @@ class Failure(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class SentFile:
+class UploadedFile:
     """One file of a multipart body."""
 
     field: str
@@ -86,11 +86,11 @@ class SentFile:
 
 
 @dataclass(slots=True)
-class Sent:
+class RequestBody:
     """A body as it came: values by name, files in their order, its size in bytes."""
 
     values: dict[str, Any]
-    files: list[SentFile] = field(default_factory=list)
+    files: list[UploadedFile] = field(default_factory=list)
     size: int = 0
 
 
@@ -118,37 +118,37 @@ def kept_headers(request: web.Request) -> dict[str, str]:
     }
 
 
-async def json_body(request: web.Request) -> Sent:
+async def json_body(request: web.Request) -> RequestBody:
     """A JSON object, labelled so; Failure INVALID_REQUEST."""
     if request.content_type != "application/json":
-        raise Failure("INVALID_REQUEST", "Content-Type must be application/json")
+        raise LumenfallError("INVALID_REQUEST", "Content-Type must be application/json")
     raw = await request.read()
     try:
         values = json.loads(raw)
     except ValueError as error:
-        raise Failure("INVALID_REQUEST", "Malformed JSON in request body") from error
+        raise LumenfallError("INVALID_REQUEST", "Malformed JSON in request body") from error
     if not isinstance(values, dict):
-        raise Failure("INVALID_REQUEST", "Invalid input: expected object")
-    return Sent(values, size=len(raw))
+        raise LumenfallError("INVALID_REQUEST", "Invalid input: expected object")
+    return RequestBody(values, size=len(raw))
 
 
-async def multipart_body(request: web.Request) -> Sent:
+async def multipart_body(request: web.Request) -> RequestBody:
     """Texts and files of a multipart/form-data body; Failure INVALID_REQUEST, also for JSON."""
     if request.content_type != "multipart/form-data":
-        raise Failure("INVALID_REQUEST", "Content-Type must be multipart/form-data")
-    sent = Sent({}, size=request.content_length or 0)
+        raise LumenfallError("INVALID_REQUEST", "Content-Type must be multipart/form-data")
+    sent = RequestBody({}, size=request.content_length or 0)
     try:
         form = await request.post()
     except ValueError as error:
-        raise Failure("INVALID_REQUEST", "Malformed multipart body") from error
+        raise LumenfallError("INVALID_REQUEST", "Malformed multipart body") from error
     for name, part in form.items():
         if isinstance(part, web.FileField):
             with part.file:
-                sent.files.append(SentFile(name, part.filename, part.content_type, part.file.read()))
+                sent.files.append(UploadedFile(name, part.filename, part.content_type, part.file.read()))
         elif isinstance(part, str) and name not in sent.values:
             sent.values[name] = part
         else:
-            raise Failure("INVALID_REQUEST", f"{name}: sent twice, or a file without a file name")
+            raise LumenfallError("INVALID_REQUEST", f"{name}: sent twice, or a file without a file name")
     return sent
 
 

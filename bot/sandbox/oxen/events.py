@@ -10,7 +10,7 @@ from aiohttp import web
 
 from bot.sandbox.oxen.options import OxenOptions
 from bot.sandbox.oxen.records import Generation, User
-from bot.sandbox.oxen.wire import ModelStrike, Refusal, Strike, compact
+from bot.sandbox.oxen.wire import ModelStrike, OxenError, Strike, compact
 
 COMPLETED = "media_generation_completed"
 _FOREIGN = "deployment_status_changed"
@@ -45,7 +45,7 @@ class Events:
     async def stream(self, request: web.Request, user: User) -> web.StreamResponse:
         """GET /events. Who has the headers is subscribed."""
         if fault := self._strike("events_refused"):
-            raise Refusal(fault.status or 503, "service_unavailable", "Service Unavailable")
+            raise OxenError(fault.status or 503, "service_unavailable", "Service Unavailable")
         box: asyncio.Queue[Message] = asyncio.Queue()
         streams = self._streams[user.user_id]
         streams.add(box)

@@ -20,7 +20,7 @@ from PIL import Image, ImageOps
 from bot.sandbox import painter
 from bot.sandbox.fal.pictures import Inputs, PaintJob
 from bot.sandbox.fal.schema import Edit15, shortened
-from bot.sandbox.fal.wire import Failure
+from bot.sandbox.fal.wire import FalError
 from bot.sandbox.kit.broken_answers import bomb
 from bot.sandbox.kit.faults import Fault
 from bot.sandbox.oxen.options import OxenOptions
@@ -36,7 +36,7 @@ MODERATED = (
 _ROWS_KEPT, _WHOLE_KEPT = 5_000, 50
 
 
-class RunFailed(Exception):
+class GenerationFailed(Exception):
     """The row fails with this text; `status` is what a synchronous call answers."""
 
     def __init__(self, text: str, status: int = 400) -> None:
@@ -151,7 +151,7 @@ class Queue:
             generation.become("processing")
             content = await self._run(generation)
             self._succeed(generation, content)
-        except RunFailed as failure:
+        except GenerationFailed as failure:
             generation.error_status = failure.status
             self._fail(generation, str(failure))
         except Exception:
@@ -177,12 +177,12 @@ class Queue:
         seconds = slow.seconds if slow and slow.seconds is not None else self.options.run_seconds
         begun = time.monotonic()
         await asyncio.sleep(seconds / 2)
-        failure: RunFailed | None = None
+        failure: GenerationFailed | None = None
         content = b""
         try:
             self._refuse(generation)
             content = self._spoil(generation, await self._paint(generation))
-        except RunFailed as error:
+        except GenerationFailed as error:
             failure = error
         await asyncio.sleep(max(0.0, seconds - (time.monotonic() - begun)))
         if failure is not None:
@@ -191,13 +191,13 @@ class Queue:
 
     def _refuse(self, generation: Generation) -> None:
         if generation.doom:
-            raise RunFailed(generation.doom, 402 if generation.doom == NO_CREDIT else 500)
+            raise GenerationFailed(generation.doom, 402 if generation.doom == NO_CREDIT else 500)
         if fault := self._strike("run_error", generation):
-            raise RunFailed(str(fault.body or "Internal Server Error"), fault.status or 500)
+            raise GenerationFailed(str(fault.body or "Internal Server Error"), fault.status or 500)
         if (wrong := problem(MODELS[generation.model], generation.params, self.options)) is not None:
-            raise RunFailed(wrong)
+            raise GenerationFailed(wrong)
         if any(word.lower() in generation.params["prompt"].lower() for word in self.options.forbidden):
-            raise RunFailed(MODERATED)
+            raise GenerationFailed(MODERATED)
 
     async def _paint(self, generation: Generation) -> bytes:
         sources, mask = await self._sources(generation)
@@ -222,8 +222,8 @@ class Queue:
         wanted = [*urls, mask_url] if mask_url else urls
         try:
             found, _ = await self._inputs.of(Edit15.model_construct(prompt="", image_urls=wanted))
-        except Failure as failure:
-            raise RunFailed(_unreachable(failure, wanted)) from failure
+        except FalError as failure:
+            raise GenerationFailed(_unreachable(failure, wanted)) from failure
         if not mask_url:
             return found, None
         # White is edited here; the painter keeps what is opaque.
@@ -245,12 +245,12 @@ class Queue:
     # ------------------------------------------------------------------------------------------------- end
 
     def _charge(self, generation: Generation) -> None:
-        """Take the price; RunFailed when it is no longer there."""
+        """Take the price; GenerationFailed when it is no longer there."""
         price = MODELS[generation.model].cost(generation.params, self.options)
         if self.options.credits is not None:
             left = Decimal(str(self.options.credits)) - price
             if left < 0:
-                raise RunFailed(NO_CREDIT, 402)
+                raise GenerationFailed(NO_CREDIT, 402)
             self.options.credits = float(left)
         generation.cost = price
 
@@ -266,7 +266,7 @@ class Queue:
     def _fail(self, generation: Generation, text: str) -> None:
         generation.error_message = text
         if self._strike("charged_anyway", generation):
-            with contextlib.suppress(RunFailed):
+            with contextlib.suppress(GenerationFailed):
                 self._charge(generation)
         self._end(generation, "failed")
 
@@ -283,7 +283,7 @@ class Queue:
         return base64.b64encode(self._results.content(generation)).decode()
 
 
-def _unreachable(failure: Failure, urls: list[str]) -> str:
+def _unreachable(failure: FalError, urls: list[str]) -> str:
     """What Oxen writes when an input cannot be had: the words of Python's requests (Oxen: image editing)."""
     detail = failure.body["detail"][0]
     url = shortened(urls[detail["loc"][-1]])

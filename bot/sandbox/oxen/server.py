@@ -31,8 +31,8 @@ from bot.sandbox.oxen.queue import Queue
 from bot.sandbox.oxen.records import Generation, User
 from bot.sandbox.oxen.results import Results
 from bot.sandbox.oxen.routes import Routes
-from bot.sandbox.oxen.submit import Submits
-from bot.sandbox.oxen.wire import Refusal, not_found
+from bot.sandbox.oxen.submit import SubmitRoutes
+from bot.sandbox.oxen.wire import OxenError, not_found
 
 _BODY_LIMIT = 256 * 1024 * 1024
 _GONE_AWAY = 499
@@ -71,7 +71,7 @@ class OxenSandbox(OxenOptions):
             stack.push_async_callback(self._events.close)
             self._queue = Queue(self, self._results, inputs, executor, self._events.tell, self.now)
             stack.push_async_callback(self._queue.close)
-            self._submits = Submits(self, self._queue, self._user, self._strike)
+            self._submits = SubmitRoutes(self, self._queue, self._user, self._strike)
             self._routes = Routes(self, self._queue, self._events, self._user, self._strike, self.now)
             self.elsewhere_port, self._results.elsewhere_url = await serving.listen(
                 stack, self._results.elsewhere(), self.host, self.elsewhere_port
@@ -165,7 +165,7 @@ class OxenSandbox(OxenOptions):
         try:
             try:
                 answer: web.StreamResponse = await handler(request)
-            except Refusal as refusal:
+            except OxenError as refusal:
                 answer = refusal.answer(self.error_shape)
             status = answer.status
         finally:
@@ -178,7 +178,7 @@ class OxenSandbox(OxenOptions):
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
         good = scheme == "Bearer" and token.strip() and self.key in (None, token)
         if not good or self._strike("unauthorized"):
-            raise Refusal(401, "unauthenticated", "You must be logged in to access this resource")
+            raise OxenError(401, "unauthenticated", "You must be logged in to access this resource")
         digest = hmac.digest(self._secret, token.encode(), "sha256")
         if digest not in self._users:
             number = len(self._users) + 1

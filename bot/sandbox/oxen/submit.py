@@ -13,10 +13,10 @@ from bot.sandbox.oxen.options import OxenOptions
 from bot.sandbox.oxen.queue import NO_CREDIT, Queue
 from bot.sandbox.oxen.records import User
 from bot.sandbox.oxen.schema import MODELS, Model, problem
-from bot.sandbox.oxen.wire import ModelStrike, Refusal, bad_request, fault_refusal, json_object, not_found, reply
+from bot.sandbox.oxen.wire import ModelStrike, OxenError, bad_request, fault_refusal, json_object, not_found, reply
 
 
-class Submits:
+class SubmitRoutes:
     """The HTTP side of what is to be painted. `user` tells whose key a request has, or refuses it."""
 
     def __init__(
@@ -69,7 +69,7 @@ class Submits:
         (row,) = self._queue.accept(user, name, _own(body), via=via)
         await row.ended()
         if row.status != "succeeded":
-            raise Refusal(row.error_status, "bad_request", row.error_message or "The generation was cancelled")
+            raise OxenError(row.error_status, "bad_request", row.error_message or "The generation was cancelled")
         image = {"url": row.result_url}
         if body.get("response_format") == "b64_json":
             image = {"b64_json": self._queue.picture(row)}
@@ -87,11 +87,11 @@ class Submits:
             raise fault_refusal(fault)
         if fault := strike("submit_rate_limited"):
             headers = {"Retry-After": fault.retry_after} if fault.retry_after else {}
-            raise Refusal(429, "too_many_requests", "Too many requests", headers=headers)
+            raise OxenError(429, "too_many_requests", "Too many requests", headers=headers)
         if fault := strike("submit_empty"):
             return reply({"generations": [], "error": fault.body or "The generation could not be queued"})
         if fault := strike("no_credit"):
-            raise Refusal(fault.status or 402, "insufficient_credits", NO_CREDIT)
+            raise OxenError(fault.status or 402, "insufficient_credits", NO_CREDIT)
         if fault := strike("no_credit_text"):
             return reply({"error": NO_CREDIT}, fault.status or 400)
         return None
@@ -103,7 +103,7 @@ class Submits:
             raise bad_request("model is required")
         model = known_model(name, self._strike)
         if model.fields is None:
-            raise Refusal(415, "unsupported_media_type", ":unsupported_media_type")
+            raise OxenError(415, "unsupported_media_type", ":unsupported_media_type")
         return model
 
     def _must_afford(self, model: Model, body: dict[str, Any], count: int) -> None:
@@ -113,7 +113,7 @@ class Submits:
         # The parameters are not looked at yet, so the price may be that of a picture that cannot be.
         price = model.cost(_own(body), self._options) if problem(model, _own(body), self._options) is None else 0
         if left <= 0 or price * count > Decimal(str(left)):
-            raise Refusal(402, "insufficient_credits", NO_CREDIT)
+            raise OxenError(402, "insufficient_credits", NO_CREDIT)
 
     async def _delivered(self, request: web.Request, name: str, body: dict[str, Any]) -> web.StreamResponse:
         """The answer to a submit that was accepted, or what becomes of it on its way."""

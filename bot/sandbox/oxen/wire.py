@@ -24,7 +24,7 @@ class ModelStrike(Protocol):
 _ENVELOPES = ("resource_not_found", "unauthenticated")
 
 
-class Refusal(Exception):
+class OxenError(Exception):
     """An answer that is an error; `kind` is its type, `text` what a person may read (Oxen: errors)."""
 
     def __init__(self, status: int, kind: str, text: str, *, headers: dict[str, str] | None = None) -> None:
@@ -40,21 +40,21 @@ class Refusal(Exception):
         return reply(body, self.status, self.headers)
 
 
-def not_found(text: str = "The requested resource could not be found") -> Refusal:
+def not_found(text: str = "The requested resource could not be found") -> OxenError:
     """404, as seen (Oxen: async queue)."""
-    return Refusal(404, "resource_not_found", text)
+    return OxenError(404, "resource_not_found", text)
 
 
-def bad_request(text: str) -> Refusal:
+def bad_request(text: str) -> OxenError:
     """400 with a sentence."""
-    return Refusal(400, "bad_request", text)
+    return OxenError(400, "bad_request", text)
 
 
-def fault_refusal(fault: Fault, status: int = 500) -> Refusal:
+def fault_refusal(fault: Fault, status: int = 500) -> OxenError:
     """What a switch that refuses says: its status, text and Retry-After."""
     headers = {"Retry-After": fault.retry_after} if fault.retry_after else {}
     text = str(fault.body or "Internal Server Error")
-    return Refusal(fault.status or status, fault.error_type or "internal_server_error", text, headers=headers)
+    return OxenError(fault.status or status, fault.error_type or "internal_server_error", text, headers=headers)
 
 
 def reply(body: Any, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from tests.providers.contract.world import House
+from tests.providers.contract.world import ContractWorld
 
 Check = Callable[..., Awaitable[str | None]]
 """Asserts it. What it returns is why the case cannot exist here: then it has asserted the honest alternative."""
@@ -18,7 +18,7 @@ class Case:
     """A row of the table."""
 
     title: str
-    check: Callable[[House], Awaitable[str | None]]
+    check: Callable[[ContractWorld], Awaitable[str | None]]
 
 
 class Cases(list[Case]):
@@ -37,5 +37,5 @@ class Cases(list[Case]):
         return listed
 
 
-def _with(check: Check, value: Any, house: House) -> Awaitable[str | None]:
+def _with(check: Check, value: Any, house: ContractWorld) -> Awaitable[str | None]:
     return check(house, value)

@@ -10,7 +10,7 @@ from pydantic import SecretStr
 
 from bot.catalog.offers import Offer
 from bot.domain.types import Money
-from bot.providers.fal.provider import Fal
+from bot.providers.fal.provider import FalProvider
 from bot.sandbox.fal.files import PublicHosts
 from bot.sandbox.fal.server import FalSandbox
 from bot.sandbox.kit.faults import Faults
@@ -24,7 +24,7 @@ from tests.providers.contract.variant import (
     Setting,
     Stage,
     Switches,
-    Way,
+    Variant,
     switch,
 )
 
@@ -39,7 +39,7 @@ def looking(way: str, *, times: int = 2, **values: Any) -> Switches:
     return switch(f"status_{way}", times=times, **values) + switch(f"result_{way}", times=times, **values)
 
 
-class FalPolled(Way):
+class FalPolled(Variant):
     """The queue, asked again and again."""
 
     service: ClassVar[str] = "fal"
@@ -101,8 +101,8 @@ class FalPolled(Way):
             FalSandbox(key=self.key, queue_seconds=0.01, run_seconds=0.01, one_picture=True, dollar_units=True)
         )
 
-    def provider(self, setting: Setting) -> Fal:
-        return Fal(
+    def provider(self, setting: Setting) -> FalProvider:
+        return FalProvider(
             setting.client,
             key=SecretStr(setting.key),
             queue_url=f"{setting.origin}/",

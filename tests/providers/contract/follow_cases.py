@@ -12,20 +12,20 @@ from typing import Any
 import pytest
 
 from bot.domain.errors import (
-    BadAnswer,
-    PatienceEnded,
+    GenerationTimeout,
+    InvalidResponse,
+    JobCancelled,
     ProviderBusy,
     ProviderError,
     ProviderMisconfigured,
     SubmitUnknown,
     TicketLost,
-    Withdrawn,
 )
-from bot.domain.types import CancelAnswer, Money, Progress
+from bot.domain.types import CancelResult, Money, Progress
 from bot.providers.shared.http import open_session
 from tests.providers.contract.case import Cases
 from tests.providers.contract.variant import Fault
-from tests.providers.contract.world import QUICK, House
+from tests.providers.contract.world import QUICK, ContractWorld
 from tests.support.raw_server import nobody, stranger
 
 case = Cases()
@@ -42,7 +42,7 @@ BAD_MOMENTS: dict[str, Fault] = {
 
 
 @case("the news end with the pictures, and say so once before")
-async def news(house: House) -> None:
+async def news(house: ContractWorld) -> None:
     ticket = await house.submit()
     said, finished = await house.news(ticket)
     assert len(finished.pictures) == 1
@@ -52,7 +52,7 @@ async def news(house: House) -> None:
 
 
 @case("after a restart the ticket's JSON is enough")
-async def restart(house: House) -> None:
+async def restart(house: ContractWorld) -> None:
     ticket = await house.submit(provider=house.provider())
     async with open_session(10, ssl=False) as client:
         house.client = client
@@ -63,7 +63,7 @@ async def restart(house: House) -> None:
 
 
 @case("stopped in the middle, it may begin again and again")
-async def begun_again(house: House) -> None:
+async def begun_again(house: ContractWorld) -> None:
     ticket = await house.submit()
     for _ in range(3):
         async with aclosing(house.provider().follow(ticket, house.request(), no_spool)) as items:
@@ -77,7 +77,7 @@ async def no_spool() -> tuple[bytes, ...]:
 
 
 @case("two who follow the same ticket both get its pictures")
-async def followed_twice(house: House) -> None:
+async def followed_twice(house: ContractWorld) -> None:
     ticket = await house.submit()
     both = await asyncio.gather(house.finished(ticket), house.finished(ticket))
     assert both[0].pictures[0].content == both[1].pictures[0].content
@@ -85,7 +85,7 @@ async def followed_twice(house: House) -> None:
 
 
 @case("a ticket that cannot be read is lost")
-async def unreadable(house: House) -> None:
+async def unreadable(house: ContractWorld) -> None:
     ticket = await house.submit()
     bent = replace(ticket, data=dict.fromkeys(ticket.data, -1.5))
     with pytest.raises(TicketLost):
@@ -93,7 +93,7 @@ async def unreadable(house: House) -> None:
 
 
 @case("a ticket that leads elsewhere is not followed, the key stays here")
-async def leads_elsewhere(house: House) -> str | None:
+async def leads_elsewhere(house: ContractWorld) -> str | None:
     ticket = await house.submit()
     text = json.dumps(ticket.data)
     if reason := house.lacks("links in tickets"):
@@ -102,7 +102,7 @@ async def leads_elsewhere(house: House) -> str | None:
     assert house.way.url in text
     async with stranger() as elsewhere:
         data = json.loads(text.replace(house.way.url, elsewhere.origin))
-        with pytest.raises(BadAnswer):
+        with pytest.raises(InvalidResponse):
             await house.finished(replace(ticket, data=data))
         assert elsewhere.heard == []
     return None
@@ -112,7 +112,7 @@ async def leads_elsewhere(house: House) -> str | None:
 
 
 @case("{} while it is looked at, twice, is waited out", *BAD_MOMENTS)
-async def bad_moments(house: House, answer: str) -> str | None:
+async def bad_moments(house: ContractWorld, answer: str) -> str | None:
     fault = BAD_MOMENTS[answer]
     if reason := house.lacks(fault):
         assert len((await house.deliver()).pictures) == 1
@@ -126,7 +126,7 @@ async def bad_moments(house: House, answer: str) -> str | None:
 
 
 @case("a service that stays away leaves the ticket good")
-async def away(house: House) -> str | None:
+async def away(house: ContractWorld) -> str | None:
     ticket = await house.submit()
     if reason := house.lacks("look: away"):
         assert len((await house.finished(ticket)).pictures) == 1
@@ -140,7 +140,7 @@ async def away(house: House) -> str | None:
 
 
 @case("a key that is refused later leaves the ticket good")
-async def key_refused_later(house: House) -> str | None:
+async def key_refused_later(house: ContractWorld) -> str | None:
     ticket = await house.submit()
     if reason := house.lacks("look: key refused"):
         assert len((await house.finished(ticket)).pictures) == 1
@@ -154,19 +154,19 @@ async def key_refused_later(house: House) -> str | None:
 
 
 @case("work that never ends is given up")
-async def never_ends(house: House) -> str | None:
+async def never_ends(house: ContractWorld) -> str | None:
     house.breaks("never ends")
     if reason := house.lacks("patience"):
         assert type(await house.submit_error(provider=house.provider(limits=QUICK))) is SubmitUnknown
         return reason
     ticket = await house.submit()
-    with pytest.raises(PatienceEnded):
+    with pytest.raises(GenerationTimeout):
         await house.finished(ticket, provider=house.provider(later=AN_HOUR))
     return None
 
 
 @case("what was painted long ago is fetched all the same")
-async def long_ago(house: House) -> None:
+async def long_ago(house: ContractWorld) -> None:
     ticket = await house.submit()
     await house.until("over")
     assert len((await house.finished(ticket, provider=house.provider(later=AN_HOUR))).pictures) == 1
@@ -176,53 +176,53 @@ async def long_ago(house: House) -> None:
 
 
 @case("a cancel while it is {}: dropped, and it costs nothing", "queued", "running")
-async def cancelled(house: House, stage: Any) -> str | None:
+async def cancelled(house: ContractWorld, stage: Any) -> str | None:
     if reason := house.lacks("cancel"):
         ticket = await house.submit()
-        assert await house.provider().cancel(ticket) is CancelAnswer.TOO_LATE
+        assert await house.provider().cancel(ticket) is CancelResult.TOO_LATE
         assert len((await house.finished(ticket)).pictures) == 1
         return reason
     house.breaks("stays queued" if stage == "queued" else "never ends")
     ticket = await house.submit()
     await house.until(stage)
     answer = await house.provider().cancel(ticket)
-    assert answer is CancelAnswer.REMOVED or (stage == "running" and answer is CancelAnswer.ASKED)
-    with pytest.raises(Withdrawn):
+    assert answer is CancelResult.REMOVED or (stage == "running" and answer is CancelResult.ASKED)
+    with pytest.raises(JobCancelled):
         await house.finished(ticket)
     assert (house.way.billed, house.way.taken) == (Money(0), 0)
     return None
 
 
 @case("a cancel that comes too late says so, and the pictures come")
-async def cancelled_late(house: House) -> None:
+async def cancelled_late(house: ContractWorld) -> None:
     ticket = await house.submit()
     await house.until("over")
-    assert await house.provider().cancel(ticket) is CancelAnswer.TOO_LATE
+    assert await house.provider().cancel(ticket) is CancelResult.TOO_LATE
     assert len((await house.finished(ticket)).pictures) == 1
 
 
 @case("a cancel that nobody hears is never called done")
-async def cancel_unheard(house: House) -> None:
+async def cancel_unheard(house: ContractWorld) -> None:
     ticket = await house.submit()
     with nobody() as at:
         answer = await house.provider(at=at).cancel(ticket)
-    assert answer is (CancelAnswer.TOO_LATE if house.lacks("cancel") else CancelAnswer.ASKED)
+    assert answer is (CancelResult.TOO_LATE if house.lacks("cancel") else CancelResult.ASKED)
     assert len((await house.finished(ticket)).pictures) == 1
 
 
 @case("a cancel of an unreadable ticket is never called done")
-async def cancel_unreadable(house: House) -> None:
+async def cancel_unreadable(house: ContractWorld) -> None:
     ticket = await house.submit()
     bent = replace(ticket, data=dict.fromkeys(ticket.data, -1.5))
     answer = await house.provider().cancel(bent)
-    assert answer in (CancelAnswer.ASKED, CancelAnswer.TOO_LATE)
+    assert answer in (CancelResult.ASKED, CancelResult.TOO_LATE)
 
 
 # Looking at the service
 
 
 @case("looking at a service that is well says so and costs nothing")
-async def examine(house: House) -> None:
+async def examine(house: ContractWorld) -> None:
     told = await house.provider().examine()
     assert told.key_works is True
     assert {served.model: served.gone for served in told.models}[house.way.model] is False
@@ -231,14 +231,14 @@ async def examine(house: House) -> None:
 
 
 @case("looking with a refused key says so, and calls no model gone")
-async def examine_refused(house: House) -> None:
+async def examine_refused(house: ContractWorld) -> None:
     told = await house.provider(key=house.way.wrong_key).examine()
     assert told.key_works is False
     assert [served.gone for served in told.models if served.gone] == []
 
 
 @case("looking at a service that is away guesses nothing")
-async def examine_away(house: House) -> None:
+async def examine_away(house: ContractWorld) -> None:
     with nobody() as at:
         told = await house.provider(at=at).examine()
     assert told.key_works is None
@@ -246,7 +246,7 @@ async def examine_away(house: House) -> None:
 
 
 @case("looking for a model that is gone says so")
-async def examine_gone(house: House) -> None:
+async def examine_gone(house: ContractWorld) -> None:
     house.breaks("model unlisted")
     told = await house.provider().examine()
     assert told.key_works is True
@@ -257,7 +257,7 @@ async def examine_gone(house: House) -> None:
 
 
 @case("no secret is in a ticket, an error or the log")
-async def secrets(house: House) -> None:
+async def secrets(house: ContractWorld) -> None:
     house.caplog.set_level(logging.DEBUG)
     shown: list[str] = []
     ticket = await house.submit()

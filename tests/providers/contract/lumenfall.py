@@ -10,7 +10,7 @@ from pydantic import SecretStr
 
 from bot.catalog.offers import Offer
 from bot.domain.types import Money
-from bot.providers.lumenfall.provider import Lumenfall
+from bot.providers.lumenfall.provider import LumenfallProvider
 from bot.sandbox.kit.faults import Faults
 from bot.sandbox.lumenfall.options import PublicHosts
 from bot.sandbox.lumenfall.server import LumenfallSandbox
@@ -24,7 +24,7 @@ from tests.providers.contract.variant import (
     Setting,
     Stage,
     Switches,
-    Way,
+    Variant,
     switch,
 )
 
@@ -40,7 +40,7 @@ FETCHED: tuple[Fault, ...] = (
 )
 
 
-class LumenfallLink(Way):
+class LumenfallLink(Variant):
     """The pictures behind links."""
 
     service: ClassVar[str] = "Lumenfall"
@@ -97,8 +97,8 @@ class LumenfallLink(Way):
             )
         )
 
-    def provider(self, setting: Setting) -> Lumenfall:
-        return Lumenfall(
+    def provider(self, setting: Setting) -> LumenfallProvider:
+        return LumenfallProvider(
             setting.client,
             key=SecretStr(setting.key),
             base_url=f"{setting.origin}/openai/v1",

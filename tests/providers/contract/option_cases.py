@@ -8,13 +8,13 @@ import pytest
 from PIL import Image
 
 from bot.catalog import sizes as shapes
-from bot.catalog.offers import WORDS, Misfit
+from bot.catalog.offers import WORDS, Unsupported
 from bot.catalog.schema import Option
 from bot.domain.errors import SourceRejected
 from bot.domain.types import ImageRequest, Picture
 from bot.pictures import TYPES
 from tests.providers.contract.case import Cases
-from tests.providers.contract.world import SOURCE, House, given
+from tests.providers.contract.world import SOURCE, ContractWorld, given
 from tests.support.raw_server import painted, stranger
 
 case = Cases()
@@ -24,7 +24,7 @@ PROMPT = (PIXELS * 4000)[:3999] + "."
 TOLD = "the service chooses: the member is told"
 
 
-def spelled(house: House, request: ImageRequest, option: Option) -> str | None:
+def spelled(house: ContractWorld, request: ImageRequest, option: Option) -> str | None:
     """See that an option went out as the service spells it; why not, where the member is told instead."""
     fit = house.fit(request)
     spelling = fit.verb.options[option]
@@ -39,9 +39,9 @@ def spelled(house: House, request: ImageRequest, option: Option) -> str | None:
     return TOLD
 
 
-def refused(house: House, request: ImageRequest, word: str) -> None:
+def refused(house: ContractWorld, request: ImageRequest, word: str) -> None:
     """See that it is refused before anything is charged, in words that name it and a way out."""
-    with pytest.raises(Misfit) as caught:
+    with pytest.raises(Unsupported) as caught:
         house.fit(request)
     assert word in caught.value.cannot
     assert word in caught.value.refusal("It", ["Another"]).sentence
@@ -76,7 +76,7 @@ def present(channel: Image.Image) -> list[int]:
 @case("pixels {}: exactly these, or the member is told", "1024x1536", "1200x1100")
 @case("ratio {}: so shaped, or the member is told", "16:9", "2:3")
 @case("size {}: so shaped, or the member is told", "square", "landscape", "portrait", "auto")
-async def sizes(house: House, size: str) -> None:
+async def sizes(house: ContractWorld, size: str) -> None:
     delivery = await house.deliver(house.request(size=size))
     came = shapes.Shape(delivery.picture.width, delivery.picture.height, exact=True)
     wanted = shapes.read(size)
@@ -88,14 +88,14 @@ async def sizes(house: House, size: str) -> None:
 
 
 @case("quality {}: asked for, or the member is told", "auto", "low", "medium", "high")
-async def qualities(house: House, quality: str) -> str | None:
+async def qualities(house: ContractWorld, quality: str) -> str | None:
     request = house.request(quality=quality)
     await house.deliver(request)
     return spelled(house, request, "quality")
 
 
 @case("background {}: asked for, or the member is told", "auto", "opaque")
-async def backgrounds(house: House, background: str) -> str | None:
+async def backgrounds(house: ContractWorld, background: str) -> str | None:
     request = house.request(background=background)
     delivery = await house.deliver(request)
     assert lowest_alpha(delivery.picture) == 255
@@ -103,7 +103,7 @@ async def backgrounds(house: House, background: str) -> str | None:
 
 
 @case("background transparent: it is, or it is refused by name")
-async def transparent(house: House) -> str | None:
+async def transparent(house: ContractWorld) -> str | None:
     request = house.request(background="transparent", output_format="png")
     if not house.way.offers[house.way.model].imagine.options["background"].listed:
         assert lowest_alpha((await house.deliver(request)).picture) == 0
@@ -113,7 +113,7 @@ async def transparent(house: House) -> str | None:
 
 
 @case("format {}: what is delivered is one", "png", "jpeg", "webp", "gif", "avif")
-async def formats(house: House, kind: str) -> None:
+async def formats(house: ContractWorld, kind: str) -> None:
     delivery = await house.deliver(house.request(output_format=kind))
     assert delivery.picture.content_type == TYPES[kind.upper()]
     with Image.open(BytesIO(delivery.picture.content)) as image:
@@ -121,7 +121,7 @@ async def formats(house: House, kind: str) -> None:
 
 
 @case("compression: the file is smaller, whoever does it")
-async def compression(house: House) -> None:
+async def compression(house: ContractWorld) -> None:
     small, large = [
         (await house.deliver(house.request(output_format="jpeg", compression=percent))).picture
         for percent in (10, 95)
@@ -131,7 +131,7 @@ async def compression(house: House) -> None:
 
 
 @case("count {}: so many pictures, in as many submits as it takes", 1, 4, 10)
-async def counts(house: House, count: int) -> None:
+async def counts(house: ContractWorld, count: int) -> None:
     delivery = await house.deliver(house.request(count=count))
     assert len(delivery.pictures) == count
     assert house.way.submits == house.way.taken == len(delivery.fit.submits)
@@ -139,21 +139,21 @@ async def counts(house: House, count: int) -> None:
 
 
 @case("the longest prompt arrives as it was written")
-async def prompts(house: House) -> None:
+async def prompts(house: ContractWorld) -> None:
     request = house.request(prompt=PROMPT)
     await house.deliver(request)
     assert house.way.sent[house.fit(request).verb.prompt] == PROMPT
 
 
 @case("an edit of one picture")
-async def edit(house: House) -> None:
+async def edit(house: ContractWorld) -> None:
     request = house.request(sources=(SOURCE,))
     picture = (await house.deliver(request, given(painted()))).picture
     assert (picture.content_type, picture.width) == ("image/jpeg", 1024)
 
 
 @case("an edit of three pictures, one of them large")
-async def several(house: House) -> None:
+async def several(house: ContractWorld) -> None:
     request = house.request(sources=(SOURCE,) * 3)
     large = painted() + bytes(3_000_000)
     pictures = [given(painted()), given(large, name="größe.png"), given(painted(colour="blue"))]
@@ -162,7 +162,7 @@ async def several(house: House) -> None:
 
 
 @case("an edit of a picture that has a link of its own")
-async def linked(house: House) -> None:
+async def linked(house: ContractWorld) -> None:
     request = house.request(sources=(SOURCE,))
     async with stranger() as host:
         picture = given(painted(), url=f"{host.origin}/a.png")
@@ -171,14 +171,14 @@ async def linked(house: House) -> None:
 
 
 @case("fidelity {}: asked for, or the member is told", "low", "high")
-async def fidelities(house: House, fidelity: str) -> str | None:
+async def fidelities(house: ContractWorld, fidelity: str) -> str | None:
     request = house.request(sources=(SOURCE,), fidelity=fidelity)
     await house.deliver(request, given(painted()))
     return spelled(house, request, "fidelity")
 
 
 @case("a mask: only its part is painted, or it is refused by name")
-async def masks(house: House) -> str | None:
+async def masks(house: ContractWorld) -> str | None:
     request = house.request(sources=(SOURCE,), mask=SOURCE)
     offer = house.way.offers[house.way.model]
     if offer.edit is None or offer.edit.mask is None:
@@ -194,7 +194,7 @@ async def masks(house: House) -> str | None:
 
 
 @case("a source that is no picture is the picture's fault")
-async def broken_sources(house: House) -> None:
+async def broken_sources(house: ContractWorld) -> None:
     order = house.order(house.request(sources=(SOURCE,)), given(b"no picture at all"))
     assert type(await house.error(order)) is SourceRejected
     assert house.way.taken == 0

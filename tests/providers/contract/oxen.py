@@ -11,7 +11,7 @@ from pydantic import SecretStr
 
 from bot.catalog.offers import Offer
 from bot.domain.types import Money
-from bot.providers.oxen.provider import Oxen
+from bot.providers.oxen.provider import OxenProvider
 from bot.providers.oxen.request import one_at_a_time
 from bot.sandbox.kit.faults import Faults
 from bot.sandbox.oxen.records import Generation
@@ -26,7 +26,7 @@ from tests.providers.contract.variant import (
     Setting,
     Stage,
     Switches,
-    Way,
+    Variant,
     switch,
 )
 
@@ -39,7 +39,7 @@ def looking(way: str, **values: Any) -> Switches:
     return switch(f"status_{way}", times=2, **values)
 
 
-class OxenQueue(Way):
+class OxenQueue(Variant):
     """Rows, one for each picture; events say when to look."""
 
     service: ClassVar[str] = "Oxen"
@@ -98,8 +98,8 @@ class OxenQueue(Way):
             OxenSandbox(key=self.key, queue_seconds=0.01, run_seconds=0.01, one_picture=True, result_seconds=3_600)
         )
 
-    def provider(self, setting: Setting) -> Oxen:
-        made = Oxen(
+    def provider(self, setting: Setting) -> OxenProvider:
+        made = OxenProvider(
             setting.client,
             key=SecretStr(setting.key),
             base_url=f"{setting.origin}/api",

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from bot.domain.errors import BadAnswer, ProviderError, ResultLost, TicketLost
+from bot.domain.errors import InvalidResponse, ProviderError, ResultLost, TicketLost
 from bot.domain.types import Ticket
 from tests.providers.contract.case import Cases
 from tests.providers.contract.variant import Fault
-from tests.providers.contract.world import QUICK, House
+from tests.providers.contract.world import QUICK, ContractWorld
 from tests.support.raw_server import stranger
 
 case = Cases()
@@ -23,7 +23,7 @@ NO_PICTURES: dict[str, Fault] = {"text": "not a picture", "a decompression bomb"
 
 
 @case("a picture that comes {} is had all the same", "cut", "too slowly", "as a page")
-async def bad_moments(house: House, how: str) -> str | None:
+async def bad_moments(house: ContractWorld, how: str) -> str | None:
     fault = BAD_MOMENTS[how]
     ticket = await house.submit()
     reason = house.lacks(fault)
@@ -36,19 +36,19 @@ async def bad_moments(house: House, how: str) -> str | None:
 
 
 @case("a picture that is too big is refused")
-async def huge(house: House) -> str | None:
+async def huge(house: ContractWorld) -> str | None:
     ticket = await house.submit()
     if reason := house.lacks("picture: huge"):
         assert len((await house.finished(ticket)).pictures) == 1
         return reason
     house.breaks("picture: huge")
-    with pytest.raises(BadAnswer):
+    with pytest.raises(InvalidResponse):
         await house.finished(ticket)
     return None
 
 
 @case("a picture that is gone ends the job, nothing is painted again")
-async def gone(house: House) -> str | None:
+async def gone(house: ContractWorld) -> str | None:
     ticket = await house.submit()
     if reason := house.lacks("picture: gone"):
         assert len((await house.finished(ticket)).pictures) == 1
@@ -59,7 +59,7 @@ async def gone(house: House) -> str | None:
 
 
 @case("a result no longer kept ends the job, nothing is painted again")
-async def expired(house: House) -> str | None:
+async def expired(house: ContractWorld) -> str | None:
     ticket = await house.submit()
     await house.until("over")
     house.way.age(3_700)
@@ -71,45 +71,45 @@ async def expired(house: House) -> str | None:
     return None
 
 
-async def ends(house: House, ticket: Ticket) -> None:
+async def ends(house: ContractWorld, ticket: Ticket) -> None:
     with pytest.raises(ProviderError) as caught:
         await house.finished(ticket)
-    assert isinstance(caught.value, BadAnswer | ResultLost | TicketLost)
+    assert isinstance(caught.value, InvalidResponse | ResultLost | TicketLost)
     assert house.way.submits == 1
 
 
 @case("a picture elsewhere, {}, is not fetched, the key stays here", *ELSEWHERE)
-async def elsewhere(house: House, how: str) -> str | None:
+async def elsewhere(house: ContractWorld, how: str) -> str | None:
     fault = ELSEWHERE[how]
     if reason := house.lacks(fault):
         assert len((await house.deliver()).pictures) == 1
         return reason
     async with stranger() as somebody:
         house.breaks(fault, url=f"{somebody.origin}/x.png")
-        with pytest.raises(BadAnswer):
+        with pytest.raises(InvalidResponse):
             await house.finished(await house.submit())
         assert somebody.heard == []
     return None
 
 
 @case("a picture of another type than declared is kept as what it is")
-async def other_type(house: House) -> None:
+async def other_type(house: ContractWorld) -> None:
     house.breaks("other type")
     (picture,) = (await house.finished(await house.submit())).pictures
     assert (picture.content_type, picture.filename) == ("image/png", "picture-1.png")
 
 
 @case("{} in a picture's place is no picture", *NO_PICTURES)
-async def no_pictures(house: House, what: str) -> None:
+async def no_pictures(house: ContractWorld, what: str) -> None:
     house.breaks(NO_PICTURES[what])
     ticket = await house.submit()
-    with pytest.raises(BadAnswer):
+    with pytest.raises(InvalidResponse):
         await house.finished(ticket)
     assert house.way.submits == 1
 
 
 @case("fewer pictures than asked are delivered with a note")
-async def fewer(house: House) -> str | None:
+async def fewer(house: ContractWorld) -> str | None:
     request = house.request(count=3)
     if reason := house.lacks("fewer"):
         assert house.fit(request).submits == (1, 1, 1)

@@ -1,6 +1,6 @@
 """What a way of having pictures painted must tell about itself, so that the contract can be held against it.
 
-To add a service, write one more `Way`: open its stand-in, build its provider, and say which of the stand-in's
+To add a service, write one more `Variant`: open its stand-in, build its provider, and say which of the stand-in's
 switches break what. What the service lacks stands in `lacks`, each with the few words that the table shows.
 """
 
@@ -23,7 +23,7 @@ from bot.net.hosts import AllowedHosts
 from bot.pictures import Pictures
 from bot.ports import Provider
 from bot.providers.shared.http import Timeouts
-from bot.providers.shared.polling import Pace
+from bot.providers.shared.polling import PollPolicy
 from bot.sandbox.kit.faults import Faults
 
 Fault = Literal[
@@ -75,7 +75,7 @@ Lack = Literal["cancel", "patience", "price before", "found again", "never arriv
 Stage = Literal["nothing", "queued", "running", "over"]
 Switches = tuple[tuple[str, Mapping[str, Any]], ...]
 
-PACE = Pace(first=0.005, longest=0.01, jitter=0, trouble=0.01, trouble_longest=0.02, failures=5)
+PACE = PollPolicy(first=0.005, longest=0.01, jitter=0, trouble=0.01, trouble_longest=0.02, failures=5)
 HUGE = 33_600_000
 """Bytes, just more than a picture may have."""
 BOMB = 14_000
@@ -109,7 +109,7 @@ class Setting:
         return AllowedHosts.parse(",".join(urlsplit(origin).netloc for origin in origins))
 
 
-class Way(ABC):
+class Variant(ABC):
     """One provider in one setting, and its stand-in. Opened once, for one case."""
 
     service: ClassVar[str]
@@ -188,7 +188,7 @@ class Way(ABC):
 
 
 @asynccontextmanager
-async def opened(way: Way) -> AsyncIterator[Way]:
+async def opened(way: Variant) -> AsyncIterator[Variant]:
     """The way with its stand-in running."""
     async with AsyncExitStack() as stack:
         await way.open(stack)

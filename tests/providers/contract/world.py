@@ -12,14 +12,14 @@ from typing import Any
 import aiohttp
 import pytest
 
-from bot.catalog.offers import Fit, Submit
+from bot.catalog.offers import ProviderRequest, Submit
 from bot.domain.clock import Clock, real_time
 from bot.domain.errors import ProviderError
-from bot.domain.types import Finished, ImageRequest, Input, Money, Picture, Progress, Source, Ticket
+from bot.domain.types import Finished, ImageRequest, InputPicture, Money, Picture, Progress, Source, Ticket
 from bot.pictures import Pictures
 from bot.ports import Provider
 from bot.providers.shared.http import Timeouts, open_session
-from tests.providers.contract.variant import Fault, Lack, Setting, Stage, Way, opened
+from tests.providers.contract.variant import Fault, Lack, Setting, Stage, Variant, opened
 from tests.support.raw_server import Bend, between
 
 SOURCE = Source(url="https://cdn.discordapp.com/a.png", filename="a.png")
@@ -29,17 +29,17 @@ SETTLED = 60_000
 """Milliseconds after which every service knows whether a submit arrived."""
 
 
-def given(content: bytes, *, name: str = "a.png", url: str | None = None) -> Input:
+def given(content: bytes, *, name: str = "a.png", url: str | None = None) -> InputPicture:
     """A picture on its way to a service."""
     picture = Picture(content=content, content_type="image/png", filename=name, width=64, height=64)
-    return Input(picture=picture, url=url)
+    return InputPicture(picture=picture, url=url)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivery:
     """What a whole request came to, all submits together, after Easel's own conversion."""
 
-    fit: Fit
+    fit: ProviderRequest
     pictures: tuple[Picture, ...]
     parts: tuple[Finished, ...]
 
@@ -51,10 +51,10 @@ class Delivery:
 
 
 @dataclass
-class House:
+class ContractWorld:
     """A way with its stand-in running. Tickets only ever pass through JSON, and pictures through the spool."""
 
-    way: Way
+    way: Variant
     client: aiohttp.ClientSession
     pictures: Pictures
     stack: AsyncExitStack
@@ -108,11 +108,11 @@ class House:
         usual = {"prompt": "a fox in the snow", "quality": "low", "size": "square", "output_format": "jpeg"}
         return ImageRequest(model=self.way.model, **{**usual, **changes})
 
-    def fit(self, request: ImageRequest) -> Fit:
+    def fit(self, request: ImageRequest) -> ProviderRequest:
         """How the request is put to the service."""
         return self.way.offers[request.model].fit(request)
 
-    def order(self, request: ImageRequest | None = None, *inputs: Input, **more: Any) -> Submit:
+    def order(self, request: ImageRequest | None = None, *inputs: InputPicture, **more: Any) -> Submit:
         """The first submit of a request, with what was reserved for it."""
         fit = self.fit(request or self.request())
         count = fit.submits[0]
@@ -154,7 +154,7 @@ class House:
         """The pictures of a ticket."""
         return (await self.news(ticket, request, provider))[1]
 
-    async def deliver(self, request: ImageRequest | None = None, *inputs: Input, **more: Any) -> Delivery:
+    async def deliver(self, request: ImageRequest | None = None, *inputs: InputPicture, **more: Any) -> Delivery:
         """The whole request: every submit it takes, and the format made here where the service lacks it."""
         request = request or self.request()
         fit, provider = self.fit(request), self.provider()
@@ -204,7 +204,7 @@ class House:
 
 
 @asynccontextmanager
-async def open_house(way: Way, caplog: pytest.LogCaptureFixture) -> AsyncIterator[House]:
+async def open_house(way: Variant, caplog: pytest.LogCaptureFixture) -> AsyncIterator[ContractWorld]:
     """The stand-in, the client and the threads; closed in the opposite order, providers first."""
     async with AsyncExitStack() as stack:
         pictures = Pictures()
@@ -212,6 +212,6 @@ async def open_house(way: Way, caplog: pytest.LogCaptureFixture) -> AsyncIterato
         await stack.enter_async_context(opened(way))
         client = await stack.enter_async_context(open_session(100, ssl=False))
         providers = await stack.enter_async_context(AsyncExitStack())
-        house = House(way, client, pictures, providers, caplog)
+        house = ContractWorld(way, client, pictures, providers, caplog)
         yield house
         house.check()

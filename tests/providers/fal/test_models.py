@@ -13,21 +13,21 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from bot.catalog.offers import Misfit
+from bot.catalog.offers import Unsupported
 from bot.domain.errors import (
+    GenerationFailed,
     ModelRetired,
     ProviderMisconfigured,
     RateLimited,
-    RunFailed,
     SubmitUnknown,
 )
-from bot.domain.types import Examination, Finished, ImageRequest, Money
+from bot.domain.types import Finished, ImageRequest, Money, ProviderHealth
 from bot.providers.fal.schemas import Usage
 from tests.support.providers.fal import (
     ASKED,
     OFFERS,
     SOURCE,
-    House,
+    FalFixture,
     all_news,
     closed_port,
     finished_queue,
@@ -49,7 +49,7 @@ BYOK = OFFERS["gpt-image-1"].byok
 
 
 @pytest.fixture
-async def house() -> AsyncIterator[House]:
+async def house() -> AsyncIterator[FalFixture]:
     async with open_house() as opened:
         yield opened
 
@@ -61,7 +61,7 @@ async def house() -> AsyncIterator[House]:
 @pytest.mark.parametrize("edit", [False, True])
 @pytest.mark.parametrize("streams", [False, True])
 async def test_every_model_paints_and_edits(
-    house: House, request_: ImageRequest, edit: bool, streams: bool
+    house: FalFixture, request_: ImageRequest, edit: bool, streams: bool
 ) -> None:
     asked = replace(request_, sources=(SOURCE,)) if edit else request_
     finished = await house.result(asked, *([given(painted())] if edit else []), streams=streams)
@@ -71,7 +71,7 @@ async def test_every_model_paints_and_edits(
     assert house.request.endpoint == verb.endpoint
 
 
-async def test_the_first_model_edits_without_a_mask(house: House) -> None:
+async def test_the_first_model_edits_without_a_mask(house: FalFixture) -> None:
     asked = replace(ONE, sources=(SOURCE,), fidelity="low", quality="auto")
     await house.result(asked, given(painted()))
     assert house.request.endpoint == "fal-ai/gpt-image-1/edit-image"
@@ -85,7 +85,7 @@ async def test_the_first_model_edits_without_a_mask(house: House) -> None:
         "input_fidelity": "low",
         "num_images": 1,
     }
-    with pytest.raises(Misfit):
+    with pytest.raises(Unsupported):
         order(replace(asked, mask=SOURCE))
 
 
@@ -98,7 +98,7 @@ async def test_the_first_model_edits_without_a_mask(house: House) -> None:
     ],
 )
 async def test_the_second_model_takes_presets_and_sizes_of_ones_own(
-    house: House, size: str, wire_size: Any, pixels: tuple[int, int]
+    house: FalFixture, size: str, wire_size: Any, pixels: tuple[int, int]
 ) -> None:
     finished = await house.result(replace(TWO, size=size))
     assert house.body["image_size"] == wire_size
@@ -106,7 +106,7 @@ async def test_the_second_model_takes_presets_and_sizes_of_ones_own(
     assert "background" not in house.body
 
 
-async def test_the_second_models_mask_has_another_name(house: House) -> None:
+async def test_the_second_models_mask_has_another_name(house: FalFixture) -> None:
     mask = given(painted(mode="RGBA", colour=(0, 0, 0, 0)))
     asked = replace(TWO, sources=(SOURCE,), mask=SOURCE)
     finished = await house.result(asked, given(painted()), mask=mask)
@@ -115,7 +115,7 @@ async def test_the_second_models_mask_has_another_name(house: House) -> None:
     assert "mask_image_url" not in house.body
 
 
-async def test_the_ticket_says_how_many_pictures_are_due_whatever_the_job_asks_for(house: House) -> None:
+async def test_the_ticket_says_how_many_pictures_are_due_whatever_the_job_asks_for(house: FalFixture) -> None:
     asked = replace(ASKED, count=6)
     fit = OFFERS[asked.model].fit(asked)
     assert fit.submits == (4, 2)
@@ -127,7 +127,7 @@ async def test_the_ticket_says_how_many_pictures_are_due_whatever_the_job_asks_f
     assert finished.note == ""
 
 
-async def test_what_became_of_a_lost_submit_nobody_can_say(house: House) -> None:
+async def test_what_became_of_a_lost_submit_nobody_can_say(house: FalFixture) -> None:
     with pytest.raises(SubmitUnknown):
         await house.fal().reconcile(order(), ())
     assert not house.sandbox.calls
@@ -148,7 +148,7 @@ async def test_what_became_of_a_lost_submit_nobody_can_say(house: House) -> None
     ],
 )
 async def test_a_model_that_is_gone_is_retired_whenever_fal_says_so(
-    house: House, name: str, values: dict[str, Any]
+    house: FalFixture, name: str, values: dict[str, Any]
 ) -> None:
     house.sandbox.faults.set(name, **values)
     with pytest.raises(ModelRetired) as retired:
@@ -157,7 +157,7 @@ async def test_a_model_that_is_gone_is_retired_whenever_fal_says_so(
     assert house.sandbox.submits == 1
 
 
-async def test_a_model_ends_on_its_day(house: House) -> None:
+async def test_a_model_ends_on_its_day(house: FalFixture) -> None:
     house.sandbox.gone = {"fal-ai/gpt-image-1.5": "2020-01-01"}
     with pytest.raises(ModelRetired):
         await house.submit()
@@ -167,12 +167,12 @@ async def test_a_model_ends_on_its_day(house: House) -> None:
 # How long to wait at fal
 
 
-async def test_a_request_that_does_not_start_in_time_has_failed_and_says_so(house: House) -> None:
+async def test_a_request_that_does_not_start_in_time_has_failed_and_says_so(house: FalFixture) -> None:
     house.sandbox.faults.set("slow_queue", seconds=5)
     for hidden in (False, True):
         if hidden:
             house.sandbox.faults.set("hidden_error")
-        with pytest.raises(RunFailed, match="too busy to begin") as failed:
+        with pytest.raises(GenerationFailed, match="too busy to begin") as failed:
             await house.result(start_timeout=0.2)
         assert failed.value.detail == "504 request_timeout, not started"
     assert {request.headers["x-fal-request-start-timeout"] for request in house.sandbox.requests.values()} == {
@@ -180,12 +180,12 @@ async def test_a_request_that_does_not_start_in_time_has_failed_and_says_so(hous
     }
 
 
-async def test_without_a_deadline_none_is_sent(house: House) -> None:
+async def test_without_a_deadline_none_is_sent(house: FalFixture) -> None:
     await house.submit()
     assert "x-fal-request-start-timeout" not in house.request.headers
 
 
-async def test_a_queue_that_is_too_long_is_not_joined(house: House) -> None:
+async def test_a_queue_that_is_too_long_is_not_joined(house: FalFixture) -> None:
     house.sandbox.faults.set("slow_queue", seconds=5)
     for _ in range(3):
         await house.submit(longest_queue=100)
@@ -199,7 +199,7 @@ async def test_a_queue_that_is_too_long_is_not_joined(house: House) -> None:
 
 @pytest.mark.parametrize("edit", [False, True])
 async def test_the_operators_own_key_pays_where_there_is_an_endpoint_for_it(
-    house: House, edit: bool, caplog: pytest.LogCaptureFixture
+    house: FalFixture, edit: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
     asked = replace(ONE, sources=(SOURCE,), fidelity="low") if edit else ONE
@@ -215,7 +215,7 @@ async def test_the_operators_own_key_pays_where_there_is_an_endpoint_for_it(
     assert OPENAI_KEY not in said
 
 
-async def test_the_key_itself_goes_to_fal_and_only_inside_the_body(house: House) -> None:
+async def test_the_key_itself_goes_to_fal_and_only_inside_the_body(house: FalFixture) -> None:
     async with wire(
         http(401, {"detail": f"Incorrect API key provided: {OPENAI_KEY}", "error_type": "no"})
     ) as queue:
@@ -227,20 +227,20 @@ async def test_the_key_itself_goes_to_fal_and_only_inside_the_body(house: House)
 
 
 @pytest.mark.parametrize("asked", [ASKED, TWO], ids=lambda asked: asked.model)
-async def test_other_models_never_see_the_own_key(house: House, asked: ImageRequest) -> None:
+async def test_other_models_never_see_the_own_key(house: FalFixture, asked: ImageRequest) -> None:
     ticket = await house.submit(asked, **OWN_KEY)
     assert "openai_api_key" not in house.body
     assert "x-fal-store-io" not in house.request.headers
     assert ticket.data["byok"] is False
 
 
-async def test_without_an_own_key_fal_is_paid(house: House) -> None:
+async def test_without_an_own_key_fal_is_paid(house: FalFixture) -> None:
     finished = await house.result(ONE)
     assert house.request.endpoint == "fal-ai/gpt-image-1/text-to-image"
     assert finished.cost is None
 
 
-async def test_a_job_keeps_its_payer_when_the_key_is_gone_after_a_restart(house: House) -> None:
+async def test_a_job_keeps_its_payer_when_the_key_is_gone_after_a_restart(house: FalFixture) -> None:
     ticket = await house.submit(ONE, **OWN_KEY)
     _, finished = await all_news(house.fal(), ticket, ONE)
     assert finished.cost == Money(20 * 5 + 272 * 40)
@@ -273,7 +273,7 @@ def test_tokens_become_micro_dollars(usage: dict[str, Any], micros: int) -> None
 
 
 @pytest.mark.parametrize("usage", [None, [], {"input_tokens": -1, "output_tokens": 2}, {"output_tokens": "many"}])
-async def test_a_count_that_makes_no_sense_does_not_spoil_the_pictures(house: House, usage: Any) -> None:
+async def test_a_count_that_makes_no_sense_does_not_spoil_the_pictures(house: FalFixture, usage: Any) -> None:
     link = "data:image/png;base64," + base64.b64encode(painted()).decode()
     async with wire(finished_queue({"images": [{"url": link}], "usage": usage})) as queue:
         fal = house.fal(queue_url=queue.url, **OWN_KEY)
@@ -287,7 +287,7 @@ async def test_a_count_that_makes_no_sense_does_not_spoil_the_pictures(house: Ho
     [("0", Money(0)), ("0.00000000", Money(0)), ("1", None), ("0.00000001", None), ("", None), ("none", None)],
 )
 async def test_nothing_billed_costs_nothing_and_any_other_unit_says_no_price(
-    house: House, units: str, cost: Money | None
+    house: FalFixture, units: str, cost: Money | None
 ) -> None:
     house.sandbox.faults.set("result_units", body=units)
     finished = await house.result()
@@ -295,7 +295,7 @@ async def test_nothing_billed_costs_nothing_and_any_other_unit_says_no_price(
     assert len(finished.pictures) == 1
 
 
-async def test_units_of_zero_say_nothing_of_what_openai_bills(house: House) -> None:
+async def test_units_of_zero_say_nothing_of_what_openai_bills(house: FalFixture) -> None:
     house.sandbox.faults.set("result_units", body="0")
     assert (await house.result(ONE, **OWN_KEY)).cost == Money(20 * 5 + 272 * 40)
 
@@ -303,7 +303,7 @@ async def test_units_of_zero_say_nothing_of_what_openai_bills(house: House) -> N
 # Pictures inside the result
 
 
-async def synchronous(house: House, count: int, **changes: Any) -> Finished:
+async def synchronous(house: FalFixture, count: int, **changes: Any) -> Finished:
     """As if the model's own `sync_mode` had been asked for."""
     asked = order(replace(ASKED, count=count))
     inline = replace(asked, fit=replace(asked.fit, fields={**asked.fit.fields, "sync_mode": True}))
@@ -312,20 +312,20 @@ async def synchronous(house: House, count: int, **changes: Any) -> Finished:
     return (await all_news(fal, ticket))[1]
 
 
-async def test_data_uris_are_pictures(house: House) -> None:
+async def test_data_uris_are_pictures(house: FalFixture) -> None:
     finished = await synchronous(house, 2)
     assert [picture.filename for picture in finished.pictures] == ["picture-1.png", "picture-2.png"]
     assert [picture.url for picture in finished.pictures] == [None, None]
     assert not any("/files/" in path for path in house.paths())
 
 
-async def test_four_big_pictures_fit_into_a_result(house: House) -> None:
+async def test_four_big_pictures_fit_into_a_result(house: FalFixture) -> None:
     house.sandbox.picture_bytes = 6_000_000
     finished = await synchronous(house, 4)
     assert [len(picture.content) for picture in finished.pictures] == [6_000_000] * 4
 
 
-async def test_several_big_results_are_read_one_after_the_other_and_none_is_lost(house: House) -> None:
+async def test_several_big_results_are_read_one_after_the_other_and_none_is_lost(house: FalFixture) -> None:
     house.sandbox.picture_bytes = 2_000_000
     async with asyncio.TaskGroup() as group:
         fal = {"streams": True}
@@ -333,7 +333,7 @@ async def test_several_big_results_are_read_one_after_the_other_and_none_is_lost
     assert all(len(task.result().pictures) == 1 for task in tasks)
 
 
-async def test_bytes_beside_a_dead_link_are_pictures(house: House) -> None:
+async def test_bytes_beside_a_dead_link_are_pictures(house: FalFixture) -> None:
     house.sandbox.faults.set("file_data")
     finished = await house.result(replace(ASKED, count=2))
     assert len(finished.pictures) == 2
@@ -354,7 +354,7 @@ async def test_bytes_beside_a_dead_link_are_pictures(house: House) -> None:
     ],
 )
 async def test_one_that_cannot_be_read_does_not_spoil_the_others(
-    house: House, image: dict[str, Any], good: bool
+    house: FalFixture, image: dict[str, Any], good: bool
 ) -> None:
     other = {"url": "data:image/png;base64," + base64.b64encode(painted(colour="blue")).decode()}
     async with wire(finished_queue({"images": [image, other]})) as queue:
@@ -362,7 +362,7 @@ async def test_one_that_cannot_be_read_does_not_spoil_the_others(
     assert len(finished.pictures) == (2 if good else 1)
 
 
-async def test_bytes_that_are_none_leave_the_link(house: House) -> None:
+async def test_bytes_that_are_none_leave_the_link(house: FalFixture) -> None:
     async with wire(http(200, painted())) as cdn:
         image = {"url": f"{cdn.url}/a.png", "file_data": "<not base64>"}
         async with wire(finished_queue({"images": [image]})) as queue:
@@ -373,7 +373,7 @@ async def test_bytes_that_are_none_leave_the_link(house: House) -> None:
 # What fal says of itself
 
 
-async def test_the_examination_tells_what_is_served_and_its_likely_price(house: House) -> None:
+async def test_the_examination_tells_what_is_served_and_its_likely_price(house: FalFixture) -> None:
     examined = await house.fal().examine()
     assert (examined.provider, examined.key_works, examined.detail) == ("fal", True, "")
     prices = {served.model: served.price for served in examined.models}
@@ -386,19 +386,19 @@ async def test_the_examination_tells_what_is_served_and_its_likely_price(house: 
     assert house.paths() == ["GET /v1/models"]
 
 
-def gone(examined: Examination) -> dict[str, bool | None]:
+def gone(examined: ProviderHealth) -> dict[str, bool | None]:
     return {served.model: served.gone for served in examined.models}
 
 
 @pytest.mark.parametrize("name", ["platform_deprecated", "platform_gone"])
-async def test_the_examination_tells_which_model_is_gone(house: House, name: str) -> None:
+async def test_the_examination_tells_which_model_is_gone(house: FalFixture, name: str) -> None:
     house.sandbox.faults.set(name, endpoint="fal-ai/gpt-image-1/text-to-image")
     examined = await house.fal().examine()
     assert examined.key_works is True
     assert gone(examined) == {"gpt-image-1": True, "gpt-image-1.5": False, "gpt-image-2": False}
 
 
-async def test_a_key_that_does_not_work_is_told_without_showing_it(house: House) -> None:
+async def test_a_key_that_does_not_work_is_told_without_showing_it(house: FalFixture) -> None:
     examined = await house.fal(key=SecretStr("some:other-secret")).examine()
     assert examined.key_works is False
     assert examined.detail.startswith("401")
@@ -406,14 +406,14 @@ async def test_a_key_that_does_not_work_is_told_without_showing_it(house: House)
     assert set(gone(examined).values()) == {None}
 
 
-async def test_a_locked_account_is_told(house: House) -> None:
+async def test_a_locked_account_is_told(house: FalFixture) -> None:
     async with wire(http(403, {"detail": "User is locked. Reason: TOP_UP."})) as api:
         examined = await house.fal(api_url=api.url).examine()
     assert (examined.key_works, examined.detail) == (False, "403 account locked or balance used up")
 
 
 @pytest.mark.parametrize("name", ["platform_error", "platform_rate_limited", "platform_html"])
-async def test_a_platform_in_trouble_tells_nothing(house: House, name: str) -> None:
+async def test_a_platform_in_trouble_tells_nothing(house: FalFixture, name: str) -> None:
     house.sandbox.faults.set(name)
     examined = await house.fal().examine()
     assert examined.key_works is None
@@ -433,20 +433,20 @@ async def test_a_platform_in_trouble_tells_nothing(house: House, name: str) -> N
         http(200, b"x" * 2_000_000),
     ],
 )
-async def test_an_answer_that_is_not_the_platforms_takes_no_model_away(house: House, answer: bytes) -> None:
+async def test_an_answer_that_is_not_the_platforms_takes_no_model_away(house: FalFixture, answer: bytes) -> None:
     async with wire(answer) as api:
         examined = await house.fal(api_url=api.url).examine()
     assert examined.key_works is None
     assert set(gone(examined).values()) == {None}
 
 
-async def test_a_platform_that_is_not_there_tells_nothing(house: House) -> None:
+async def test_a_platform_that_is_not_there_tells_nothing(house: FalFixture) -> None:
     examined = await house.fal(api_url=f"http://127.0.0.1:{closed_port()}").examine()
     assert examined.key_works is None
     assert examined.detail.startswith("ClientConnector")
 
 
-async def test_a_state_that_nobody_knows_is_no_end(house: House) -> None:
+async def test_a_state_that_nobody_knows_is_no_end(house: FalFixture) -> None:
     models = [{"endpoint_id": offer.model, "metadata": {"status": "beta"}} for offer in OFFERS.values()]
     async with wire(http(200, {"models": models})) as api:
         examined = await house.fal(api_url=api.url).examine()

@@ -14,9 +14,16 @@ import pytest
 from pydantic import SecretStr
 
 from bot.domain.clock import Clock, real_time
-from bot.domain.errors import PatienceEnded, PromptRejected, ProviderBusy, ProviderError, RunFailed, Withdrawn
-from bot.domain.types import CancelAnswer, Finished, Progress
-from bot.providers.fal.provider import Fal
+from bot.domain.errors import (
+    GenerationFailed,
+    GenerationTimeout,
+    JobCancelled,
+    PromptRejected,
+    ProviderBusy,
+    ProviderError,
+)
+from bot.domain.types import CancelResult, Finished, Progress
+from bot.providers.fal.provider import FalProvider
 from bot.providers.fal.schemas import readable
 from bot.providers.shared.http import Timeouts
 from tests.support.providers.fal import (
@@ -24,7 +31,7 @@ from tests.support.providers.fal import (
     KEY,
     PACE,
     QUICK,
-    House,
+    FalFixture,
     all_news,
     http,
     nothing_kept,
@@ -42,16 +49,16 @@ OPENAI_KEY = "not-shaped-like-a-key-at-all"
 
 
 @pytest.fixture
-async def house() -> AsyncIterator[House]:
+async def house() -> AsyncIterator[FalFixture]:
     async with open_house(heartbeat_seconds=0.02) as opened:
         yield opened
 
 
-def streaming(house: House, **changes: Any) -> Fal:
+def streaming(house: FalFixture, **changes: Any) -> FalProvider:
     return house.fal(**{"streams": True, **changes})
 
 
-async def test_the_stream_alone_brings_all_the_news(house: House) -> None:
+async def test_the_stream_alone_brings_all_the_news(house: FalFixture) -> None:
     house.sandbox.faults.set("slow_queue", seconds=0.1)
     fal = streaming(house)
     ticket = await fal.submit(order(), silent)
@@ -85,7 +92,7 @@ async def test_the_stream_alone_brings_all_the_news(house: House) -> None:
     ],
 )
 async def test_whatever_is_wrong_with_the_stream_polling_goes_on(
-    house: House, name: str, values: dict[str, Any]
+    house: FalFixture, name: str, values: dict[str, Any]
 ) -> None:
     house.sandbox.faults.set(name, **values)
     house.sandbox.faults.set("slow_run", seconds=0.1)
@@ -101,7 +108,7 @@ async def test_whatever_is_wrong_with_the_stream_polling_goes_on(
     assert house.request.counts["result"] == 1
 
 
-async def test_a_connection_that_is_refused_for_the_stream_only_costs_the_stream(house: House) -> None:
+async def test_a_connection_that_is_refused_for_the_stream_only_costs_the_stream(house: FalFixture) -> None:
     def reply(line: str) -> bytes:
         if "/stream" in line:
             return b""
@@ -169,7 +176,7 @@ async def talking(*events: Any, then: str = "ends", polled: Any = None) -> Async
         b'data: {"status": "COMPL',
     ],
 )
-async def test_an_event_that_makes_no_sense_is_asked_about_again(house: House, odd: bytes) -> None:
+async def test_an_event_that_makes_no_sense_is_asked_about_again(house: FalFixture, odd: bytes) -> None:
     async with talking({"status": "IN_PROGRESS"}, odd) as (url, heard):
         news, finished = await all_news(streaming(house, queue_url=url), ticket_at(url))
     assert len(finished.pictures) == 1
@@ -177,7 +184,7 @@ async def test_an_event_that_makes_no_sense_is_asked_about_again(house: House, o
     assert len(heard) == 3
 
 
-async def test_a_stream_that_falls_silent_is_left(house: House) -> None:
+async def test_a_stream_that_falls_silent_is_left(house: FalFixture) -> None:
     async with talking({"status": "IN_PROGRESS"}, then="silent") as (url, heard):
         async with asyncio.timeout(2):
             fal = streaming(house, queue_url=url, limits=Timeouts(silence=0.1))
@@ -187,7 +194,7 @@ async def test_a_stream_that_falls_silent_is_left(house: House) -> None:
     assert len(heard) == 3
 
 
-async def test_whoever_is_told_the_news_may_take_their_time(house: House) -> None:
+async def test_whoever_is_told_the_news_may_take_their_time(house: FalFixture) -> None:
     """Time-outs of the stream strike the stream only, never its listener."""
     told = []
     events = [{"status": "IN_QUEUE", "queue_position": 1}, {"status": "IN_PROGRESS"}]
@@ -200,15 +207,15 @@ async def test_whoever_is_told_the_news_may_take_their_time(house: House) -> Non
     assert isinstance(told[-1], Finished)
 
 
-async def test_nobody_is_left_listening_when_the_news_are_no_longer_wanted(house: House) -> None:
+async def test_nobody_is_left_listening_when_the_news_are_no_longer_wanted(house: FalFixture) -> None:
     house.sandbox.faults.set("slow_run", seconds=5)
     fal = streaming(house)
     ticket = await fal.submit(order(), silent)
     async with aclosing(fal.follow(ticket, ASKED, nothing_kept)) as news:
         first = await anext(news)
         assert isinstance(first, Progress)
-        assert any("Watch._listen" in repr(task.get_coro()) for task in asyncio.all_tasks())
-    assert not any("Watch._listen" in repr(task.get_coro()) for task in asyncio.all_tasks())
+        assert any("Poller._listen" in repr(task.get_coro()) for task in asyncio.all_tasks())
+    assert not any("Poller._listen" in repr(task.get_coro()) for task in asyncio.all_tasks())
 
 
 @pytest.mark.parametrize("hidden", [False, True])
@@ -216,12 +223,12 @@ async def test_nobody_is_left_listening_when_the_news_are_no_longer_wanted(house
     ("name", "status", "kind", "error"),
     [
         ("model_error", 422, "content_policy_violation", PromptRejected),
-        ("model_error", 422, "no_media_generated", RunFailed),
-        ("run_error", 500, "internal_error", RunFailed),
+        ("model_error", 422, "no_media_generated", GenerationFailed),
+        ("run_error", 500, "internal_error", GenerationFailed),
     ],
 )
 async def test_the_result_decides_whatever_the_stream_says(
-    house: House, name: str, status: int, kind: str, error: type[ProviderError], hidden: bool
+    house: FalFixture, name: str, status: int, kind: str, error: type[ProviderError], hidden: bool
 ) -> None:
     house.sandbox.faults.set(name, status=status, error_type=kind)
     if hidden:
@@ -231,19 +238,19 @@ async def test_the_result_decides_whatever_the_stream_says(
     assert type(refusal.value) is error
 
 
-async def test_a_picture_that_comes_although_the_stream_says_failed_is_a_picture(house: House) -> None:
+async def test_a_picture_that_comes_although_the_stream_says_failed_is_a_picture(house: FalFixture) -> None:
     over = {"status": "COMPLETED", "error": "it says", "error_type": "internal_error"}
     async with talking(over) as (url, _):
         _, finished = await all_news(streaming(house, queue_url=url), ticket_at(url))
     assert len(finished.pictures) == 1
 
 
-async def test_a_result_that_is_not_there_when_the_stream_ends_is_asked_for_again(house: House) -> None:
+async def test_a_result_that_is_not_there_when_the_stream_ends_is_asked_for_again(house: FalFixture) -> None:
     house.sandbox.faults.set("result_early", times=3)
     assert len((await house.result(streams=True)).pictures) == 1
 
 
-async def test_a_bad_moment_of_the_result_after_the_stream_is_waited_out(house: House) -> None:
+async def test_a_bad_moment_of_the_result_after_the_stream_is_waited_out(house: FalFixture) -> None:
     house.sandbox.faults.set("result_error", times=2)
     assert len((await house.result(streams=True)).pictures) == 1
     house.sandbox.faults.set("result_html")
@@ -251,33 +258,33 @@ async def test_a_bad_moment_of_the_result_after_the_stream_is_waited_out(house: 
         await house.result(streams=True)
 
 
-async def test_a_cancel_is_seen_in_the_stream(house: House) -> None:
+async def test_a_cancel_is_seen_in_the_stream(house: FalFixture) -> None:
     house.sandbox.faults.set("slow_queue", seconds=5)
     fal = streaming(house)
     ticket = await fal.submit(order(), silent)
     follower = asyncio.create_task(all_news(fal, ticket))
     await until(fal, ticket, "queued")
-    assert await fal.cancel(ticket) is CancelAnswer.REMOVED
-    with pytest.raises(Withdrawn):
+    assert await fal.cancel(ticket) is CancelResult.REMOVED
+    with pytest.raises(JobCancelled):
         await follower
 
 
-async def test_no_stream_is_opened_for_what_has_taken_too_long(house: House) -> None:
+async def test_no_stream_is_opened_for_what_has_taken_too_long(house: FalFixture) -> None:
     house.sandbox.faults.set("stuck")
     ticket = await house.submit()
     late = Clock(now=lambda: real_time() + 3_700_000)
-    with pytest.raises(PatienceEnded):
+    with pytest.raises(GenerationTimeout):
         await all_news(streaming(house, clock=late), ticket)
     assert house.request.counts["stream"] == 0
 
 
-async def test_a_stream_that_never_ends_is_given_up(house: House) -> None:
+async def test_a_stream_that_never_ends_is_given_up(house: FalFixture) -> None:
     started = real_time()
     hurried = Clock(now=lambda: real_time() + 10 * (real_time() - started))
     running = {"status": "IN_PROGRESS"}
     async with talking(running, then="repeats", polled=running) as (url, heard):
         pace = replace(PACE, patience=2)
-        with pytest.raises(PatienceEnded):
+        with pytest.raises(GenerationTimeout):
             await all_news(streaming(house, queue_url=url, clock=hurried, pace=pace), ticket_at(url))
     assert "/stream" in heard[0]
 
@@ -322,7 +329,7 @@ def test_a_log_line_is_made_fit_to_be_shown(text: str, shown: str) -> None:
 )
 @pytest.mark.parametrize("streams", [True, False])
 async def test_the_newest_log_line_is_told_and_never_a_key(
-    house: House, logs: Any, note: str, streams: bool
+    house: FalFixture, logs: Any, note: str, streams: bool
 ) -> None:
     status = {"status": "IN_PROGRESS", "logs": logs}
     polls = iter([status])
@@ -340,14 +347,14 @@ async def test_the_newest_log_line_is_told_and_never_a_key(
     assert [item.note for item in news] == [note, "painted"]
 
 
-async def test_a_line_that_the_stream_told_once_is_still_the_newest_when_no_other_comes(house: House) -> None:
+async def test_a_line_that_the_stream_told_once_is_still_the_newest_when_no_other_comes(house: FalFixture) -> None:
     events = [{"status": "IN_PROGRESS", "logs": [{"message": "one"}]}, {"status": "IN_PROGRESS", "logs": []}]
     async with talking(*events) as (url, _):
         news, _ = await all_news(streaming(house, queue_url=url), ticket_at(url))
     assert [item.note for item in news] == ["one", "painted"]
 
 
-async def test_more_log_lines_than_fit_are_done_without(house: House) -> None:
+async def test_more_log_lines_than_fit_are_done_without(house: FalFixture) -> None:
     def reply(line: str) -> bytes:
         if "logs=1" in line:
             return http(202, {"status": "IN_PROGRESS", "logs": [{"message": "x" * 1_100_000}]})

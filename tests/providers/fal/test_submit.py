@@ -19,26 +19,26 @@ from pydantic import SecretStr
 
 from bot.domain.clock import Clock, real_time
 from bot.domain.errors import (
-    BadAnswer,
+    GenerationFailed,
+    GenerationTimeout,
+    InvalidResponse,
+    JobCancelled,
     ModelRetired,
-    PatienceEnded,
     PromptRejected,
     ProviderBusy,
     ProviderError,
     ProviderMisconfigured,
     RateLimited,
     RequestRejected,
-    RunFailed,
     SetupError,
     SourceRejected,
     SubmitUnknown,
     TicketLost,
-    Withdrawn,
 )
-from bot.domain.types import CancelAnswer, Ticket
+from bot.domain.types import CancelResult, Ticket
 from bot.net.hosts import AllowedHosts
 from bot.providers.shared.http import Downloads, Heard, Timeouts, open_session, read_data_uri
-from bot.providers.shared.polling import Pace
+from bot.providers.shared.polling import PollPolicy
 from tests.support.providers.fal import (
     ASKED,
     EDIT,
@@ -48,7 +48,7 @@ from tests.support.providers.fal import (
     PACE,
     QUICK,
     SOURCE,
-    House,
+    FalFixture,
     all_news,
     closed_port,
     finished_queue,
@@ -65,7 +65,7 @@ from tests.support.providers.fal import (
 
 
 @pytest.fixture
-async def house() -> AsyncIterator[House]:
+async def house() -> AsyncIterator[FalFixture]:
     async with open_house() as opened:
         yield opened
 
@@ -73,7 +73,7 @@ async def house() -> AsyncIterator[House]:
 # The plain way
 
 
-async def test_a_prompt_becomes_a_picture_with_news_on_the_way(house: House) -> None:
+async def test_a_prompt_becomes_a_picture_with_news_on_the_way(house: FalFixture) -> None:
     house.sandbox.faults.set("slow_queue", seconds=0.3)
     house.sandbox.faults.set("slow_run", seconds=0.3)
     fal = house.fal()
@@ -112,7 +112,7 @@ async def test_a_prompt_becomes_a_picture_with_news_on_the_way(house: House) -> 
     ],
 )
 async def test_each_option_is_spelled_as_fal_reads_it(
-    house: House, change: dict[str, Any], wire_name: str, value: object
+    house: FalFixture, change: dict[str, Any], wire_name: str, value: object
 ) -> None:
     await house.submit(replace(ASKED, **change))
     assert house.body[wire_name] == value
@@ -124,7 +124,7 @@ async def test_each_option_is_spelled_as_fal_reads_it(
     }
 
 
-async def test_an_edit_goes_to_the_edit_endpoint_with_its_links_mask_and_fidelity(house: House) -> None:
+async def test_an_edit_goes_to_the_edit_endpoint_with_its_links_mask_and_fidelity(house: FalFixture) -> None:
     links = [given(painted(), url=f"https://cdn.discordapp.com/{name}.png") for name in "ab"]
     mask = given(painted(mode="RGBA", colour=(0, 0, 0, 0)), url="https://cdn.discordapp.com/m.png")
     asked = replace(EDIT, sources=(SOURCE, SOURCE), mask=SOURCE, fidelity="low")
@@ -136,7 +136,7 @@ async def test_an_edit_goes_to_the_edit_endpoint_with_its_links_mask_and_fidelit
     assert request.endpoint == "fal-ai/gpt-image-1.5/edit"
 
 
-async def test_small_pictures_without_a_link_travel_inside_the_request(house: House) -> None:
+async def test_small_pictures_without_a_link_travel_inside_the_request(house: FalFixture) -> None:
     mask = given(painted(mode="RGBA", colour=(0, 0, 0, 0)))
     fal = house.fal()
     asked = replace(EDIT, mask=SOURCE)
@@ -146,7 +146,7 @@ async def test_small_pictures_without_a_link_travel_inside_the_request(house: Ho
     assert len(finished.pictures) == 1
 
 
-async def test_big_pictures_go_through_fals_storage_and_the_key_only_to_its_first_step(house: House) -> None:
+async def test_big_pictures_go_through_fals_storage_and_the_key_only_to_its_first_step(house: FalFixture) -> None:
     big = painted() + bytes(3_000_000)
     fal = house.fal()
     await all_news(fal, await fal.submit(order(EDIT, given(big, filename="größe.png")), silent), EDIT)
@@ -157,7 +157,7 @@ async def test_big_pictures_go_through_fals_storage_and_the_key_only_to_its_firs
     assert (upload["path"], upload["authorization"], upload["status"]) == ("/files/upload", "Bearer", 200)
 
 
-async def test_several_pictures_arrive_in_one_go(house: House) -> None:
+async def test_several_pictures_arrive_in_one_go(house: FalFixture) -> None:
     finished = await house.result(replace(ASKED, count=3))
     assert [picture.filename for picture in finished.pictures] == [
         "picture-1.png",
@@ -166,30 +166,30 @@ async def test_several_pictures_arrive_in_one_go(house: House) -> None:
     ]
 
 
-async def test_an_answer_that_says_in_progress_at_once_is_followed(house: House) -> None:
+async def test_an_answer_that_says_in_progress_at_once_is_followed(house: FalFixture) -> None:
     house.sandbox.faults.set("submit_in_progress")
     assert len((await house.result()).pictures) == 1
 
 
-async def test_another_process_can_finish_what_one_has_begun(house: House) -> None:
+async def test_another_process_can_finish_what_one_has_begun(house: FalFixture) -> None:
     ticket = await house.submit()
     kept = replace(ticket, data=json.loads(json.dumps(ticket.data)))
     assert KEY not in json.dumps(kept.data)
     async with open_session(100, ssl=False) as client:
-        second = House(house.sandbox, client, house.pictures, house.offers).fal()
+        second = FalFixture(house.sandbox, client, house.pictures, house.offers).fal()
         _, finished = await all_news(second, kept)
     assert len(finished.pictures) == 1
     assert house.sandbox.submits == 1
 
 
 async def test_the_pace_grows_from_quick_to_calm() -> None:
-    pace = Pace(jitter=0)
+    pace = PollPolicy(jitter=0)
     assert [round(pace.quiet(polls), 2) for polls in (0, 1, 7, 10_000)] == [1, 1.3, 5, 5]
     assert [pace.troubled(failures) for failures in (1, 2, 3, 10_000)] == [1, 2, 4, 30]
-    assert all(0.8 <= Pace().quiet(0) <= 1.2 for _ in range(50))
+    assert all(0.8 <= PollPolicy().quiet(0) <= 1.2 for _ in range(50))
 
 
-async def test_a_key_that_cannot_be_one_is_said_at_start_without_showing_it(house: House) -> None:
+async def test_a_key_that_cannot_be_one_is_said_at_start_without_showing_it(house: FalFixture) -> None:
     with pytest.raises(SetupError) as error:
         house.fal(key=SecretStr("me:secret\nX-Other: 1"))
     assert "secret" not in str(error.value)
@@ -199,7 +199,7 @@ async def test_a_key_that_cannot_be_one_is_said_at_start_without_showing_it(hous
 
 
 @pytest.mark.parametrize("name", ["submit_ingress", "submit_rate_limited"])
-async def test_a_submit_that_was_turned_away_at_the_door_may_be_tried_later(house: House, name: str) -> None:
+async def test_a_submit_that_was_turned_away_at_the_door_may_be_tried_later(house: FalFixture, name: str) -> None:
     house.sandbox.faults.set(name)
     with pytest.raises(ProviderBusy) as busy:
         await house.submit()
@@ -208,27 +208,29 @@ async def test_a_submit_that_was_turned_away_at_the_door_may_be_tried_later(hous
 
 
 @pytest.mark.parametrize(("asked", "seconds"), [("7", 7.0), ("0", 0.0), ("999999", 3600.0), ("soon", None)])
-async def test_the_wait_that_a_429_asks_for_is_passed_on(house: House, asked: str, seconds: float | None) -> None:
+async def test_the_wait_that_a_429_asks_for_is_passed_on(
+    house: FalFixture, asked: str, seconds: float | None
+) -> None:
     house.sandbox.faults.set("submit_rate_limited", retry_after=asked)
     with pytest.raises(ProviderBusy) as busy:
         await house.submit()
     assert busy.value.retry_after == seconds
 
 
-async def test_the_wait_may_be_a_date(house: House) -> None:
+async def test_the_wait_may_be_a_date(house: FalFixture) -> None:
     house.sandbox.faults.set("submit_rate_limited", retry_after=formatdate(real_time() / 1000 + 100, usegmt=True))
     with pytest.raises(ProviderBusy) as busy:
         await house.submit()
     assert busy.value.retry_after == pytest.approx(100, abs=5)
 
 
-async def test_nobody_listening_means_not_accepted(house: House) -> None:
+async def test_nobody_listening_means_not_accepted(house: FalFixture) -> None:
     with pytest.raises(ProviderBusy) as busy:
         await house.fal(queue_url=f"http://127.0.0.1:{closed_port()}").submit(order(), silent)
     assert busy.value.detail.startswith("ClientConnector")
 
 
-async def test_a_failed_handshake_means_not_accepted(house: House) -> None:
+async def test_a_failed_handshake_means_not_accepted(house: FalFixture) -> None:
     async def answer_in_plain_words(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"no TLS here\r\n\r\n")
         writer.close()
@@ -240,10 +242,10 @@ async def test_a_failed_handshake_means_not_accepted(house: House) -> None:
     assert busy.value.detail.startswith("ClientConnector")
 
 
-async def test_no_free_connection_means_not_accepted(house: House) -> None:
+async def test_no_free_connection_means_not_accepted(house: FalFixture) -> None:
     house.sandbox.faults.set("submit_slow", seconds=0.4)
     async with open_session(1, ssl=False) as client:
-        fal = House(house.sandbox, client, house.pictures, house.offers).fal(limits=Timeouts(connect=0.05))
+        fal = FalFixture(house.sandbox, client, house.pictures, house.offers).fal(limits=Timeouts(connect=0.05))
         first = asyncio.create_task(fal.submit(order(), silent))
         await asyncio.sleep(0)  # the first one starts, and takes the only connection
         with pytest.raises(ProviderBusy) as busy:
@@ -254,19 +256,19 @@ async def test_no_free_connection_means_not_accepted(house: House) -> None:
 
 
 @pytest.mark.parametrize("name", ["upload_error", "upload_lost"])
-async def test_trouble_with_an_upload_comes_before_anything_is_submitted(house: House, name: str) -> None:
+async def test_trouble_with_an_upload_comes_before_anything_is_submitted(house: FalFixture, name: str) -> None:
     house.sandbox.faults.set(name)
     with pytest.raises(ProviderBusy):
         await house.submit(EDIT, given(bytes(3_000_001)))
     assert house.sandbox.submits == 0
 
 
-async def test_an_upload_link_to_a_foreign_host_is_not_used(house: House) -> None:
+async def test_an_upload_link_to_a_foreign_host_is_not_used(house: FalFixture) -> None:
     async with wire(http(200)) as stranger:
         place = {"upload_url": f"{stranger.url}/put", "file_url": "https://fal.media/x"}
         async with wire(http(200, place)) as rest:
             fal = house.fal(rest_url=rest.url, media_hosts=AllowedHosts.parse("fal.media"))
-            with pytest.raises(BadAnswer):
+            with pytest.raises(InvalidResponse):
                 await fal.submit(order(EDIT, given(bytes(3_000_001))), silent)
         assert stranger.heard == []
 
@@ -275,14 +277,14 @@ async def test_an_upload_link_to_a_foreign_host_is_not_used(house: House) -> Non
 
 
 @pytest.mark.parametrize("name", ["submit_lost", "submit_truncated", "submit_refused"])
-async def test_a_lost_answer_is_never_answered_by_sending_again(house: House, name: str) -> None:
+async def test_a_lost_answer_is_never_answered_by_sending_again(house: FalFixture, name: str) -> None:
     house.sandbox.faults.set(name)
     with pytest.raises(SubmitUnknown):
         await house.submit()
     assert house.sandbox.submits == 1
 
 
-async def test_an_answer_that_takes_too_long_leaves_it_open(house: House) -> None:
+async def test_an_answer_that_takes_too_long_leaves_it_open(house: FalFixture) -> None:
     house.sandbox.faults.set("submit_slow", seconds=1)
     with pytest.raises(SubmitUnknown):
         await house.fal(limits=QUICK).submit(order(), silent)
@@ -309,7 +311,7 @@ async def test_an_answer_that_takes_too_long_leaves_it_open(house: House) -> Non
         b"",
     ],
 )
-async def test_any_answer_that_leaves_doubt_leaves_it_open(house: House, answer: bytes) -> None:
+async def test_any_answer_that_leaves_doubt_leaves_it_open(house: FalFixture, answer: bytes) -> None:
     async with wire(answer) as queue:
         with pytest.raises(SubmitUnknown):
             await house.fal(queue_url=queue.url).submit(order(), silent)
@@ -346,7 +348,7 @@ async def test_any_answer_that_leaves_doubt_leaves_it_open(house: House, answer:
     ],
 )
 async def test_a_refusal_at_submit_says_whose_fault_it_was(
-    house: House, answer: bytes, error: type[ProviderError]
+    house: FalFixture, answer: bytes, error: type[ProviderError]
 ) -> None:
     async with wire(answer) as queue:
         with pytest.raises(error) as refusal:
@@ -356,7 +358,7 @@ async def test_a_refusal_at_submit_says_whose_fault_it_was(
         assert KEY not in repr(vars(refusal.value))
 
 
-async def test_an_empty_wallet_is_for_the_operator_only(house: House) -> None:
+async def test_an_empty_wallet_is_for_the_operator_only(house: FalFixture) -> None:
     house.sandbox.faults.set("locked")
     with pytest.raises(ProviderMisconfigured) as refusal:
         await house.submit()
@@ -366,18 +368,18 @@ async def test_an_empty_wallet_is_for_the_operator_only(house: House) -> None:
         await house.submit(EDIT, given(bytes(3_000_001)))
 
 
-async def test_a_wrong_key_is_for_the_operator(house: House) -> None:
+async def test_a_wrong_key_is_for_the_operator(house: FalFixture) -> None:
     with pytest.raises(ProviderMisconfigured):
         await house.fal(key=SecretStr("some:other")).submit(order(), silent)
 
 
-async def test_a_model_that_is_gone_is_retired(house: House) -> None:
+async def test_a_model_that_is_gone_is_retired(house: FalFixture) -> None:
     house.sandbox.faults.set("model_gone")
     with pytest.raises(ModelRetired):
         await house.submit()
 
 
-async def test_a_model_that_the_catalogue_does_not_know_is_refused(house: House) -> None:
+async def test_a_model_that_the_catalogue_does_not_know_is_refused(house: FalFixture) -> None:
     with pytest.raises(RequestRejected):
         await house.submit(offers={})
     assert house.sandbox.submits == 0
@@ -386,29 +388,29 @@ async def test_a_model_that_the_catalogue_does_not_know_is_refused(house: House)
 # Foreign links
 
 
-async def test_links_to_a_foreign_host_are_not_followed_and_the_key_never_arrives_there(house: House) -> None:
+async def test_links_to_a_foreign_host_are_not_followed_and_the_key_never_arrives_there(house: FalFixture) -> None:
     async with wire(http(200, {"status": "COMPLETED"})) as stranger:
         house.sandbox.faults.set("foreign_urls", url=stranger.url)
-        with pytest.raises(BadAnswer):
+        with pytest.raises(InvalidResponse):
             await house.submit()
         assert stranger.heard == []
 
 
 @pytest.mark.parametrize("name", ["status_url", "response_url", "cancel_url"])
-async def test_a_ticket_with_a_foreign_link_sends_nothing_anywhere(house: House, name: str) -> None:
+async def test_a_ticket_with_a_foreign_link_sends_nothing_anywhere(house: FalFixture, name: str) -> None:
     ticket = await house.submit()
     calls = len(house.sandbox.calls)
     async with wire(http(200, {"status": "COMPLETED"})) as stranger:
         for url in (stranger.url, f"{house.sandbox.url}@{stranger.url[7:]}", "file:///etc/passwd", "//x", ""):
             bent = Ticket(provider="fal", data={**ticket.data, name: url})
-            with pytest.raises(BadAnswer):
+            with pytest.raises(InvalidResponse):
                 await all_news(house.fal(), bent)
-            assert await house.fal().cancel(bent) is CancelAnswer.ASKED
+            assert await house.fal().cancel(bent) is CancelResult.ASKED
         assert stranger.heard == []
     assert len(house.sandbox.calls) == calls
 
 
-async def test_a_redirect_of_the_queue_is_not_followed_with_the_key(house: House) -> None:
+async def test_a_redirect_of_the_queue_is_not_followed_with_the_key(house: FalFixture) -> None:
     async with wire(http(200)) as stranger, wire(http(302, location=stranger.url)) as queue:
         fal = house.fal(queue_url=queue.url)
         with pytest.raises(ProviderBusy):
@@ -417,7 +419,7 @@ async def test_a_redirect_of_the_queue_is_not_followed_with_the_key(house: House
         assert len(queue.heard) == PACE.failures
 
 
-async def test_an_unreadable_ticket_is_a_lost_one(house: House) -> None:
+async def test_an_unreadable_ticket_is_a_lost_one(house: FalFixture) -> None:
     with pytest.raises(TicketLost):
         await all_news(house.fal(), Ticket(provider="fal", data={"request_id": ""}))
 
@@ -427,7 +429,7 @@ async def test_an_unreadable_ticket_is_a_lost_one(house: House) -> None:
 
 @pytest.mark.parametrize("kind", ["status", "result"])
 @pytest.mark.parametrize("what", ["error", "html", "truncated", "reset", "slow"])
-async def test_a_bad_moment_while_polling_is_waited_out(house: House, kind: str, what: str) -> None:
+async def test_a_bad_moment_while_polling_is_waited_out(house: FalFixture, kind: str, what: str) -> None:
     house.sandbox.faults.set(f"{kind}_{what}", times=2, seconds=0.5)
     finished = await house.result(limits=QUICK)
     assert len(finished.pictures) == 1
@@ -438,7 +440,7 @@ async def test_a_bad_moment_while_polling_is_waited_out(house: House, kind: str,
     "name", ["status_error", "status_html", "status_reset", "result_html", "result_truncated"]
 )
 async def test_a_bad_moment_that_does_not_end_is_left_for_later_with_the_ticket_good(
-    house: House, name: str
+    house: FalFixture, name: str
 ) -> None:
     fal = house.fal()
     ticket = await fal.submit(order(), silent)
@@ -449,12 +451,12 @@ async def test_a_bad_moment_that_does_not_end_is_left_for_later_with_the_ticket_
     assert len((await all_news(fal, ticket))[1].pictures) == 1
 
 
-async def test_a_result_that_is_not_ready_yet_is_asked_for_again(house: House) -> None:
+async def test_a_result_that_is_not_ready_yet_is_asked_for_again(house: FalFixture) -> None:
     house.sandbox.faults.set("result_early", times=3)
     assert len((await house.result()).pictures) == 1
 
 
-async def test_a_poll_waits_as_long_as_the_service_asks(house: House) -> None:
+async def test_a_poll_waits_as_long_as_the_service_asks(house: FalFixture) -> None:
     answers = iter([http(429, b"", retry_after="0.15"), http(404, {"detail": "Request not found"})])
     async with wire(lambda _: next(answers)) as queue:
         begun = asyncio.get_running_loop().time()
@@ -463,15 +465,15 @@ async def test_a_poll_waits_as_long_as_the_service_asks(house: House) -> None:
         assert asyncio.get_running_loop().time() - begun >= 0.15
 
 
-async def test_a_request_that_never_ends_is_given_up(house: House) -> None:
+async def test_a_request_that_never_ends_is_given_up(house: FalFixture) -> None:
     house.sandbox.faults.set("stuck")
     ticket = await house.submit()
     late = Clock(now=lambda: real_time() + 3_700_000)
-    with pytest.raises(PatienceEnded):
+    with pytest.raises(GenerationTimeout):
         await all_news(house.fal(clock=late), ticket)
 
 
-async def test_what_was_finished_long_ago_is_still_fetched(house: House) -> None:
+async def test_what_was_finished_long_ago_is_still_fetched(house: FalFixture) -> None:
     ticket = await house.submit()
     await all_news(house.fal(), ticket)
     late = Clock(now=lambda: real_time() + 7_200_000)
@@ -486,24 +488,24 @@ async def test_what_was_finished_long_ago_is_still_fetched(house: House) -> None
     ("name", "status", "kind", "error"),
     [
         ("model_error", 422, "content_policy_violation", PromptRejected),
-        ("model_error", 422, "no_media_generated", RunFailed),
+        ("model_error", 422, "no_media_generated", GenerationFailed),
         ("model_error", 422, "image_too_large", SourceRejected),
         ("model_error", 422, "file_download_error", SourceRejected),
         ("model_error", 422, "unsupported_image_format", SourceRejected),
         ("model_error", 422, "face_detection_error", SourceRejected),
         ("model_error", 422, "literal_error", RequestRejected),
-        ("model_error", 400, "downstream_service_error", RunFailed),
-        ("model_error", 500, "downstream_service_unavailable", RunFailed),
-        ("model_error", 504, "generation_timeout", RunFailed),
-        ("run_error", 500, "internal_error", RunFailed),
-        ("run_error", 503, "runner_disconnected", RunFailed),
-        ("run_error", 504, "request_timeout", RunFailed),
+        ("model_error", 400, "downstream_service_error", GenerationFailed),
+        ("model_error", 500, "downstream_service_unavailable", GenerationFailed),
+        ("model_error", 504, "generation_timeout", GenerationFailed),
+        ("run_error", 500, "internal_error", GenerationFailed),
+        ("run_error", 503, "runner_disconnected", GenerationFailed),
+        ("run_error", 504, "request_timeout", GenerationFailed),
         ("run_error", 400, "bad_request", RequestRejected),
-        ("run_error", 499, "client_cancelled", Withdrawn),
+        ("run_error", 499, "client_cancelled", JobCancelled),
     ],
 )
 async def test_a_failed_run_ends_with_the_right_error_shown_by_its_status_or_not(
-    house: House, name: str, status: int, kind: str, error: type[ProviderError], hidden: bool
+    house: FalFixture, name: str, status: int, kind: str, error: type[ProviderError], hidden: bool
 ) -> None:
     house.sandbox.faults.set(name, status=status, error_type=kind)
     if hidden:
@@ -514,12 +516,12 @@ async def test_a_failed_run_ends_with_the_right_error_shown_by_its_status_or_not
     assert kind in refusal.value.detail
 
 
-async def test_a_forbidden_prompt_is_refused_by_the_result(house: House) -> None:
+async def test_a_forbidden_prompt_is_refused_by_the_result(house: FalFixture) -> None:
     with pytest.raises(PromptRejected):
         await house.result(replace(ASKED, prompt="something forbidden"))
 
 
-async def test_bad_input_that_only_shows_in_the_result_is_the_requests_fault(house: House) -> None:
+async def test_bad_input_that_only_shows_in_the_result_is_the_requests_fault(house: FalFixture) -> None:
     asked = order(replace(ASKED, background="transparent"))
     bent = replace(asked, fit=replace(asked.fit, fields={**asked.fit.fields, "output_format": "jpeg"}))
     fal = house.fal()
@@ -528,13 +530,13 @@ async def test_bad_input_that_only_shows_in_the_result_is_the_requests_fault(hou
         await all_news(fal, ticket)
 
 
-async def test_a_model_that_is_retired_while_the_job_waits_is_retired(house: House) -> None:
+async def test_a_model_that_is_retired_while_the_job_waits_is_retired(house: FalFixture) -> None:
     house.sandbox.faults.set("run_error", status=400, error_type="bad_request", body="gpt-image-1.5 is deprecated")
     with pytest.raises(ModelRetired):
         await house.result()
 
 
-async def test_a_request_that_the_service_forgot_is_lost(house: House) -> None:
+async def test_a_request_that_the_service_forgot_is_lost(house: FalFixture) -> None:
     ticket = await house.submit()
     missing = "00000000-0000-4000-8000-000000000000"
     data = {
@@ -545,42 +547,42 @@ async def test_a_request_that_the_service_forgot_is_lost(house: House) -> None:
         await all_news(house.fal(), Ticket(provider="fal", data=data))
 
 
-async def test_a_result_that_is_no_longer_kept_is_lost(house: House) -> None:
+async def test_a_result_that_is_no_longer_kept_is_lost(house: FalFixture) -> None:
     house.sandbox.faults.set("result_expired")
     with pytest.raises(TicketLost):
         await house.result()
 
 
-async def test_a_key_that_is_withdrawn_meanwhile_is_for_the_operator(house: House) -> None:
+async def test_a_key_that_is_withdrawn_meanwhile_is_for_the_operator(house: FalFixture) -> None:
     ticket = await house.submit()
     house.sandbox.faults.set("unauthorized")
     with pytest.raises(ProviderMisconfigured):
         await all_news(house.fal(), ticket)
 
 
-async def test_a_locked_account_still_gets_what_it_paid_for(house: House) -> None:
+async def test_a_locked_account_still_gets_what_it_paid_for(house: FalFixture) -> None:
     ticket = await house.submit()
     house.sandbox.faults.set("locked")
     assert len((await all_news(house.fal(), ticket))[1].pictures) == 1
 
 
-async def test_a_huge_result_is_not_read(house: House) -> None:
+async def test_a_huge_result_is_not_read(house: FalFixture) -> None:
     house.sandbox.faults.set("result_huge", size=70 * 1024 * 1024)
-    with pytest.raises(BadAnswer, match="not a usable picture"):
+    with pytest.raises(InvalidResponse, match="not a usable picture"):
         await house.result()
 
 
 @pytest.mark.parametrize(
     "result", [{}, {"images": []}, {"images": None}, {"images": [{"url": ""}]}, {"text": "hello"}]
 )
-async def test_a_result_without_a_picture_is_a_bad_answer(house: House, result: Any) -> None:
+async def test_a_result_without_a_picture_is_a_bad_answer(house: FalFixture, result: Any) -> None:
     async with wire(finished_queue(result)) as queue:
-        with pytest.raises(BadAnswer, match="without a picture"):
+        with pytest.raises(InvalidResponse, match="without a picture"):
             await all_news(house.fal(queue_url=queue.url), ticket_at(queue.url))
 
 
 @pytest.mark.parametrize("state", ["COMPLETED", "FAILED", "SOMETHING_NEW"])
-async def test_the_result_decides_whatever_the_status_says(house: House, state: str) -> None:
+async def test_the_result_decides_whatever_the_status_says(house: FalFixture, state: str) -> None:
     link = "data:image/png;base64," + base64.b64encode(painted()).decode()
     status = {"status": state, "error": "it says", "error_type": "internal_error"}
     async with wire(finished_queue({"images": [{"url": link}]}, status)) as queue:
@@ -591,7 +593,7 @@ async def test_the_result_decides_whatever_the_status_says(house: House, state: 
 # Pictures
 
 
-async def test_fewer_pictures_than_asked_are_delivered_charged_and_said(house: House) -> None:
+async def test_fewer_pictures_than_asked_are_delivered_charged_and_said(house: FalFixture) -> None:
     asked = replace(ASKED, count=4)
     house.sandbox.faults.set("fewer_pictures", count=1)
     finished = await house.result(asked)
@@ -601,7 +603,7 @@ async def test_fewer_pictures_than_asked_are_delivered_charged_and_said(house: H
 
 
 @pytest.mark.parametrize("name", ["not_a_picture", "bomb", "cdn_error", "cdn_redirect"])
-async def test_one_broken_picture_does_not_spoil_the_others(house: House, name: str) -> None:
+async def test_one_broken_picture_does_not_spoil_the_others(house: FalFixture, name: str) -> None:
     values = {"url": "https://nowhere.invalid/a.png"} if name == "cdn_redirect" else {}
     house.sandbox.faults.set(name, times=1, **values)
     finished = await house.result(replace(ASKED, count=3))
@@ -610,13 +612,13 @@ async def test_one_broken_picture_does_not_spoil_the_others(house: House, name: 
 
 
 @pytest.mark.parametrize("name", ["not_a_picture", "bomb"])
-async def test_nothing_but_broken_pictures_is_a_bad_answer(house: House, name: str) -> None:
+async def test_nothing_but_broken_pictures_is_a_bad_answer(house: FalFixture, name: str) -> None:
     house.sandbox.faults.set(name)
-    with pytest.raises(BadAnswer):
+    with pytest.raises(InvalidResponse):
         await house.result()
 
 
-async def test_a_picture_is_what_its_bytes_are(house: House) -> None:
+async def test_a_picture_is_what_its_bytes_are(house: FalFixture) -> None:
     house.sandbox.faults.set("wrong_type")
     house.sandbox.faults.set("cdn_type")
     (picture,) = (await house.result()).pictures
@@ -628,16 +630,16 @@ async def test_a_picture_is_what_its_bytes_are(house: House) -> None:
     [("cdn_huge", {"size": 40 * 1024 * 1024}), ("cdn_error", {"status": 404}), ("cdn_error", {"status": 403})],
 )
 async def test_a_picture_that_is_too_big_or_gone_is_a_bad_answer(
-    house: House, name: str, values: dict[str, Any]
+    house: FalFixture, name: str, values: dict[str, Any]
 ) -> None:
     house.sandbox.faults.set(name, **values)
-    with pytest.raises(BadAnswer):
+    with pytest.raises(InvalidResponse):
         await house.result()
 
 
 @pytest.mark.parametrize(("name", "values"), [("cdn_error", {"status": 503}), ("cdn_reset", {})])
 async def test_a_picture_that_cannot_be_read_for_a_moment_is_read_again(
-    house: House, name: str, values: dict[str, Any]
+    house: FalFixture, name: str, values: dict[str, Any]
 ) -> None:
     house.sandbox.faults.set(name, times=2, **values)
     assert len((await house.result()).pictures) == 1
@@ -646,45 +648,45 @@ async def test_a_picture_that_cannot_be_read_for_a_moment_is_read_again(
         await house.result()
 
 
-async def test_a_slow_loris_is_cut_off(house: House) -> None:
+async def test_a_slow_loris_is_cut_off(house: FalFixture) -> None:
     house.sandbox.faults.set("cdn_slow", seconds=0.05)
     with pytest.raises(ProviderBusy):
         await house.result(limits=Timeouts(silence=1, total=0.3))
 
 
-async def test_a_picture_on_a_foreign_host_is_never_fetched(house: House) -> None:
+async def test_a_picture_on_a_foreign_host_is_never_fetched(house: FalFixture) -> None:
     async with wire(http(200, painted())) as stranger:
         house.sandbox.faults.set("foreign_picture", url=f"{stranger.url}/a.png")
         listed = AllowedHosts.parse(f"127.0.0.1:{house.sandbox.port}")
-        with pytest.raises(BadAnswer):
+        with pytest.raises(InvalidResponse):
             await house.result(media_hosts=listed)
         assert stranger.heard == []
 
 
-async def test_a_redirect_to_a_foreign_host_is_not_followed(house: House) -> None:
+async def test_a_redirect_to_a_foreign_host_is_not_followed(house: FalFixture) -> None:
     async with wire(http(200, painted())) as stranger:
         house.sandbox.faults.set("cdn_redirect", url=f"{stranger.url}/a.png")
         listed = AllowedHosts.parse(f"127.0.0.1:{house.sandbox.port}")
-        with pytest.raises(BadAnswer):
+        with pytest.raises(InvalidResponse):
             await house.result(media_hosts=listed)
         assert stranger.heard == []
 
 
-async def test_a_redirect_between_listed_hosts_is_followed_without_the_key(house: House) -> None:
+async def test_a_redirect_between_listed_hosts_is_followed_without_the_key(house: FalFixture) -> None:
     async with wire(http(200, painted())) as mirror:
         house.sandbox.faults.set("cdn_redirect", url=f"{mirror.url}/a.png")
         assert (await house.result()).pictures[0].width == 64
         assert "authorization" not in mirror.heard[0].lower()
 
 
-async def test_a_redirect_in_a_circle_ends(house: House) -> None:
+async def test_a_redirect_in_a_circle_ends(house: FalFixture) -> None:
     async with wire(http(302, location="/again")) as circle:
-        with pytest.raises(BadAnswer):
+        with pytest.raises(InvalidResponse):
             await Downloads(house.client, LOCAL).read(f"{circle.url}/a.png")
         assert len(circle.heard) == 4
 
 
-class LeadsHome(aiohttp.abc.AbstractResolver):
+class LeadsHere(aiohttp.abc.AbstractResolver):
     """A name server under somebody else's control: every name leads to this machine."""
 
     async def resolve(
@@ -700,14 +702,14 @@ class LeadsHome(aiohttp.abc.AbstractResolver):
 
 
 async def test_a_listed_name_that_leads_into_a_private_net_is_not_read() -> None:
-    connector = aiohttp.TCPConnector(resolver=LeadsHome())
+    connector = aiohttp.TCPConnector(resolver=LeadsHere())
     async with (
         wire(http(200, painted())) as inside,
         aiohttp.ClientSession(connector=connector, response_class=Heard) as session,
     ):
         port = inside.url.rpartition(":")[2]
         downloads = Downloads(session, AllowedHosts.parse(f"pictures.example:{port}"))
-        with pytest.raises(BadAnswer) as refusal:
+        with pytest.raises(InvalidResponse) as refusal:
             await downloads.read(f"http://pictures.example:{port}/a.png")
         assert refusal.value.detail == "private address"
 
@@ -721,9 +723,9 @@ async def test_a_listed_name_that_leads_into_a_private_net_is_not_read() -> None
         http(200, gzip.compress(bytes(10_000_000)), content_encoding="gzip"),
     ],
 )
-async def test_no_more_than_the_limit_is_ever_read(house: House, answer: bytes) -> None:
+async def test_no_more_than_the_limit_is_ever_read(house: FalFixture, answer: bytes) -> None:
     async with wire(answer) as host:
-        with pytest.raises(BadAnswer):
+        with pytest.raises(InvalidResponse):
             await Downloads(house.client, LOCAL, limit=1000).read(f"{host.url}/a.png")
 
 
@@ -731,65 +733,65 @@ def test_a_data_uri_is_read_and_bounded() -> None:
     assert read_data_uri("data:image/png;base64,aGVsbG8=", 10) == b"hello"
     assert read_data_uri("data:text/plain,he%6Clo", 10) == b"hello"
     for bad in ("data:image/png;base64", "data:image/png;base64,a?!", "data:,12345678901", "data:," + "x" * 99):
-        with pytest.raises(BadAnswer):
+        with pytest.raises(InvalidResponse):
             read_data_uri(bad, 10)
 
 
 # Cancelling
 
 
-async def test_a_cancel_in_the_queue_removes_it(house: House) -> None:
+async def test_a_cancel_in_the_queue_removes_it(house: FalFixture) -> None:
     house.sandbox.faults.set("slow_queue", seconds=5)
     fal = house.fal()
     ticket = await fal.submit(order(), silent)
-    assert await fal.cancel(ticket) is CancelAnswer.REMOVED
-    with pytest.raises(Withdrawn):
+    assert await fal.cancel(ticket) is CancelResult.REMOVED
+    with pytest.raises(JobCancelled):
         await all_news(fal, ticket)
 
 
-async def test_a_cancel_while_painting_is_asked_and_then_seen(house: House) -> None:
+async def test_a_cancel_while_painting_is_asked_and_then_seen(house: FalFixture) -> None:
     house.sandbox.faults.set("slow_run", seconds=5)
     fal = house.fal()
     ticket = await fal.submit(order(), silent)
     await until(fal, ticket, "Running")
-    assert await fal.cancel(ticket) is CancelAnswer.ASKED
-    with pytest.raises(Withdrawn):
+    assert await fal.cancel(ticket) is CancelResult.ASKED
+    with pytest.raises(JobCancelled):
         await all_news(fal, ticket)
 
 
-async def test_a_cancel_that_comes_too_late_still_brings_the_picture(house: House) -> None:
+async def test_a_cancel_that_comes_too_late_still_brings_the_picture(house: FalFixture) -> None:
     house.sandbox.faults.set("cancel_ignored")
     house.sandbox.faults.set("slow_run", seconds=0.5)
     fal = house.fal()
     ticket = await fal.submit(order(), silent)
     await until(fal, ticket, "Running")
-    assert await fal.cancel(ticket) is CancelAnswer.ASKED
+    assert await fal.cancel(ticket) is CancelResult.ASKED
     assert len((await all_news(fal, ticket))[1].pictures) == 1
-    assert await fal.cancel(ticket) is CancelAnswer.TOO_LATE
+    assert await fal.cancel(ticket) is CancelResult.TOO_LATE
 
 
 @pytest.mark.parametrize(
     ("status", "body", "meaning"),
     [
-        (200, {"status": "OK"}, CancelAnswer.REMOVED),
-        (202, {"status": "CANCELLATION_REQUESTED"}, CancelAnswer.ASKED),
-        (202, {"status": "OK"}, CancelAnswer.ASKED),
-        (400, {"status": "ALREADY_COMPLETED"}, CancelAnswer.TOO_LATE),
-        (404, {"status": "NOT_FOUND"}, CancelAnswer.TOO_LATE),
-        (200, {"status": "ALREADY_COMPLETED"}, CancelAnswer.TOO_LATE),
-        (200, {"success": True}, CancelAnswer.ASKED),
-        (200, {"success": False}, CancelAnswer.TOO_LATE),
-        (400, {"detail": "completed"}, CancelAnswer.TOO_LATE),
-        (200, None, CancelAnswer.ASKED),
-        (200, [1], CancelAnswer.ASKED),
-        (200, {"status": 5}, CancelAnswer.ASKED),
-        (500, {"detail": "oops"}, CancelAnswer.ASKED),
-        (401, {"detail": "who"}, CancelAnswer.ASKED),
-        (302, {}, CancelAnswer.ASKED),
+        (200, {"status": "OK"}, CancelResult.REMOVED),
+        (202, {"status": "CANCELLATION_REQUESTED"}, CancelResult.ASKED),
+        (202, {"status": "OK"}, CancelResult.ASKED),
+        (400, {"status": "ALREADY_COMPLETED"}, CancelResult.TOO_LATE),
+        (404, {"status": "NOT_FOUND"}, CancelResult.TOO_LATE),
+        (200, {"status": "ALREADY_COMPLETED"}, CancelResult.TOO_LATE),
+        (200, {"success": True}, CancelResult.ASKED),
+        (200, {"success": False}, CancelResult.TOO_LATE),
+        (400, {"detail": "completed"}, CancelResult.TOO_LATE),
+        (200, None, CancelResult.ASKED),
+        (200, [1], CancelResult.ASKED),
+        (200, {"status": 5}, CancelResult.ASKED),
+        (500, {"detail": "oops"}, CancelResult.ASKED),
+        (401, {"detail": "who"}, CancelResult.ASKED),
+        (302, {}, CancelResult.ASKED),
     ],
 )
 async def test_every_odd_answer_to_a_cancel_means_something(
-    house: House, status: int, body: Any, meaning: CancelAnswer
+    house: FalFixture, status: int, body: Any, meaning: CancelResult
 ) -> None:
     async with wire(http(status, body)) as queue:
         assert await house.fal(queue_url=queue.url).cancel(ticket_at(queue.url)) is meaning
@@ -797,8 +799,8 @@ async def test_every_odd_answer_to_a_cancel_means_something(
 
 
 @pytest.mark.parametrize("answer", [b"", NGINX, http(200, NGINX), http(200, b"{", content_length="9")])
-async def test_a_cancel_never_raises(house: House, answer: bytes) -> None:
+async def test_a_cancel_never_raises(house: FalFixture, answer: bytes) -> None:
     async with wire(answer) as queue:
-        assert await house.fal(queue_url=queue.url).cancel(ticket_at(queue.url)) is CancelAnswer.ASKED
+        assert await house.fal(queue_url=queue.url).cancel(ticket_at(queue.url)) is CancelResult.ASKED
     gone = f"http://127.0.0.1:{closed_port()}"
-    assert await house.fal(queue_url=gone).cancel(ticket_at(gone)) is CancelAnswer.ASKED
+    assert await house.fal(queue_url=gone).cancel(ticket_at(gone)) is CancelResult.ASKED

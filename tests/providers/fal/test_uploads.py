@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from bot.domain.errors import BadAnswer, ProviderBusy, ProviderError, ProviderMisconfigured, SourceRejected
+from bot.domain.errors import InvalidResponse, ProviderBusy, ProviderError, ProviderMisconfigured, SourceRejected
 from bot.net.hosts import AllowedHosts
 from tests.support.providers.fal import (
     EDIT,
     KEY,
     LOCAL,
-    House,
+    FalFixture,
     Wire,
     all_news,
     given,
@@ -31,7 +31,7 @@ LIFETIME = {"expiration_duration_seconds": 86400}
 
 
 @pytest.fixture
-async def house() -> AsyncIterator[House]:
+async def house() -> AsyncIterator[FalFixture]:
     async with open_house() as opened:
         yield opened
 
@@ -42,7 +42,7 @@ def named(head: str) -> dict[str, str]:
     return {name.lower(): value.strip() for name, _, value in pairs}
 
 
-async def test_a_big_picture_is_uploaded_with_a_token(house: House) -> None:
+async def test_a_big_picture_is_uploaded_with_a_token(house: FalFixture) -> None:
     finished = await house.result(EDIT, given(BIG))
     assert len(finished.pictures) == 1
     assert house.paths()[:3] == [
@@ -53,7 +53,7 @@ async def test_a_big_picture_is_uploaded_with_a_token(house: House) -> None:
     assert house.body["image_urls"][0].startswith(f"{house.sandbox.url}/files/")
 
 
-async def test_small_pictures_travel_inside_as_long_as_there_is_room(house: House) -> None:
+async def test_small_pictures_travel_inside_as_long_as_there_is_room(house: FalFixture) -> None:
     small = painted() + bytes(1_400_000)
     url = "https://cdn.discordapp.com/b.png"
     await house.submit(EDIT, given(small), given(small), given(small), given(BIG, url=url))
@@ -75,14 +75,14 @@ def storage(cdn: str, **changes: Any) -> Any:
     return lambda line: answers[line.split()[1].partition("?")[0]]
 
 
-async def upload(house: House, rest: Wire, cdn: Wire, **changes: Any) -> str:
+async def upload(house: FalFixture, rest: Wire, cdn: Wire, **changes: Any) -> str:
     fal = house.fal(**{"rest_url": rest.url, **changes})
     await fal.submit(order(EDIT, given(BIG, filename="größe\r\n.png")), silent)
     link: str = house.body["image_urls"][0]
     return link
 
 
-async def test_the_token_goes_to_the_cdn_and_the_key_only_to_fal(house: House) -> None:
+async def test_the_token_goes_to_the_cdn_and_the_key_only_to_fal(house: FalFixture) -> None:
     async with wire(b"") as cdn, wire(b"") as rest:
         cdn.reply = rest.reply = storage(cdn.url)
         assert await upload(house, rest, cdn) == f"{cdn.url}/stored/by-token"
@@ -113,7 +113,9 @@ async def test_the_token_goes_to_the_cdn_and_the_key_only_to_fal(house: House) -
         ("/files/upload", b""),
     ],
 )
-async def test_when_the_token_does_not_help_the_signed_link_does(house: House, step: str, answer: bytes) -> None:
+async def test_when_the_token_does_not_help_the_signed_link_does(
+    house: FalFixture, step: str, answer: bytes
+) -> None:
     async with wire(b"") as cdn, wire(b"") as rest:
         cdn.reply = rest.reply = storage(cdn.url, **{step: answer})
         assert await upload(house, rest, cdn) == f"{cdn.url}/stored/by-link"
@@ -143,12 +145,12 @@ async def test_when_the_token_does_not_help_the_signed_link_does(house: House, s
                     200, {"upload_url": "https://elsewhere.example/", "file_url": "https://fal.media/a"}
                 ),
             },
-            BadAnswer,
+            InvalidResponse,
         ),
     ],
 )
 async def test_when_neither_helps_nothing_is_submitted(
-    house: House, answers: dict[str, bytes], error: type[ProviderError]
+    house: FalFixture, answers: dict[str, bytes], error: type[ProviderError]
 ) -> None:
     async with wire(b"") as cdn, wire(b"") as rest:
         cdn.reply = rest.reply = storage(cdn.url, **answers)
@@ -159,16 +161,16 @@ async def test_when_neither_helps_nothing_is_submitted(
     assert "t0k" not in repr(vars(refusal.value))
 
 
-async def test_no_picture_goes_to_a_host_that_is_not_listed(house: House) -> None:
+async def test_no_picture_goes_to_a_host_that_is_not_listed(house: FalFixture) -> None:
     async with wire(b"") as stranger, wire(b"") as rest:
         rest.reply = storage(stranger.url)
-        with pytest.raises(BadAnswer):
+        with pytest.raises(InvalidResponse):
             await upload(house, rest, stranger, media_hosts=AllowedHosts.parse("fal.media,*.fal.media"))
         assert stranger.heard == []
         assert len(rest.heard) == 2
 
 
-async def test_an_upload_that_was_lost_on_the_way_is_done_again_the_other_way(house: House) -> None:
+async def test_an_upload_that_was_lost_on_the_way_is_done_again_the_other_way(house: FalFixture) -> None:
     house.sandbox.faults.set("upload_lost", times=1)
     fal = house.fal(media_hosts=LOCAL)
     ticket = await fal.submit(order(EDIT, given(BIG)), silent)

@@ -16,17 +16,17 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from multidict import CIMultiDict
 
 from bot.domain.clock import Clock, real_time
-from bot.domain.errors import PromptRejected, ProviderError, RunFailed
+from bot.domain.errors import GenerationFailed, PromptRejected, ProviderError
 from bot.domain.types import Finished
-from bot.net.webhook_server import Listener
-from bot.providers.fal.provider import Fal
+from bot.net.webhook_server import WebhookServer
+from bot.providers.fal.provider import FalProvider
 from bot.providers.fal.webhooks import Webhooks
 from bot.providers.shared.http import open_session
-from bot.providers.shared.polling import Pace
+from bot.providers.shared.polling import PollPolicy
 from tests.support.providers.fal import (
     ASKED,
     PACE,
-    House,
+    FalFixture,
     Wire,
     all_news,
     closed_port,
@@ -38,18 +38,18 @@ from tests.support.providers.fal import (
     wire,
 )
 
-CALM = Pace(first=30, longest=30, jitter=0)
+CALM = PollPolicy(first=30, longest=30, jitter=0)
 """Polls so rarely that only a webhook can be what brought the picture."""
 
 
 @pytest.fixture
-async def house() -> AsyncIterator[House]:
+async def house() -> AsyncIterator[FalFixture]:
     async with open_house(webhook_pauses=(0.01, 0.01, 0.01, 0.01)) as opened:
         yield opened
 
 
 @dataclass
-class Ahead:
+class MovableClock:
     """A clock that can be put forward."""
 
     seconds: float = 0
@@ -59,13 +59,13 @@ class Ahead:
 
 
 @dataclass
-class Post:
+class WebhookFixture:
     """The whole way: stand-in, listener, webhooks, provider."""
 
-    house: House
-    ahead: Ahead
+    house: FalFixture
+    ahead: MovableClock
     webhooks: Webhooks
-    fal: Fal
+    fal: FalProvider
     statuses: asyncio.Queue[int]
 
     async def painted(self) -> Finished:
@@ -83,8 +83,8 @@ class Post:
 
 
 @asynccontextmanager
-async def open_post(house: House, **changes: Any) -> AsyncIterator[Post]:
-    ahead, statuses = Ahead(), asyncio.Queue[int]()
+async def open_post(house: FalFixture, **changes: Any) -> AsyncIterator[WebhookFixture]:
+    ahead, statuses = MovableClock(), asyncio.Queue[int]()
     clock = Clock(now=ahead.now)
 
     async def receive(headers: Mapping[str, str], body: bytes) -> int:
@@ -92,17 +92,17 @@ async def open_post(house: House, **changes: Any) -> AsyncIterator[Post]:
         statuses.put_nowait(status)
         return status
 
-    async with Listener("127.0.0.1", 0, {"/fal": receive}) as listener:
+    async with WebhookServer("127.0.0.1", 0, {"/fal": receive}) as listener:
         url = f"http://127.0.0.1:{listener.port}/fal?for=easel&sure=yes"
         webhooks = Webhooks(house.client, url=url, rest_url=f"{house.sandbox.url}/", clock=clock)
         fal = house.fal(**{"webhooks": webhooks, "clock": clock, "pace": CALM, **changes})
-        yield Post(house, ahead, webhooks, fal, statuses)
+        yield WebhookFixture(house, ahead, webhooks, fal, statuses)
 
 
 # From one end to the other
 
 
-async def test_a_webhook_brings_the_picture_long_before_the_next_poll(house: House) -> None:
+async def test_a_webhook_brings_the_picture_long_before_the_next_poll(house: FalFixture) -> None:
     async with open_post(house) as post:
         assert len((await post.painted()).pictures) == 1
         assert house.request.webhook == post.webhooks.url
@@ -112,21 +112,21 @@ async def test_a_webhook_brings_the_picture_long_before_the_next_poll(house: Hou
         assert read["authorization"] is None
 
 
-async def test_a_webhook_helps_where_the_stream_is_silent(house: House) -> None:
+async def test_a_webhook_helps_where_the_stream_is_silent(house: FalFixture) -> None:
     house.sandbox.faults.set("stream_silent")
     async with open_post(house, streams=True) as post:
         assert len((await post.painted()).pictures) == 1
         assert house.request.counts == {"stream": 1, "result": 1}
 
 
-async def test_a_webhook_that_comes_before_the_result_is_only_a_hint(house: House) -> None:
+async def test_a_webhook_that_comes_before_the_result_is_only_a_hint(house: FalFixture) -> None:
     house.sandbox.faults.set("webhook_early", seconds=0.1)
     async with open_post(house, pace=PACE) as post:
         assert len((await post.painted()).pictures) == 1
         assert house.request.counts["result"] >= 2
 
 
-async def test_without_the_webhook_polling_brings_the_picture(house: House) -> None:
+async def test_without_the_webhook_polling_brings_the_picture(house: FalFixture) -> None:
     house.sandbox.faults.set("webhook_never")
     async with open_post(house, pace=PACE) as post:
         assert len((await post.painted()).pictures) == 1
@@ -136,10 +136,13 @@ async def test_without_the_webhook_polling_brings_the_picture(house: House) -> N
 @pytest.mark.parametrize("hidden", [False, True])
 @pytest.mark.parametrize(
     ("name", "kind", "error"),
-    [("model_error", "content_policy_violation", PromptRejected), ("run_error", "internal_error", RunFailed)],
+    [
+        ("model_error", "content_policy_violation", PromptRejected),
+        ("run_error", "internal_error", GenerationFailed),
+    ],
 )
 async def test_a_webhook_about_a_failure_lets_the_result_speak(
-    house: House, name: str, kind: str, error: type[ProviderError], hidden: bool
+    house: FalFixture, name: str, kind: str, error: type[ProviderError], hidden: bool
 ) -> None:
     house.sandbox.faults.set(name, error_type=kind)
     if hidden:
@@ -150,13 +153,13 @@ async def test_a_webhook_about_a_failure_lets_the_result_speak(
             await post.painted()
 
 
-async def test_a_webhook_without_its_payload_is_good_enough(house: House) -> None:
+async def test_a_webhook_without_its_payload_is_good_enough(house: FalFixture) -> None:
     house.sandbox.faults.set("webhook_payload_null")
     async with open_post(house) as post:
         assert len((await post.painted()).pictures) == 1
 
 
-async def test_a_webhook_that_is_too_big_is_done_without(house: House) -> None:
+async def test_a_webhook_that_is_too_big_is_done_without(house: FalFixture) -> None:
     house.sandbox.picture_bytes = 1_000_000
     asked = order()
     inline = replace(asked, fit=replace(asked.fit, fields={**asked.fit.fields, "sync_mode": True}))
@@ -171,7 +174,7 @@ async def test_a_webhook_that_is_too_big_is_done_without(house: House) -> None:
     [("webhook_forged", {}), ("webhook_skewed", {}), ("webhook_skewed", {"seconds": 302})],
 )
 async def test_a_bad_webhook_is_refused_and_the_good_one_after_it_is_not(
-    house: House, name: str, values: dict[str, Any]
+    house: FalFixture, name: str, values: dict[str, Any]
 ) -> None:
     house.sandbox.faults.set(name, times=1, **values)
     async with open_post(house) as post:
@@ -181,13 +184,13 @@ async def test_a_bad_webhook_is_refused_and_the_good_one_after_it_is_not(
 
 
 @pytest.mark.parametrize("seconds", [-295, 295])
-async def test_a_clock_that_is_a_little_off_does_not_matter(house: House, seconds: float) -> None:
+async def test_a_clock_that_is_a_little_off_does_not_matter(house: FalFixture, seconds: float) -> None:
     house.sandbox.faults.set("webhook_skewed", seconds=seconds)
     async with open_post(house) as post:
         assert len((await post.painted()).pictures) == 1
 
 
-async def test_nothing_but_forged_webhooks_wake_nobody(house: House) -> None:
+async def test_nothing_but_forged_webhooks_wake_nobody(house: FalFixture) -> None:
     house.sandbox.faults.set("webhook_forged")
     async with open_post(house, pace=PACE) as post:
         assert len((await post.painted()).pictures) == 1
@@ -195,14 +198,14 @@ async def test_nothing_but_forged_webhooks_wake_nobody(house: House) -> None:
         assert len(post.key_reads()) == 1
 
 
-async def test_a_webhook_that_comes_again_is_refused(house: House) -> None:
+async def test_a_webhook_that_comes_again_is_refused(house: FalFixture) -> None:
     house.sandbox.faults.set("webhook_twice")
     async with open_post(house) as post:
         assert len((await post.painted()).pictures) == 1
         assert await post.answered(2) == [200, 401]
 
 
-async def test_keys_are_read_once_and_again_when_fal_changes_them(house: House) -> None:
+async def test_keys_are_read_once_and_again_when_fal_changes_them(house: FalFixture) -> None:
     async with open_post(house) as post:
         await post.painted()
         await post.painted()
@@ -214,7 +217,7 @@ async def test_keys_are_read_once_and_again_when_fal_changes_them(house: House) 
         assert await post.answered(3) == [200, 200, 200]
 
 
-async def test_changed_keys_are_not_asked_for_twice_a_minute(house: House) -> None:
+async def test_changed_keys_are_not_asked_for_twice_a_minute(house: FalFixture) -> None:
     async with open_post(house, pace=PACE) as post:
         await post.painted()
         house.sandbox.rotate_keys()
@@ -223,7 +226,7 @@ async def test_changed_keys_are_not_asked_for_twice_a_minute(house: House) -> No
         assert len(post.key_reads()) == 1
 
 
-async def test_without_keys_nobody_can_tell_and_fal_is_asked_to_come_again(house: House) -> None:
+async def test_without_keys_nobody_can_tell_and_fal_is_asked_to_come_again(house: FalFixture) -> None:
     house.sandbox.faults.set("jwks_error")
     async with open_post(house, pace=PACE) as post:
         await post.painted()
@@ -235,7 +238,7 @@ async def test_without_keys_nobody_can_tell_and_fal_is_asked_to_come_again(house
         assert len(post.key_reads()) == 2
 
 
-async def test_nobody_is_woken_any_more_who_has_left(house: House) -> None:
+async def test_nobody_is_woken_any_more_who_has_left(house: FalFixture) -> None:
     house.sandbox.faults.set("slow_run", seconds=0.2)
     async with open_post(house, pace=PACE) as post:
         ticket = await post.fal.submit(order(), silent)
@@ -246,7 +249,7 @@ async def test_nobody_is_woken_any_more_who_has_left(house: House) -> None:
         assert await post.answered(1) == [200]
 
 
-async def test_without_webhooks_none_are_asked_for(house: House) -> None:
+async def test_without_webhooks_none_are_asked_for(house: FalFixture) -> None:
     await house.submit()
     assert house.request.webhook is None
 
@@ -280,11 +283,11 @@ class Sender:
 
 
 @dataclass
-class Lobby:
+class SignatureFixture:
     """Webhooks whose keys come from a wire."""
 
     sender: Sender
-    ahead: Ahead
+    ahead: MovableClock
     keys: Wire
     webhooks: Webhooks
 
@@ -293,15 +296,15 @@ class Lobby:
 
 
 @pytest.fixture
-async def lobby() -> AsyncIterator[Lobby]:
-    sender, ahead = Sender(), Ahead()
+async def lobby() -> AsyncIterator[SignatureFixture]:
+    sender, ahead = Sender(), MovableClock()
     async with open_session(5, ssl=False) as client, wire(http(200, sender.key_set())) as keys:
         clock = Clock(now=ahead.now)
         webhooks = Webhooks(client, url="https://easel.example/fal", rest_url=keys.url, clock=clock)
-        yield Lobby(sender, ahead, keys, webhooks)
+        yield SignatureFixture(sender, ahead, keys, webhooks)
 
 
-async def test_a_good_letter_wakes_each_who_waits_for_it(lobby: Lobby) -> None:
+async def test_a_good_letter_wakes_each_who_waits_for_it(lobby: SignatureFixture) -> None:
     woken: list[str] = []
     with (
         lobby.webhooks.waking("r1", lambda: woken.append("first")),
@@ -312,7 +315,7 @@ async def test_a_good_letter_wakes_each_who_waits_for_it(lobby: Lobby) -> None:
     assert woken == ["first", "second"]
 
 
-async def test_a_letter_about_a_request_that_is_named_only_inside_wakes_it(lobby: Lobby) -> None:
+async def test_a_letter_about_a_request_that_is_named_only_inside_wakes_it(lobby: SignatureFixture) -> None:
     woken: list[str] = []
     with lobby.webhooks.waking("r1", lambda: woken.append("first")):
         assert await lobby.receive(request_id="another-try") == 200
@@ -336,7 +339,7 @@ async def test_a_letter_about_a_request_that_is_named_only_inside_wakes_it(lobby
     ],
 )
 async def test_a_malformed_letter_is_refused_before_anything_is_asked(
-    lobby: Lobby, changes: dict[str, Any]
+    lobby: SignatureFixture, changes: dict[str, Any]
 ) -> None:
     assert await lobby.receive(**changes) == 400
     assert lobby.keys.heard == []
@@ -346,7 +349,7 @@ async def test_a_malformed_letter_is_refused_before_anything_is_asked(
     "changes",
     [{"Request_Id": "r2"}, {"User_Id": "other"}, {"Signature": "ab" * 64}, {"Timestamp": "1"}],
 )
-async def test_a_letter_that_was_changed_is_refused(lobby: Lobby, changes: dict[str, Any]) -> None:
+async def test_a_letter_that_was_changed_is_refused(lobby: SignatureFixture, changes: dict[str, Any]) -> None:
     woken: list[str] = []
     with lobby.webhooks.waking("r1", lambda: woken.append("woken")):
         assert await lobby.receive(**changes) == 401
@@ -355,11 +358,11 @@ async def test_a_letter_that_was_changed_is_refused(lobby: Lobby, changes: dict[
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[1]", b'"r1"', b"[" * 100_000, b"\xff"])
-async def test_a_signed_letter_that_says_nothing_is_malformed(lobby: Lobby, body: bytes) -> None:
+async def test_a_signed_letter_that_says_nothing_is_malformed(lobby: SignatureFixture, body: bytes) -> None:
     assert await lobby.receive(body) == 400
 
 
-async def test_a_letter_is_taken_once_and_forgotten_when_its_time_is_over(lobby: Lobby) -> None:
+async def test_a_letter_is_taken_once_and_forgotten_when_its_time_is_over(lobby: SignatureFixture) -> None:
     assert await lobby.receive() == 200
     assert await lobby.receive() == 401
     lobby.ahead.seconds = 299
@@ -371,13 +374,13 @@ async def test_a_letter_is_taken_once_and_forgotten_when_its_time_is_over(lobby:
     assert len(lobby.webhooks._seen) == 1
 
 
-async def test_two_of_the_same_at_once_count_once(lobby: Lobby) -> None:
+async def test_two_of_the_same_at_once_count_once(lobby: SignatureFixture) -> None:
     letters = await asyncio.gather(*(lobby.receive() for _ in range(5)))
     assert sorted(letters) == [200, 401, 401, 401, 401]
     assert len(lobby.keys.heard) == 1
 
 
-async def test_keys_are_kept_for_a_day_at_most(lobby: Lobby) -> None:
+async def test_keys_are_kept_for_a_day_at_most(lobby: SignatureFixture) -> None:
     assert await lobby.receive() == 200
     for hours, reads in ((23, 1), (25, 2)):
         lobby.ahead.seconds = hours * 3600
@@ -391,7 +394,7 @@ async def test_keys_are_kept_for_a_day_at_most(lobby: Lobby) -> None:
     assert await lobby.receive() == 503
 
 
-async def test_any_published_key_will_do_and_odd_ones_do_not_matter(lobby: Lobby) -> None:
+async def test_any_published_key_will_do_and_odd_ones_do_not_matter(lobby: SignatureFixture) -> None:
     lobby.sender.keys.append(Ed25519PrivateKey.generate())
     odd = [5, {}, {"kty": "RSA", "n": "x"}, {"kty": "OKP", "crv": "Ed25519"}]
     odd += [{"kty": "OKP", "crv": "Ed25519", "x": x} for x in ("", "AAAA", "!", 7, "é")]
@@ -406,7 +409,7 @@ async def test_any_published_key_will_do_and_odd_ones_do_not_matter(lobby: Lobby
     "answer",
     [b"", http(500), http(200, []), http(200, {"keys": 5}), http(200, {"keys": []}), http(200, b"x" * 70_000)],
 )
-async def test_an_answer_without_keys_is_none(lobby: Lobby, answer: bytes) -> None:
+async def test_an_answer_without_keys_is_none(lobby: SignatureFixture, answer: bytes) -> None:
     lobby.keys.reply = lambda _: answer
     assert await lobby.receive() == 503
     heard = len(lobby.keys.heard)
@@ -418,7 +421,7 @@ async def test_an_answer_without_keys_is_none(lobby: Lobby, answer: bytes) -> No
     assert await lobby.receive() == 200
 
 
-async def test_a_key_server_that_is_not_there_is_no_reason_to_fall(lobby: Lobby) -> None:
+async def test_a_key_server_that_is_not_there_is_no_reason_to_fall(lobby: SignatureFixture) -> None:
     async with open_session(5, ssl=False) as client:
         away = f"http://127.0.0.1:{closed_port()}"
         webhooks = Webhooks(client, url="https://easel.example/fal", rest_url=away, clock=Clock())

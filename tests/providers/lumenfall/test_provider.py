@@ -19,7 +19,7 @@ from bot.catalog.catalog import Catalog
 from bot.catalog.offers import Submit
 from bot.domain.clock import Clock, real_time
 from bot.domain.errors import (
-    BadAnswer,
+    InvalidResponse,
     ModelRetired,
     PromptRejected,
     ProviderBusy,
@@ -33,18 +33,28 @@ from bot.domain.errors import (
     SubmitUnknown,
     TicketLost,
 )
-from bot.domain.types import CancelAnswer, Finished, ImageRequest, Input, Money, Picture, Progress, Source, Ticket
+from bot.domain.types import (
+    CancelResult,
+    Finished,
+    ImageRequest,
+    InputPicture,
+    Money,
+    Picture,
+    Progress,
+    Source,
+    Ticket,
+)
 from bot.net.hosts import AllowedHosts
 from bot.pictures import Pictures
-from bot.providers.lumenfall.provider import Lumenfall
-from bot.providers.shared.http import NotSent, Timeouts, TooBig, open_session
-from bot.providers.shared.polling import Pace
+from bot.providers.lumenfall.provider import LumenfallProvider
+from bot.providers.shared.http import NotSent, ResponseTooLarge, Timeouts, open_session
+from bot.providers.shared.polling import PollPolicy
 from bot.sandbox.lumenfall.records import GatewayRequest
 from bot.sandbox.lumenfall.server import LumenfallSandbox
 
 KEY = "lmnfl_easel.a-very-secret-part"
 LOCAL = AllowedHosts.parse("127.0.0.1:*")
-PACE = Pace(first=0.01, longest=0.02, jitter=0, trouble=0.01, trouble_longest=0.02, failures=5)
+PACE = PollPolicy(first=0.01, longest=0.02, jitter=0, trouble=0.01, trouble_longest=0.02, failures=5)
 QUICK = Timeouts(connect=2, silence=0.5, total=1.0)
 ASKED = ImageRequest(prompt="a fox in the snow", model="gpt-image-1.5", quality="low", size="square")
 SOURCE = Source(url="https://cdn.discordapp.com/a.png", filename="a.png")
@@ -57,8 +67,8 @@ def painted(size: tuple[int, int] = (64, 64), mode: str = "RGB", colour: Any = "
     return buffer.getvalue()
 
 
-def given(content: bytes, filename: str = "a.png", content_type: str = "image/png") -> Input:
-    return Input(
+def given(content: bytes, filename: str = "a.png", content_type: str = "image/png") -> InputPicture:
+    return InputPicture(
         picture=Picture(content=content, content_type=content_type, filename=filename, width=64, height=64)
     )
 
@@ -67,7 +77,7 @@ MASK = given(painted(mode="RGBA", colour=(0, 0, 0, 0)), "mask.png")
 
 
 @dataclass
-class House:
+class LumenfallFixture:
     """What a composition root would build, around one stand-in."""
 
     sandbox: LumenfallSandbox
@@ -77,7 +87,7 @@ class House:
     news: list[Progress] = field(default_factory=list)
     """What was told while a submit was waited for."""
 
-    def lumenfall(self, **changes: Any) -> Lumenfall:
+    def lumenfall(self, **changes: Any) -> LumenfallProvider:
         options: dict[str, Any] = {
             "key": SecretStr(KEY),
             "base_url": f"{self.sandbox.base_url}/",
@@ -88,10 +98,10 @@ class House:
             "pace": PACE,
             "partials": 0,
         }
-        return Lumenfall(self.client, **{**options, **changes})
+        return LumenfallProvider(self.client, **{**options, **changes})
 
     def order(
-        self, request: ImageRequest = ASKED, *inputs: Input, mask: Input | None = None, **more: Any
+        self, request: ImageRequest = ASKED, *inputs: InputPicture, mask: InputPicture | None = None, **more: Any
     ) -> Submit:
         fit = self.catalog.offer(request.model, "lumenfall").fit(request)
         known = {"job_id": 7, "count": request.count, "submitted_at": real_time(), **more}
@@ -125,7 +135,9 @@ async def empty() -> tuple[bytes, ...]:
     return ()
 
 
-async def all_news(lumenfall: Lumenfall, ticket: Ticket, kept: Any = None) -> tuple[list[Progress], Finished]:
+async def all_news(
+    lumenfall: LumenfallProvider, ticket: Ticket, kept: Any = None
+) -> tuple[list[Progress], Finished]:
     stored = replace(ticket, kept=())  # what the database gives back
     news = [item async for item in lumenfall.follow(stored, ASKED, kept or spooled(ticket))]
     last = news[-1]
@@ -134,18 +146,18 @@ async def all_news(lumenfall: Lumenfall, ticket: Ticket, kept: Any = None) -> tu
 
 
 @asynccontextmanager
-async def open_house(**options: Any) -> AsyncIterator[House]:
+async def open_house(**options: Any) -> AsyncIterator[LumenfallFixture]:
     async with AsyncExitStack() as stack:
         pictures = Pictures()
         stack.callback(pictures.close)
         client = await stack.enter_async_context(open_session(100, ssl=False))
         behaviour = {"key": KEY, "run_seconds": 0.01, "partial_seconds": 0.0, "one_picture": True, **options}
         sandbox = await stack.enter_async_context(LumenfallSandbox(**behaviour))
-        yield House(sandbox, client, pictures, Catalog.load())
+        yield LumenfallFixture(sandbox, client, pictures, Catalog.load())
 
 
 @pytest.fixture
-async def house() -> AsyncIterator[House]:
+async def house() -> AsyncIterator[LumenfallFixture]:
     async with open_house() as opened:
         yield opened
 
@@ -153,7 +165,7 @@ async def house() -> AsyncIterator[House]:
 # The plain way
 
 
-async def test_a_prompt_becomes_a_picture_that_is_fetched_from_its_link(house: House) -> None:
+async def test_a_prompt_becomes_a_picture_that_is_fetched_from_its_link(house: LumenfallFixture) -> None:
     ticket = await house.submit()
     (link,) = ticket.data["links"]
     assert link.startswith(house.sandbox.url)
@@ -168,7 +180,7 @@ async def test_a_prompt_becomes_a_picture_that_is_fetched_from_its_link(house: H
     assert (finished.note, house.sandbox.submits) == ("", 1)
 
 
-async def test_bytes_inside_the_answer_are_kept_because_they_come_only_once(house: House) -> None:
+async def test_bytes_inside_the_answer_are_kept_because_they_come_only_once(house: LumenfallFixture) -> None:
     ticket = await house.submit(house.order(replace(ASKED, count=3)), inline=True)
     assert [content[:4] for content in ticket.kept] == [b"\x89PNG"] * 3
     assert (ticket.data["links"], ticket.data["kept"]) == ([], 3)
@@ -210,7 +222,7 @@ async def test_a_data_uri_in_the_place_of_a_link_is_kept_as_well() -> None:
     ],
 )
 async def test_each_option_is_spelled_as_lumenfall_reads_it(
-    house: House, change: dict[str, Any], wire: dict[str, Any]
+    house: LumenfallFixture, change: dict[str, Any], wire: dict[str, Any]
 ) -> None:
     house.spoil("exhausted")  # what was asked is what counts here, not what is painted
     with pytest.raises(ProviderBusy):
@@ -219,7 +231,7 @@ async def test_each_option_is_spelled_as_lumenfall_reads_it(
     assert house.request.operation == "generations"
 
 
-async def test_a_request_is_named_so_that_it_is_found_again(house: House) -> None:
+async def test_a_request_is_named_so_that_it_is_found_again(house: LumenfallFixture) -> None:
     await house.submit(house.order(part=2))
     assert house.request.fields["user"] == "easel-7-2"
     assert re.fullmatch(r"00-[0-9a-f]{32}-[0-9a-f]{16}-01", house.request.headers["traceparent"])
@@ -229,7 +241,7 @@ async def test_a_request_is_named_so_that_it_is_found_again(house: House) -> Non
     }
 
 
-async def test_the_operators_own_fields_go_along_and_never_replace_easels(house: House) -> None:
+async def test_the_operators_own_fields_go_along_and_never_replace_easels(house: LumenfallFixture) -> None:
     extra = {"moderation": "low", "user_id": "u1", "sync_mode": False, "model": "other", "user": "other"}
     ticket = await house.submit(extra=extra, openai_key=SecretStr("sk-own"))
     fields = house.request.fields
@@ -241,7 +253,7 @@ async def test_the_operators_own_fields_go_along_and_never_replace_easels(house:
     assert "openai_api_key" not in list(house.sandbox.requests.values())[1].fields
 
 
-async def test_an_edit_sends_its_pictures_and_its_mask_as_files(house: House) -> None:
+async def test_an_edit_sends_its_pictures_and_its_mask_as_files(house: LumenfallFixture) -> None:
     asked = replace(
         EDIT,
         sources=(SOURCE, SOURCE),
@@ -278,7 +290,7 @@ async def test_an_edit_sends_its_pictures_and_its_mask_as_files(house: House) ->
     }
 
 
-async def test_an_edit_of_one_large_picture_needs_no_more_than_that(house: House) -> None:
+async def test_an_edit_of_one_large_picture_needs_no_more_than_that(house: LumenfallFixture) -> None:
     noise = Image.effect_noise((1200, 1200), 90)
     buffer = BytesIO()
     noise.save(buffer, "PNG")
@@ -309,7 +321,7 @@ async def test_pictures_on_the_way_are_shown_and_the_finished_one_is_kept(metada
         assert asked_history is not metadata
 
 
-async def test_an_edit_is_watched_as_well(house: House) -> None:
+async def test_an_edit_is_watched_as_well(house: LumenfallFixture) -> None:
     ticket = await house.submit(house.order(replace(EDIT, mask=SOURCE), given(painted()), mask=MASK), partials=3)
     assert len([item for item in house.news if item.preview]) == 3
     assert (house.request.fields["stream"], house.request.fields["partial_images"]) == ("true", "3")
@@ -318,7 +330,7 @@ async def test_an_edit_is_watched_as_well(house: House) -> None:
 
 @pytest.mark.parametrize(("count", "partials"), [(2, 2), (1, 0)])
 async def test_only_a_single_picture_is_watched_and_only_if_wanted(
-    house: House, count: int, partials: int
+    house: LumenfallFixture, count: int, partials: int
 ) -> None:
     await house.submit(house.order(replace(ASKED, count=count)), partials=partials)
     assert not {"stream", "partial_images"} & set(house.request.fields)
@@ -331,12 +343,12 @@ async def test_plain_json_is_taken_although_a_stream_was_asked_for() -> None:
         assert finished.cost == Money(house.request.cost_micros)
 
 
-async def test_an_operators_stream_of_several_pictures_is_read_to_its_end(house: House) -> None:
+async def test_an_operators_stream_of_several_pictures_is_read_to_its_end(house: LumenfallFixture) -> None:
     ticket = await house.submit(house.order(replace(ASKED, count=3)), extra={"stream": True})
     assert len(ticket.kept) == 3
 
 
-async def test_a_garbled_event_costs_a_preview_and_not_the_picture(house: House) -> None:
+async def test_a_garbled_event_costs_a_preview_and_not_the_picture(house: LumenfallFixture) -> None:
     house.spoil("stream_garbled")
     ticket = await house.submit(partials=2)
     assert (len([item for item in house.news if item.preview]), len(ticket.kept)) == (1, 1)
@@ -345,7 +357,7 @@ async def test_a_garbled_event_costs_a_preview_and_not_the_picture(house: House)
 # What comes back is not always a picture
 
 
-async def test_fewer_pictures_than_asked_are_delivered_with_a_note(house: House) -> None:
+async def test_fewer_pictures_than_asked_are_delivered_with_a_note(house: LumenfallFixture) -> None:
     house.spoil("fewer_pictures")
     finished = await house.finished(house.order(replace(ASKED, count=3)))
     assert (len(finished.pictures), finished.note) == (2, "The service painted 2 of 3 pictures.")
@@ -353,7 +365,9 @@ async def test_fewer_pictures_than_asked_are_delivered_with_a_note(house: House)
 
 
 @pytest.mark.parametrize(("fault", "inline"), [("empty_item", False), ("not_a_picture", True)])
-async def test_one_bad_picture_does_not_spoil_the_others(house: House, fault: str, inline: bool) -> None:
+async def test_one_bad_picture_does_not_spoil_the_others(
+    house: LumenfallFixture, fault: str, inline: bool
+) -> None:
     house.spoil(fault)
     finished = await house.finished(house.order(replace(ASKED, count=2)), inline=inline)
     assert (len(finished.pictures), finished.note) == (1, "The service painted 1 of 2 pictures.")
@@ -371,14 +385,16 @@ async def test_one_bad_picture_does_not_spoil_the_others(house: House, fault: st
         ("cdn_huge", False),
     ],
 )
-async def test_an_answer_without_a_usable_picture_is_said_so(house: House, fault: str, inline: bool) -> None:
+async def test_an_answer_without_a_usable_picture_is_said_so(
+    house: LumenfallFixture, fault: str, inline: bool
+) -> None:
     house.spoil(fault)
-    with pytest.raises(BadAnswer) as caught:
+    with pytest.raises(InvalidResponse) as caught:
         await house.finished(inline=inline)
-    assert caught.type is BadAnswer or caught.type is TooBig
+    assert caught.type is InvalidResponse or caught.type is ResponseTooLarge
 
 
-async def test_what_a_picture_really_is_counts_not_what_it_is_called(house: House) -> None:
+async def test_what_a_picture_really_is_counts_not_what_it_is_called(house: LumenfallFixture) -> None:
     house.spoil("wrong_type")
     (picture,) = (await house.finished()).pictures
     assert (picture.content_type, picture.filename) == ("image/jpeg", "picture-1.jpg")
@@ -399,13 +415,13 @@ async def test_what_a_picture_really_is_counts_not_what_it_is_called(house: Hous
     ],
 )
 async def test_the_cost_is_the_services_own_word_or_not_known(
-    house: House, fault: str, values: dict[str, Any], cost: int | None
+    house: LumenfallFixture, fault: str, values: dict[str, Any], cost: int | None
 ) -> None:
     house.spoil(fault, **values)
     assert (await house.submit()).data["cost"] == cost
 
 
-async def test_a_cost_that_nobody_tells_stays_unknown(house: House) -> None:
+async def test_a_cost_that_nobody_tells_stays_unknown(house: LumenfallFixture) -> None:
     house.spoil("no_metadata")
     house.spoil("history_error")
     assert (await house.finished()).cost is None
@@ -418,7 +434,7 @@ async def test_a_cost_that_nobody_tells_stays_unknown(house: House) -> None:
 
 
 @pytest.mark.parametrize("status", [404, 410, 403])
-async def test_a_link_that_has_run_out_means_painted_and_lost(house: House, status: int) -> None:
+async def test_a_link_that_has_run_out_means_painted_and_lost(house: LumenfallFixture, status: int) -> None:
     ticket = await house.submit()
     house.spoil("cdn_error", status=status)
     with pytest.raises(ResultLost) as caught:
@@ -427,7 +443,7 @@ async def test_a_link_that_has_run_out_means_painted_and_lost(house: House, stat
     assert "painted" in caught.value.sentence
 
 
-async def test_links_work_for_an_hour(house: House) -> None:
+async def test_links_work_for_an_hour(house: LumenfallFixture) -> None:
     ticket = await house.submit()
     house.sandbox.age(3_500)
     await all_news(house.lumenfall(), ticket)
@@ -445,13 +461,15 @@ async def test_links_work_for_an_hour(house: House) -> None:
         ("cdn_type", {}),
     ],
 )
-async def test_a_bad_moment_of_the_media_host_passes(house: House, fault: str, values: dict[str, Any]) -> None:
+async def test_a_bad_moment_of_the_media_host_passes(
+    house: LumenfallFixture, fault: str, values: dict[str, Any]
+) -> None:
     ticket = await house.submit()
     house.spoil(fault, **values)
     assert len((await all_news(house.lumenfall(limits=QUICK), ticket))[1].pictures) == 1
 
 
-async def test_a_media_host_that_stays_away_leaves_the_ticket_good(house: House) -> None:
+async def test_a_media_host_that_stays_away_leaves_the_ticket_good(house: LumenfallFixture) -> None:
     ticket = await house.submit()
     house.spoil("cdn_error", status=500)
     with pytest.raises(ProviderBusy):
@@ -461,34 +479,36 @@ async def test_a_media_host_that_stays_away_leaves_the_ticket_good(house: House)
 
 
 @pytest.mark.parametrize("fault", ["foreign_picture", "cdn_redirect"])
-async def test_pictures_elsewhere_are_not_fetched_and_the_key_stays_here(house: House, fault: str) -> None:
+async def test_pictures_elsewhere_are_not_fetched_and_the_key_stays_here(
+    house: LumenfallFixture, fault: str
+) -> None:
     async with open_house() as other:
         house.spoil(fault, url=f"http://localhost:{other.sandbox.port}/x.png")
-        with pytest.raises(BadAnswer):
+        with pytest.raises(InvalidResponse):
             await house.finished()
         assert list(other.sandbox.calls) == []
 
 
-async def test_the_key_is_not_shown_to_the_media_host(house: House) -> None:
+async def test_the_key_is_not_shown_to_the_media_host(house: LumenfallFixture) -> None:
     await house.finished()
     calls = {call["path"].split("/")[1]: call["authorization"] for call in house.sandbox.calls}
     assert calls == {"openai": "Bearer", "files": None}
 
 
-async def test_a_spool_that_is_empty_means_painted_and_lost(house: House) -> None:
+async def test_a_spool_that_is_empty_means_painted_and_lost(house: LumenfallFixture) -> None:
     ticket = await house.submit(inline=True)
     with pytest.raises(ResultLost) as caught:
         await all_news(house.lumenfall(), ticket, kept=empty)
     assert caught.value.cost == Money(house.request.cost_micros)
 
 
-async def test_a_ticket_that_is_not_one_of_ours_is_lost(house: House) -> None:
+async def test_a_ticket_that_is_not_one_of_ours_is_lost(house: LumenfallFixture) -> None:
     with pytest.raises(TicketLost):
         await all_news(house.lumenfall(), Ticket(provider="lumenfall", data={"links": 7}))
 
 
-async def test_a_cancel_always_comes_too_late(house: House) -> None:
-    assert await house.lumenfall().cancel(await house.submit()) is CancelAnswer.TOO_LATE
+async def test_a_cancel_always_comes_too_late(house: LumenfallFixture) -> None:
+    assert await house.lumenfall().cancel(await house.submit()) is CancelResult.TOO_LATE
 
 
 # Refusals
@@ -522,7 +542,7 @@ REFUSALS: list[tuple[str, dict[str, Any], type[ProviderError]]] = [
 
 @pytest.mark.parametrize(("fault", "values", "error"), REFUSALS)
 async def test_each_refusal_becomes_the_error_that_it_is(
-    house: House, fault: str, values: dict[str, Any], error: type[ProviderError]
+    house: LumenfallFixture, fault: str, values: dict[str, Any], error: type[ProviderError]
 ) -> None:
     house.spoil(fault, **values)
     with pytest.raises(ProviderError) as caught:
@@ -533,7 +553,7 @@ async def test_each_refusal_becomes_the_error_that_it_is(
 
 
 @pytest.mark.parametrize("shape", ["flat", "nested"])
-async def test_refusals_are_read_in_their_older_shapes_too(house: House, shape: str) -> None:
+async def test_refusals_are_read_in_their_older_shapes_too(house: LumenfallFixture, shape: str) -> None:
     house.spoil("flat_errors", body=shape)
     for fault, values, error in REFUSALS:
         house.spoil(fault, **values, times=1)
@@ -575,7 +595,7 @@ def assert_discreet(error: ProviderError) -> None:
     ],
 )
 async def test_an_odd_answer_is_read_as_carefully(
-    house: House, status: int, body: Any, error: type[ProviderError]
+    house: LumenfallFixture, status: int, body: Any, error: type[ProviderError]
 ) -> None:
     house.spoil("answer_odd", status=status, body=body)
     with pytest.raises(ProviderError) as caught:
@@ -597,7 +617,7 @@ async def test_a_refusal_says_how_long_to_wait_and_how_long_a_prompt_may_be() ->
         )
 
 
-async def test_a_picture_that_the_service_cannot_use_is_not_the_prompts_fault(house: House) -> None:
+async def test_a_picture_that_the_service_cannot_use_is_not_the_prompts_fault(house: LumenfallFixture) -> None:
     with pytest.raises(SourceRejected):
         await house.submit(house.order(EDIT, given(b"no picture")))
     small = given(painted((8, 8), mode="RGBA", colour=(0, 0, 0, 0)), "mask.png")
@@ -612,7 +632,7 @@ async def test_a_balance_that_is_used_up_is_the_operators_matter() -> None:
         assert caught.value.detail == "402 INSUFFICIENT_BALANCE balance used up"
 
 
-async def test_what_never_left_was_never_painted(house: House) -> None:
+async def test_what_never_left_was_never_painted(house: LumenfallFixture) -> None:
     async with open_house() as gone:
         address = gone.sandbox.base_url
     with pytest.raises(NotSent):
@@ -620,7 +640,9 @@ async def test_what_never_left_was_never_painted(house: House) -> None:
 
 
 @pytest.mark.parametrize("changes", [{"key": SecretStr("a b")}, {"key": SecretStr("")}, {"base_url": "nowhere"}])
-async def test_a_bad_setting_is_said_at_once_and_not_repeated(house: House, changes: dict[str, Any]) -> None:
+async def test_a_bad_setting_is_said_at_once_and_not_repeated(
+    house: LumenfallFixture, changes: dict[str, Any]
+) -> None:
     with pytest.raises(SetupError) as caught:
         house.lumenfall(**changes)
     assert "a b" not in str(caught.value)

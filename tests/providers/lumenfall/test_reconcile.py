@@ -15,6 +15,7 @@ from bot.catalog.offers import Submit
 from bot.domain.clock import Clock, real_time
 from bot.domain.errors import (
     ModelRetired,
+    PriceExceeded,
     PromptRejected,
     ProviderBusy,
     ProviderError,
@@ -22,7 +23,6 @@ from bot.domain.errors import (
     RequestRejected,
     ResultLost,
     SubmitUnknown,
-    TooDear,
 )
 from bot.domain.types import Money
 from tests.providers.lumenfall.test_provider import (
@@ -31,7 +31,7 @@ from tests.providers.lumenfall.test_provider import (
     KEY,
     QUICK,
     REFUSALS,
-    House,
+    LumenfallFixture,
     all_news,
     assert_discreet,
     given,
@@ -45,7 +45,7 @@ LATE = 46_000
 
 
 @pytest.fixture
-async def house() -> AsyncIterator[House]:
+async def house() -> AsyncIterator[LumenfallFixture]:
     async with open_house() as opened:
         yield opened
 
@@ -54,7 +54,7 @@ def later(milliseconds: int) -> Clock:
     return Clock(now=lambda: real_time() + milliseconds)
 
 
-async def lose(house: House, order: Submit, *, ends: bool = True, **changes: Any) -> None:
+async def lose(house: LumenfallFixture, order: Submit, *, ends: bool = True, **changes: Any) -> None:
     """Submit in vain, and wait until the stand-in has done what it accepted."""
     with pytest.raises(SubmitUnknown) as caught:
         await house.submit(order, limits=QUICK, **changes)
@@ -88,7 +88,7 @@ async def lose(house: House, order: Submit, *, ends: bool = True, **changes: Any
     ],
 )
 async def test_a_lost_answer_is_told_as_such_and_nothing_is_sent_again(
-    house: House, fault: str, values: dict[str, Any], edit: bool
+    house: LumenfallFixture, fault: str, values: dict[str, Any], edit: bool
 ) -> None:
     house.spoil(fault, **values)
     order = house.order(EDIT, given(painted())) if edit else house.order()
@@ -106,13 +106,15 @@ async def test_a_lost_answer_is_told_as_such_and_nothing_is_sent_again(
         ("lost", {}),
     ],
 )
-async def test_a_stream_that_breaks_off_is_a_lost_answer(house: House, fault: str, values: dict[str, Any]) -> None:
+async def test_a_stream_that_breaks_off_is_a_lost_answer(
+    house: LumenfallFixture, fault: str, values: dict[str, Any]
+) -> None:
     house.spoil(fault, **values)
     await lose(house, house.order(), partials=2)
     assert house.sandbox.submits == 1
 
 
-async def test_json_by_another_name_is_read_all_the_same(house: House) -> None:
+async def test_json_by_another_name_is_read_all_the_same(house: LumenfallFixture) -> None:
     house.spoil("answer_type")
     assert len((await house.finished()).pictures) == 1
 
@@ -120,7 +122,7 @@ async def test_json_by_another_name_is_read_all_the_same(house: House) -> None:
 # What became of it
 
 
-async def test_what_was_painted_without_us_is_lost_and_its_cost_known(house: House) -> None:
+async def test_what_was_painted_without_us_is_lost_and_its_cost_known(house: LumenfallFixture) -> None:
     order = house.order()
     house.spoil("lost")
     await lose(house, order)
@@ -143,7 +145,7 @@ async def test_what_the_organisation_keeps_is_had_after_all() -> None:
 
 
 @pytest.mark.parametrize("kind", ["processing", "pending"])
-async def test_what_is_under_way_is_asked_about_again(house: House, kind: str) -> None:
+async def test_what_is_under_way_is_asked_about_again(house: LumenfallFixture, kind: str) -> None:
     order = house.order()
     house.spoil("stuck", body=kind)
     await lose(house, order, ends=False)
@@ -152,7 +154,7 @@ async def test_what_is_under_way_is_asked_about_again(house: House, kind: str) -
     assert caught.value.detail == f"listed as {kind}"
 
 
-async def test_a_history_that_lags_behind_is_asked_again(house: House) -> None:
+async def test_a_history_that_lags_behind_is_asked_again(house: LumenfallFixture) -> None:
     order = house.order()
     house.spoil("lost")
     house.spoil("history_stale", times=1)
@@ -164,7 +166,7 @@ async def test_a_history_that_lags_behind_is_asked_again(house: House) -> None:
 
 
 @pytest.mark.parametrize("fault", ["internal_error", "exhausted", "upstream_error"])
-async def test_what_came_to_nothing_may_be_submitted_again(house: House, fault: str) -> None:
+async def test_what_came_to_nothing_may_be_submitted_again(house: LumenfallFixture, fault: str) -> None:
     order = house.order()
     house.spoil(fault)
     house.spoil("lost")
@@ -180,7 +182,9 @@ async def test_what_ended_with_the_connection_may_be_submitted_again() -> None:
 
 
 @pytest.mark.parametrize("fault", ["content_policy", "hidden_moderation"])
-async def test_what_was_refused_for_its_content_is_not_submitted_again(house: House, fault: str) -> None:
+async def test_what_was_refused_for_its_content_is_not_submitted_again(
+    house: LumenfallFixture, fault: str
+) -> None:
     order = house.order()
     house.spoil(fault)
     house.spoil("lost")
@@ -190,7 +194,7 @@ async def test_what_was_refused_for_its_content_is_not_submitted_again(house: Ho
     assert_discreet(caught.value)
 
 
-async def test_what_is_not_listed_never_arrived_but_only_after_a_while(house: House) -> None:
+async def test_what_is_not_listed_never_arrived_but_only_after_a_while(house: LumenfallFixture) -> None:
     order = house.order()
     house.spoil("refused")
     await lose(house, order)
@@ -199,7 +203,7 @@ async def test_what_is_not_listed_never_arrived_but_only_after_a_while(house: Ho
     assert await house.lumenfall(clock=later(LATE)).reconcile(order, ()) is None
 
 
-async def test_what_is_listed_late_is_found_in_time(house: House) -> None:
+async def test_what_is_listed_late_is_found_in_time(house: LumenfallFixture) -> None:
     order = house.order()
     house.spoil("lost")
     house.spoil("history_late", seconds=14)
@@ -228,7 +232,7 @@ async def test_the_while_begins_when_a_submit_leaves_and_not_while_it_queues() -
         assert await house.lumenfall(clock=later(LATE)).reconcile(order, ()) is None
 
 
-async def test_an_earlier_submit_of_the_same_work_does_not_speak_for_the_later(house: House) -> None:
+async def test_an_earlier_submit_of_the_same_work_does_not_speak_for_the_later(house: LumenfallFixture) -> None:
     first = house.order(submitted_at=real_time() - 60_000)
     house.spoil("exhausted", times=1)
     with pytest.raises(ProviderBusy):
@@ -242,7 +246,7 @@ async def test_an_earlier_submit_of_the_same_work_does_not_speak_for_the_later(h
         await house.lumenfall(clock=later(10_000 + LATE)).reconcile(second, ())
 
 
-async def test_the_parts_of_a_job_are_told_apart_in_a_long_history(house: House) -> None:
+async def test_the_parts_of_a_job_are_told_apart_in_a_long_history(house: LumenfallFixture) -> None:
     house.spoil("lost", times=1)
     await lose(house, house.order())
     house.spoil("invalid_request")
@@ -274,7 +278,7 @@ async def test_the_parts_of_a_job_are_told_apart_in_a_long_history(house: House)
     ],
 )
 async def test_a_history_that_does_not_answer_leaves_the_question_open(
-    house: House, fault: str, values: dict[str, Any]
+    house: LumenfallFixture, fault: str, values: dict[str, Any]
 ) -> None:
     house.spoil(fault, **values)
     with pytest.raises(SubmitUnknown) as caught:
@@ -285,14 +289,14 @@ async def test_a_history_that_does_not_answer_leaves_the_question_open(
 # The dry run
 
 
-def dry_runs(house: House) -> list[dict[str, Any]]:
+def dry_runs(house: LumenfallFixture) -> list[dict[str, Any]]:
     return [call for call in house.sandbox.calls if call["query"].get("dryRun") == "true"]
 
 
 @pytest.mark.parametrize("in_metadata", [False, True])
 async def test_a_price_above_the_orders_is_refused_before_anything_is_painted(in_metadata: bool) -> None:
     async with open_house(dry_run_in_metadata=in_metadata) as house:
-        with pytest.raises(TooDear) as caught:
+        with pytest.raises(PriceExceeded) as caught:
             await house.submit(house.order(replace(ASKED, count=2), most=Money(18_000)), partials=2)
         assert_discreet(caught.value)
         assert (len(dry_runs(house)), house.sandbox.submits, house.news) == (1, 0, [])
@@ -304,7 +308,7 @@ async def test_a_price_above_the_orders_is_refused_before_anything_is_painted(in
     ("edit", "most", "dry_run"), [(False, None, True), (False, Money(1), False), (True, Money(1), True)]
 )
 async def test_nobody_asks_where_the_answer_would_change_nothing(
-    house: House, edit: bool, most: Money | None, dry_run: bool
+    house: LumenfallFixture, edit: bool, most: Money | None, dry_run: bool
 ) -> None:
     order = house.order(EDIT, given(painted()), most=most) if edit else house.order(most=most)
     await house.submit(order, dry_run=dry_run)
@@ -320,7 +324,7 @@ async def test_nobody_asks_where_the_answer_would_change_nothing(
     ],
 )
 async def test_a_dry_run_that_is_refused_says_so_for_nothing(
-    house: House, fault: str, values: dict[str, Any], error: type[ProviderError]
+    house: LumenfallFixture, fault: str, values: dict[str, Any], error: type[ProviderError]
 ) -> None:
     assert (fault, values, error) in REFUSALS
     house.spoil(fault, **values, times=1)
@@ -348,13 +352,15 @@ async def test_a_dry_run_that_finds_the_prompt_too_long_says_so_for_nothing() ->
         ("dry_run_reset", {}),
     ],
 )
-async def test_a_dry_run_in_trouble_holds_nobody_up(house: House, fault: str, values: dict[str, Any]) -> None:
+async def test_a_dry_run_in_trouble_holds_nobody_up(
+    house: LumenfallFixture, fault: str, values: dict[str, Any]
+) -> None:
     house.spoil(fault, **values)
     await house.submit(house.order(most=Money(1)), limits=replace(QUICK, silence=1, total=2))
     assert (len(dry_runs(house)), house.sandbox.submits) == (1, 1)
 
 
-async def test_a_dry_run_cannot_be_taken_for_a_painting(house: House) -> None:
+async def test_a_dry_run_cannot_be_taken_for_a_painting(house: LumenfallFixture) -> None:
     await house.submit(house.order(most=Money(1_000_000)), partials=2, extra={"moderation": "low"})
     manner = house.lumenfall(partials=2, extra={"moderation": "low"})._door.manner
     order = house.order()
@@ -366,7 +372,7 @@ async def test_a_dry_run_cannot_be_taken_for_a_painting(house: House) -> None:
 # Looking around
 
 
-async def test_an_examination_tells_what_is_served_for_how_much_and_what_is_left(house: House) -> None:
+async def test_an_examination_tells_what_is_served_for_how_much_and_what_is_left(house: LumenfallFixture) -> None:
     found = await house.lumenfall().examine()
     assert (found.provider, found.key_works, found.detail) == ("lumenfall", True, "$25.00 left")
     told = {served.model: (served.gone, served.price) for served in found.models}
@@ -376,7 +382,7 @@ async def test_an_examination_tells_what_is_served_for_how_much_and_what_is_left
     assert (house.sandbox.submits, house.sandbox.history.spent_micros) == (0, 0)
 
 
-async def test_an_examination_misses_a_model_that_is_gone(house: House) -> None:
+async def test_an_examination_misses_a_model_that_is_gone(house: LumenfallFixture) -> None:
     house.spoil("model_disabled", endpoint="gpt-image-1")
     told = {served.model: served for served in (await house.lumenfall().examine()).models}
     assert (told["gpt-image-1"].gone, told["gpt-image-1"].price) == (True, None)
@@ -386,7 +392,7 @@ async def test_an_examination_misses_a_model_that_is_gone(house: House) -> None:
     assert (told["gpt-image-1"].gone, told["gpt-image-1.5"].gone) == (True, None)
 
 
-async def test_an_examination_asks_no_price_where_dry_runs_are_off(house: House) -> None:
+async def test_an_examination_asks_no_price_where_dry_runs_are_off(house: LumenfallFixture) -> None:
     found = await house.lumenfall(dry_run=False).examine()
     assert {served.price for served in found.models} == {None}
     assert dry_runs(house) == []
@@ -403,7 +409,7 @@ async def test_an_examination_asks_no_price_where_dry_runs_are_off(house: House)
     ],
 )
 async def test_an_examination_never_fails(
-    house: House, faults: list[str], works: bool | None, detail: str
+    house: LumenfallFixture, faults: list[str], works: bool | None, detail: str
 ) -> None:
     for fault in faults:
         house.spoil(fault)
@@ -413,7 +419,7 @@ async def test_an_examination_never_fails(
     assert KEY not in repr(found)
 
 
-async def test_an_examination_of_a_service_that_is_away_says_so(house: House) -> None:
+async def test_an_examination_of_a_service_that_is_away_says_so(house: LumenfallFixture) -> None:
     async with open_house() as gone:
         address = gone.sandbox.base_url
     found = await house.lumenfall(base_url=address).examine()

@@ -18,7 +18,7 @@ from bot.domain.types import Money
 from tests.providers.lumenfall.test_provider import (
     ASKED,
     QUICK,
-    House,
+    LumenfallFixture,
     all_news,
     assert_discreet,
     open_house,
@@ -41,7 +41,9 @@ def partial(picture: Any = PICTURE) -> dict[str, Any]:
 
 
 @asynccontextmanager
-async def streaming(body: bytes, *, stays_open: bool = False) -> AsyncIterator[tuple[House, dict[str, Any]]]:
+async def streaming(
+    body: bytes, *, stays_open: bool = False
+) -> AsyncIterator[tuple[LumenfallFixture, dict[str, Any]]]:
     """A house, and what leads a provider to a server that streams `body` whatever it is asked."""
 
     async def answer(request: web.Request) -> web.StreamResponse:

@@ -10,17 +10,17 @@ from typing import Any
 import pytest
 
 from bot.domain.errors import (
+    GenerationFailed,
     PromptRejected,
     ProviderMisconfigured,
     RateLimited,
-    RunFailed,
     SubmitUnknown,
 )
 from tests.support.providers.oxen import (
     ASKED,
     CALM,
     QUICK,
-    House,
+    OxenFixture,
     all_news,
     eventually,
     http,
@@ -33,7 +33,7 @@ from tests.support.providers.oxen import (
 
 
 @pytest.fixture
-async def house() -> AsyncIterator[House]:
+async def house() -> AsyncIterator[OxenFixture]:
     async with open_house() as opened:
         yield opened
 
@@ -41,7 +41,7 @@ async def house() -> AsyncIterator[House]:
 # Events
 
 
-async def test_the_stream_is_opened_before_the_submit(house: House) -> None:
+async def test_the_stream_is_opened_before_the_submit(house: OxenFixture) -> None:
     stream = http(200, b": hello\n\n", content_type="text/event-stream")
     accepted = http(200, {"generations": [{"generation_id": "one", "status": "queued"}]})
     async with wire(lambda line: stream if "/events" in line else accepted) as service:
@@ -53,7 +53,7 @@ async def test_the_stream_is_opened_before_the_submit(house: House) -> None:
 
 
 @pytest.mark.parametrize("name", ["", "events_flood", "events_wrong"])
-async def test_an_event_makes_us_look_at_once_and_the_row_decides(house: House, name: str) -> None:
+async def test_an_event_makes_us_look_at_once_and_the_row_decides(house: OxenFixture, name: str) -> None:
     if name:
         house.sandbox.faults.set(name)
     house.sandbox.run_seconds = 0.2
@@ -66,7 +66,7 @@ async def test_an_event_makes_us_look_at_once_and_the_row_decides(house: House, 
     )
 
 
-async def test_a_failure_is_told_by_an_event_as_well(house: House) -> None:
+async def test_a_failure_is_told_by_an_event_as_well(house: OxenFixture) -> None:
     house.sandbox.run_seconds = 0.2
     oxen = house.oxen(pace=CALM)
     ticket = await oxen.submit(house.order(replace(ASKED, prompt="something forbidden")), quiet)
@@ -74,7 +74,7 @@ async def test_a_failure_is_told_by_an_event_as_well(house: House) -> None:
         await all_news(oxen, ticket)
 
 
-async def test_a_job_that_is_done_before_anybody_follows_is_seen_at_once(house: House) -> None:
+async def test_a_job_that_is_done_before_anybody_follows_is_seen_at_once(house: OxenFixture) -> None:
     house.sandbox.queue_seconds = house.sandbox.run_seconds = 0
     oxen = house.oxen(pace=CALM)
     ticket = await oxen.submit(house.order(), quiet)
@@ -86,13 +86,13 @@ async def test_a_job_that_is_done_before_anybody_follows_is_seen_at_once(house: 
 @pytest.mark.parametrize(
     "name", ["events_refused", "events_silent", "events_garbled", "events_cut", "events_ended", "events_late"]
 )
-async def test_trouble_with_events_neither_blocks_the_submit_nor_the_end(house: House, name: str) -> None:
+async def test_trouble_with_events_neither_blocks_the_submit_nor_the_end(house: OxenFixture, name: str) -> None:
     house.sandbox.faults.set(name, seconds=30)
     assert len((await house.result()).pictures) == 1
     assert house.sandbox.submits == 1
 
 
-async def test_a_stream_that_never_begins_holds_the_submit_up_for_two_seconds_at_most(house: House) -> None:
+async def test_a_stream_that_never_begins_holds_the_submit_up_for_two_seconds_at_most(house: OxenFixture) -> None:
     accepted = http(200, {"generations": [{"generation_id": "one"}]})
     stalled = asyncio.Event()
 
@@ -113,7 +113,7 @@ async def test_a_stream_that_never_begins_holds_the_submit_up_for_two_seconds_at
         stalled.set()
 
 
-async def test_many_jobs_share_one_stream_that_closes_when_nobody_waits(house: House) -> None:
+async def test_many_jobs_share_one_stream_that_closes_when_nobody_waits(house: OxenFixture) -> None:
     house.sandbox.run_seconds = 0.2
     oxen = house.oxen(pace=CALM)
     orders = [house.order(replace(ASKED, prompt=f"fox {number}"), job_id=number) for number in range(12)]
@@ -124,7 +124,7 @@ async def test_many_jobs_share_one_stream_that_closes_when_nobody_waits(house: H
     await eventually(lambda: house.sandbox.listeners == 0)
 
 
-async def test_a_stream_that_breaks_is_opened_again_while_somebody_waits(house: House) -> None:
+async def test_a_stream_that_breaks_is_opened_again_while_somebody_waits(house: OxenFixture) -> None:
     house.sandbox.faults.set("events_ended", times=2)
     house.sandbox.run_seconds = 0.5
     oxen = house.oxen(pace=CALM)
@@ -133,7 +133,9 @@ async def test_a_stream_that_breaks_is_opened_again_while_somebody_waits(house: 
     assert house.sandbox.state()["events"]["opened"] == 3
 
 
-async def test_a_failed_submit_leaves_no_stream_behind_and_closing_ends_one_that_is_open(house: House) -> None:
+async def test_a_failed_submit_leaves_no_stream_behind_and_closing_ends_one_that_is_open(
+    house: OxenFixture,
+) -> None:
     house.sandbox.faults.set("submit_rate_limited", times=1)
     oxen = house.oxen()
     with pytest.raises(RateLimited):
@@ -145,7 +147,7 @@ async def test_a_failed_submit_leaves_no_stream_behind_and_closing_ends_one_that
     await eventually(lambda: house.sandbox.listeners == 0)
 
 
-async def test_without_events_nothing_listens(house: House) -> None:
+async def test_without_events_nothing_listens(house: OxenFixture) -> None:
     assert len((await house.result(events=False)).pictures) == 1
     assert house.sandbox.state()["events"]["opened"] == 0
 
@@ -153,7 +155,7 @@ async def test_without_events_nothing_listens(house: House) -> None:
 # Lost answers
 
 
-async def test_a_lost_submit_is_found_in_the_list_active_or_finished(house: House) -> None:
+async def test_a_lost_submit_is_found_in_the_list_active_or_finished(house: OxenFixture) -> None:
     house.sandbox.run_seconds = 0.3
     oxen = house.oxen()
     order = house.order(replace(ASKED, count=2))
@@ -172,17 +174,17 @@ async def test_a_lost_submit_is_found_in_the_list_active_or_finished(house: Hous
 
 
 @pytest.mark.parametrize(("name", "body"), [("run_error", "Internal Server Error"), ("no_credit_row", None)])
-async def test_a_lost_submit_that_failed_is_found_too(house: House, name: str, body: Any) -> None:
+async def test_a_lost_submit_that_failed_is_found_too(house: OxenFixture, name: str, body: Any) -> None:
     house.sandbox.faults.set(name, body=body)
     oxen, order = house.oxen(), house.order()
     await lose(house, oxen, order)
     ticket = await oxen.reconcile(order, [])
     assert ticket is not None
-    with pytest.raises(RunFailed if body else ProviderMisconfigured):
+    with pytest.raises(GenerationFailed if body else ProviderMisconfigured):
         await all_news(oxen, ticket)
 
 
-async def test_a_submit_that_never_arrived_is_only_said_so_once_it_must_be_in_the_list(house: House) -> None:
+async def test_a_submit_that_never_arrived_is_only_said_so_once_it_must_be_in_the_list(house: OxenFixture) -> None:
     house.sandbox.faults.set("submit_refused", times=1)
     order = house.order()
     with pytest.raises(SubmitUnknown):
@@ -192,7 +194,7 @@ async def test_a_submit_that_never_arrived_is_only_said_so_once_it_must_be_in_th
     assert await house.oxen(clock=later()).reconcile(order, []) is None
 
 
-async def test_older_rows_other_prompts_and_what_belongs_to_others_are_left_alone(house: House) -> None:
+async def test_older_rows_other_prompts_and_what_belongs_to_others_are_left_alone(house: OxenFixture) -> None:
     oxen = house.oxen()
     other = replace(ASKED, prompt="a hare")
     taken = await oxen.submit(house.order(), quiet)
@@ -204,13 +206,15 @@ async def test_older_rows_other_prompts_and_what_belongs_to_others_are_left_alon
     assert found.data["ids"] == taken.data["ids"]
 
 
-async def test_what_this_process_submitted_is_nobody_elses_even_before_it_is_written_down(house: House) -> None:
+async def test_what_this_process_submitted_is_nobody_elses_even_before_it_is_written_down(
+    house: OxenFixture,
+) -> None:
     oxen = house.oxen(clock=later())
     await oxen.submit(house.order(job_id=1), quiet)
     assert await oxen.reconcile(house.order(job_id=2), []) is None
 
 
-async def test_two_lost_submits_of_one_prompt_each_find_their_own(house: House) -> None:
+async def test_two_lost_submits_of_one_prompt_each_find_their_own(house: OxenFixture) -> None:
     oxen = house.oxen()
     asked = replace(ASKED, count=2)
     square, portrait = house.order(asked, job_id=1), house.order(replace(asked, size="portrait"), job_id=2)
@@ -223,7 +227,7 @@ async def test_two_lost_submits_of_one_prompt_each_find_their_own(house: House) 
     assert sizes == [["portrait", "portrait"], ["auto", "auto"]]
 
 
-async def test_while_the_same_prompt_is_being_submitted_nobody_claims_its_rows(house: House) -> None:
+async def test_while_the_same_prompt_is_being_submitted_nobody_claims_its_rows(house: OxenFixture) -> None:
     house.sandbox.faults.set("submit_slow", seconds=0.3, times=1)
     oxen = house.oxen()
     under_way = asyncio.create_task(oxen.submit(house.order(job_id=1), quiet))
@@ -234,7 +238,7 @@ async def test_while_the_same_prompt_is_being_submitted_nobody_claims_its_rows(h
 
 
 @pytest.mark.parametrize("way", ["error", "html", "truncated", "reset", "odd", "slow"])
-async def test_trouble_with_the_list_leaves_it_open(house: House, way: str) -> None:
+async def test_trouble_with_the_list_leaves_it_open(house: OxenFixture, way: str) -> None:
     house.sandbox.faults.set(f"list_{way}", seconds=2, body={"generations": None})
     with pytest.raises(SubmitUnknown):
         await house.oxen(clock=later(), limits=QUICK).reconcile(house.order(), [])
@@ -242,7 +246,7 @@ async def test_trouble_with_the_list_leaves_it_open(house: House, way: str) -> N
 
 @pytest.mark.parametrize(("seconds", "found"), [(-3, True), (-60, False), (3, True)])
 async def test_only_rows_that_are_not_older_than_the_submit_are_taken(
-    house: House, seconds: int, found: bool
+    house: OxenFixture, seconds: int, found: bool
 ) -> None:
     order = house.order()
     at = order.submitted_at // 1000 + seconds
@@ -253,14 +257,14 @@ async def test_only_rows_that_are_not_older_than_the_submit_are_taken(
         assert len(service.lines) == 4
 
 
-async def test_rows_without_a_time_are_no_proof_of_anything(house: House) -> None:
+async def test_rows_without_a_time_are_no_proof_of_anything(house: OxenFixture) -> None:
     row = {"generation_id": "one", "status": "queued", "prompt": ASKED.prompt, "model_name": "gpt-image-1-5"}
     async with wire(http(200, {"count": 1, "generations": [row]})) as service:
         with pytest.raises(SubmitUnknown):
             await house.oxen(base_url=service.url, clock=later()).reconcile(house.order(), [])
 
 
-async def test_a_clock_that_is_ahead_of_oxens_finds_its_rows_all_the_same(house: House) -> None:
+async def test_a_clock_that_is_ahead_of_oxens_finds_its_rows_all_the_same(house: OxenFixture) -> None:
     ahead = later(600_000)
     order = house.order(submitted_at=ahead.now())
     oxen = house.oxen(clock=ahead)

@@ -14,26 +14,26 @@ from pydantic import SecretStr
 from bot.catalog.offers import Submit
 from bot.domain.clock import real_time
 from bot.domain.errors import (
+    GenerationFailed,
     ModelRetired,
+    PriceExceeded,
     PromptRejected,
     ProviderBusy,
     ProviderError,
     ProviderMisconfigured,
     RateLimited,
     RequestRejected,
-    RunFailed,
     SetupError,
     SourceRejected,
     SubmitUnknown,
-    TooDear,
 )
 from bot.domain.types import (
-    CancelAnswer,
+    CancelResult,
     ImageRequest,
-    Input,
+    InputPicture,
+    ModelStatus,
     Money,
     Progress,
-    Served,
     Ticket,
 )
 from bot.ports import Provider
@@ -46,7 +46,7 @@ from tests.support.providers.oxen import (
     KEY,
     MODEL,
     QUICK,
-    House,
+    OxenFixture,
     all_news,
     closed_port,
     envelope,
@@ -63,7 +63,7 @@ from tests.support.providers.oxen import (
 
 
 @pytest.fixture
-async def house() -> AsyncIterator[House]:
+async def house() -> AsyncIterator[OxenFixture]:
     async with open_house() as opened:
         yield opened
 
@@ -71,7 +71,7 @@ async def house() -> AsyncIterator[House]:
 # The plain way
 
 
-async def test_a_prompt_becomes_a_picture_with_news_on_the_way_and_its_true_cost(house: House) -> None:
+async def test_a_prompt_becomes_a_picture_with_news_on_the_way_and_its_true_cost(house: OxenFixture) -> None:
     house.sandbox.faults.set("slow_queue", seconds=0.1)
     house.sandbox.faults.set("slow_run", seconds=0.1)
     oxen = house.oxen()
@@ -87,7 +87,9 @@ async def test_a_prompt_becomes_a_picture_with_news_on_the_way_and_its_true_cost
 
 
 @pytest.mark.parametrize("schema_name", ["json_request_schema", "request_schema"])
-async def test_only_listed_fields_are_sent_whichever_name_the_schema_has(house: House, schema_name: Any) -> None:
+async def test_only_listed_fields_are_sent_whichever_name_the_schema_has(
+    house: OxenFixture, schema_name: Any
+) -> None:
     asked = replace(ASKED, quality="low", background="transparent", output_format="webp", size="landscape")
     house.sandbox.schema_name = schema_name
     house.sandbox.extra_fields = EXTRA
@@ -112,9 +114,9 @@ async def test_only_listed_fields_are_sent_whichever_name_the_schema_has(house: 
     assert set(last.params) == {"prompt", "num_generations", "size", "output_format"}
 
 
-async def test_a_schema_that_cannot_be_read_leaves_the_catalogues_own_fields(house: House) -> None:
+async def test_a_schema_that_cannot_be_read_leaves_the_catalogues_own_fields(house: OxenFixture) -> None:
     house.sandbox.faults.set("models_html")
-    known = Served(model=MODEL, fields=frozenset(EXTRA))
+    known = ModelStatus(model=MODEL, fields=frozenset(EXTRA))
     oxen = house.oxen()
     await oxen.submit(house.order(replace(ASKED, quality="high"), known=known), quiet)
     assert set(house.body) == {"prompt", "num_generations", "size", "output_format"}
@@ -123,7 +125,7 @@ async def test_a_schema_that_cannot_be_read_leaves_the_catalogues_own_fields(hou
     assert len(asked) == 1, "it is not asked again at once"
 
 
-async def test_pictures_go_as_links_where_they_have_one_and_inside_where_not(house: House) -> None:
+async def test_pictures_go_as_links_where_they_have_one_and_inside_where_not(house: OxenFixture) -> None:
     async with wire(http(200, painted(), content_type="image/png")) as host:
         link = f"{host.url}/a.png"
         finished = await house.result(EDIT, given(painted(), url=link), given(painted()))
@@ -132,13 +134,13 @@ async def test_pictures_go_as_links_where_they_have_one_and_inside_where_not(hou
     assert house.body["input_image"][1].startswith("data:image/png;base64,")
 
 
-async def test_rows_that_repeat_large_pictures_are_still_read(house: House) -> None:
+async def test_rows_that_repeat_large_pictures_are_still_read(house: OxenFixture) -> None:
     padded = painted() + bytes(1_500_000)
     finished = await house.result(EDIT, given(padded))
     assert len(finished.pictures) == 1
 
 
-async def test_several_pictures_are_counted_on_the_way_and_summed_up(house: House) -> None:
+async def test_several_pictures_are_counted_on_the_way_and_summed_up(house: OxenFixture) -> None:
     house.sandbox.faults.set("slow_run", seconds=0.3, times=1)
     asked = replace(ASKED, count=4)
     oxen = house.oxen()
@@ -150,20 +152,20 @@ async def test_several_pictures_are_counted_on_the_way_and_summed_up(house: Hous
     assert [item.fraction for item in news].count(1.0) == 1
 
 
-async def test_another_process_can_finish_what_one_has_begun(house: House) -> None:
+async def test_another_process_can_finish_what_one_has_begun(house: OxenFixture) -> None:
     ticket = await house.oxen().submit(house.order(), quiet)
     kept = Ticket(provider="oxen", data=json.loads(json.dumps(ticket.data)), count=ticket.count)
     assert KEY not in json.dumps(kept.data)
     assert "http" not in json.dumps(kept.data)
     async with open_session(100, ssl=False) as client:
-        second = House(house.sandbox, client, house.pictures, house.offers, house.stack).oxen()
+        second = OxenFixture(house.sandbox, client, house.pictures, house.offers, house.stack).oxen()
         _, finished = await all_news(second, kept)
         await second.aclose()
     assert len(finished.pictures) == 1
     assert house.sandbox.submits == 1
 
 
-async def test_a_key_that_cannot_be_one_is_said_at_start_without_showing_it(house: House) -> None:
+async def test_a_key_that_cannot_be_one_is_said_at_start_without_showing_it(house: OxenFixture) -> None:
     with pytest.raises(SetupError) as error:
         house.oxen(key=SecretStr("secret\nX-Other: 1"))
     assert "secret" not in str(error.value)
@@ -173,14 +175,14 @@ async def test_a_key_that_cannot_be_one_is_said_at_start_without_showing_it(hous
 
 
 @pytest.mark.parametrize(("asked", "seconds"), [("7", 7.0), ("999999", 3600.0), ("soon", None), (None, None)])
-async def test_a_429_passes_its_wait_on(house: House, asked: str | None, seconds: float | None) -> None:
+async def test_a_429_passes_its_wait_on(house: OxenFixture, asked: str | None, seconds: float | None) -> None:
     house.sandbox.faults.set("submit_rate_limited", retry_after=asked)
     with pytest.raises(RateLimited) as busy:
         await house.oxen().submit(house.order(), quiet)
     assert busy.value.retry_after == seconds
 
 
-async def test_nobody_listening_means_not_accepted(house: House) -> None:
+async def test_nobody_listening_means_not_accepted(house: OxenFixture) -> None:
     with pytest.raises(ProviderBusy) as busy:
         await house.oxen(base_url=f"http://127.0.0.1:{closed_port()}").submit(house.order(), quiet)
     assert busy.value.detail.startswith("ClientConnector")
@@ -208,12 +210,12 @@ async def test_nobody_listening_means_not_accepted(house: House) -> None:
         (http(400, {"error": "403 Client Error: Forbidden for url: http://x/nsfw"}), EDIT, SourceRejected),
         (http(400, {"error": "403 Client Error: Forbidden for url: http://x/nsfw"}), ASKED, RequestRejected),
         (http(200, {"generations": [], "error": "rejected by the safety system"}), ASKED, PromptRejected),
-        (http(200, {"generations": [], "error": "It could not be queued"}), ASKED, RunFailed),
+        (http(200, {"generations": [], "error": "It could not be queued"}), ASKED, GenerationFailed),
         (http(307, b"", location="http://127.0.0.1:1/"), ASKED, ProviderBusy),
     ],
 )
 async def test_a_refusal_at_submit_says_whose_fault_it_was(
-    house: House, answer: bytes, request_: ImageRequest, error: type[ProviderError]
+    house: OxenFixture, answer: bytes, request_: ImageRequest, error: type[ProviderError]
 ) -> None:
     async with wire(submits(answer)) as service:
         with pytest.raises(ProviderError) as refusal:
@@ -225,16 +227,16 @@ async def test_a_refusal_at_submit_says_whose_fault_it_was(
     assert "http" not in shown
 
 
-async def test_words_of_the_prompt_that_an_error_repeats_are_not_the_services_own(house: House) -> None:
+async def test_words_of_the_prompt_that_an_error_repeats_are_not_the_services_own(house: OxenFixture) -> None:
     prompt = "Model not found, insufficient credits"
     house.sandbox.faults.set("run_error", body=f'Could not paint "{prompt}": Internal Server Error')
-    with pytest.raises(RunFailed):
+    with pytest.raises(GenerationFailed):
         await house.result(replace(ASKED, prompt=prompt))
 
 
-async def test_what_certainly_costs_more_than_was_reserved_is_not_submitted(house: House) -> None:
+async def test_what_certainly_costs_more_than_was_reserved_is_not_submitted(house: OxenFixture) -> None:
     oxen = house.oxen()
-    with pytest.raises(TooDear):
+    with pytest.raises(PriceExceeded):
         await oxen.submit(house.order(replace(ASKED, count=2), most=Money(79_999)), quiet)
     assert house.sandbox.submits == 0
     await oxen.submit(house.order(replace(ASKED, count=2), most=Money(80_000)), quiet)
@@ -247,7 +249,7 @@ async def test_what_certainly_costs_more_than_was_reserved_is_not_submitted(hous
     "name",
     ["submit_lost", "submit_truncated", "submit_refused", "submit_reset", "submit_error_late", "submit_html"],
 )
-async def test_a_lost_answer_is_never_answered_by_sending_again(house: House, name: str) -> None:
+async def test_a_lost_answer_is_never_answered_by_sending_again(house: OxenFixture, name: str) -> None:
     house.sandbox.faults.set(name)
     with pytest.raises(SubmitUnknown):
         await house.oxen().submit(house.order(), quiet)
@@ -270,14 +272,14 @@ async def test_a_lost_answer_is_never_answered_by_sending_again(house: House, na
         b"",
     ],
 )
-async def test_any_answer_that_leaves_doubt_leaves_it_open(house: House, answer: bytes) -> None:
+async def test_any_answer_that_leaves_doubt_leaves_it_open(house: OxenFixture, answer: bytes) -> None:
     async with wire(submits(answer)) as service:
         with pytest.raises(SubmitUnknown):
             await house.oxen(base_url=service.url, events=False).submit(house.order(), quiet)
         assert sum(line.startswith("POST") for line in service.lines) == 1
 
 
-async def test_an_answer_that_takes_too_long_leaves_it_open(house: House) -> None:
+async def test_an_answer_that_takes_too_long_leaves_it_open(house: OxenFixture) -> None:
     house.sandbox.faults.set("submit_slow", seconds=1)
     with pytest.raises(SubmitUnknown):
         await house.oxen(limits=QUICK).submit(house.order(), quiet)
@@ -286,12 +288,12 @@ async def test_an_answer_that_takes_too_long_leaves_it_open(house: House) -> Non
 # The way without a queue
 
 
-def single(house: House, request: ImageRequest = ASKED, *inputs: Input) -> Submit:
+def single(house: OxenFixture, request: ImageRequest = ASKED, *inputs: InputPicture) -> Submit:
     offer = one_at_a_time(house.offers)[request.model]
     return Submit(job_id=1, fit=offer.fit(request), count=1, inputs=inputs, submitted_at=real_time())
 
 
-def test_one_at_a_time_splits_by_one(house: House) -> None:
+def test_one_at_a_time_splits_by_one(house: OxenFixture) -> None:
     fit = one_at_a_time(house.offers)[MODEL].fit(replace(ASKED, count=3))
     assert fit.submits == (1, 1, 1)
     assert "num_generations" not in fit.body(1)
@@ -299,7 +301,7 @@ def test_one_at_a_time_splits_by_one(house: House) -> None:
 
 @pytest.mark.parametrize("request_", [ASKED, EDIT])
 async def test_the_picture_of_a_synchronous_call_is_fetched_by_its_link(
-    house: House, request_: ImageRequest
+    house: OxenFixture, request_: ImageRequest
 ) -> None:
     news: list[Progress] = []
     oxen = house.oxen(queue=False)
@@ -311,11 +313,11 @@ async def test_the_picture_of_a_synchronous_call_is_fetched_by_its_link(
     assert [item.fraction for item in said] == [1.0]
     assert [row.via for row in house.sandbox.generations.values()] == ["generate"]
     assert house.sandbox.state()["events"]["opened"] == 0
-    assert await oxen.cancel(ticket) is CancelAnswer.TOO_LATE
+    assert await oxen.cancel(ticket) is CancelResult.TOO_LATE
 
 
 @pytest.mark.parametrize("name", ["url", "b64_json"])
-async def test_bytes_inside_a_synchronous_answer_are_kept(house: House, name: str) -> None:
+async def test_bytes_inside_a_synchronous_answer_are_kept(house: OxenFixture, name: str) -> None:
     inside = base64.b64encode(painted()).decode()
     image = {name: inside if name == "b64_json" else f"data:image/png;base64,{inside}"}
     async with wire(submits(http(200, {"images": [image, 5]}))) as service:
@@ -325,7 +327,7 @@ async def test_bytes_inside_a_synchronous_answer_are_kept(house: House, name: st
         assert (await all_news(oxen, ticket))[1].pictures[0].width == 64
 
 
-async def test_an_edit_goes_where_the_model_says(house: House) -> None:
+async def test_an_edit_goes_where_the_model_says(house: OxenFixture) -> None:
     image = {"images": [{"b64_json": base64.b64encode(painted()).decode()}]}
     card = http(200, {"id": "gpt-image-1-5", "endpoint": "/images/edit"})
     async with wire(lambda line: http(200, image) if line.startswith("POST") else card) as service:
@@ -345,7 +347,7 @@ async def test_an_edit_goes_where_the_model_says(house: House) -> None:
     ],
 )
 async def test_a_synchronous_call_says_at_once_what_went_wrong(
-    house: House, prompt: str, fault: str | None, error: type[ProviderError]
+    house: OxenFixture, prompt: str, fault: str | None, error: type[ProviderError]
 ) -> None:
     if fault:
         house.sandbox.faults.set(fault)
@@ -353,7 +355,7 @@ async def test_a_synchronous_call_says_at_once_what_went_wrong(
         await house.oxen(queue=False).submit(single(house, replace(ASKED, prompt=prompt)), quiet)
 
 
-async def test_a_lost_synchronous_answer_is_found_among_the_generations_or_stays_open(house: House) -> None:
+async def test_a_lost_synchronous_answer_is_found_among_the_generations_or_stays_open(house: OxenFixture) -> None:
     oxen, order = house.oxen(queue=False), single(house)
     with pytest.raises(SubmitUnknown):
         await house.oxen(queue=False, clock=later()).reconcile(order, [])
@@ -367,7 +369,7 @@ async def test_a_lost_synchronous_answer_is_found_among_the_generations_or_stays
 # Looking at the service
 
 
-async def test_examining_tells_key_fields_and_prices_and_costs_nothing(house: House) -> None:
+async def test_examining_tells_key_fields_and_prices_and_costs_nothing(house: OxenFixture) -> None:
     house.sandbox.credits = 12.5
     told = await house.oxen().examine()
     assert (told.provider, told.key_works, told.detail) == ("oxen", True, "12.5 credits left")
@@ -389,7 +391,7 @@ async def test_examining_tells_key_fields_and_prices_and_costs_nothing(house: Ho
     assert (served.price, served.dearest) == (Money(30_000), Money(200_000))
 
 
-async def test_examining_knows_a_bad_key_and_a_model_that_is_gone(house: House) -> None:
+async def test_examining_knows_a_bad_key_and_a_model_that_is_gone(house: OxenFixture) -> None:
     told = await house.oxen(key=SecretStr("another")).examine()
     assert (told.key_works, told.models[0].gone) == (False, None)
     house.sandbox.faults.set("model_gone")
@@ -408,7 +410,7 @@ async def test_examining_knows_a_bad_key_and_a_model_that_is_gone(house: House) 
         http(200, {"pricing": {"cost_per_image": "NaN", "cost_per_image_grid": {"a": 1}}, "request_schema": []}),
     ],
 )
-async def test_examining_never_raises_and_guesses_nothing(house: House, answer: bytes) -> None:
+async def test_examining_never_raises_and_guesses_nothing(house: OxenFixture, answer: bytes) -> None:
     async with wire(answer) as service:
         told = await house.oxen(base_url=service.url).examine()
     assert told.key_works is not False

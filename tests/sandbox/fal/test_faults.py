@@ -27,7 +27,7 @@ from bot.sandbox.fal.faults import FAULTS, fal_faults
 from bot.sandbox.fal.files import PublicHosts
 from bot.sandbox.fal.server import FalSandbox
 from bot.sandbox.kit.broken_answers import bomb
-from tests.support.sandbox.connect_proxy import Forwarder
+from tests.support.sandbox.connect_proxy import ConnectProxy
 
 KEY = "an-id:a-secret"
 AUTH = {"Authorization": f"Key {KEY}"}
@@ -95,11 +95,11 @@ def data_uri(image: Image.Image) -> str:
 
 
 @dataclass
-class RealClient:
+class FalClientProcess:
     """Runs fal_client, as installed, in a process whose proxy and certificates lead to the stand-in."""
 
     sandbox: FalSandbox
-    forwarder: Forwarder
+    forwarder: ConnectProxy
     ca_file: Path
 
     def way(self) -> dict[str, str]:
@@ -125,7 +125,7 @@ class RealClient:
 
 
 @asynccontextmanager
-async def at_the_real_hosts(folder: Path, **options: Any) -> AsyncIterator[RealClient]:
+async def at_the_real_hosts(folder: Path, **options: Any) -> AsyncIterator[FalClientProcess]:
     """A stand-in that answers under fal's own names; `folder` takes the certificate."""
     authority = trustme.CA()
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
@@ -137,18 +137,18 @@ async def at_the_real_hosts(folder: Path, **options: Any) -> AsyncIterator[RealC
     hosts = PublicHosts(queue=queue, rest=rest, cdn=cdn, run=run)
     async with (
         FalSandbox(ssl_context=context, hosts=hosts, key=KEY, **{**FAST, **options}) as sandbox,
-        Forwarder(sandbox.port, names) as forwarder,
+        ConnectProxy(sandbox.port, names) as forwarder,
     ):
-        yield RealClient(sandbox, forwarder, ca_file)
+        yield FalClientProcess(sandbox, forwarder, ca_file)
 
 
 @pytest.fixture
-async def real_client(tmp_path: Path) -> AsyncIterator[RealClient]:
+async def real_client(tmp_path: Path) -> AsyncIterator[FalClientProcess]:
     async with at_the_real_hosts(tmp_path, queue_seconds=0.4, run_seconds=0.3) as client:
         yield client
 
 
-async def test_fals_client_submits_follows_and_fetches(real_client: RealClient) -> None:
+async def test_fals_client_submits_follows_and_fetches(real_client: FalClientProcess) -> None:
     lines = await real_client.run(
         """
         arguments = {"prompt": "a boat", "num_images": 2}
@@ -179,7 +179,7 @@ async def test_fals_client_submits_follows_and_fetches(real_client: RealClient) 
     assert set(real_client.forwarder.asked) == {"queue.fal.run"}
 
 
-async def test_fals_client_uploads_and_edits(real_client: RealClient) -> None:
+async def test_fals_client_uploads_and_edits(real_client: FalClientProcess) -> None:
     lines = await real_client.run(
         """
         import httpx
@@ -201,7 +201,7 @@ async def test_fals_client_uploads_and_edits(real_client: RealClient) -> None:
     assert set(real_client.forwarder.asked) == set(REAL_HOSTS)
 
 
-async def test_fals_client_understands_cancels_and_errors(real_client: RealClient) -> None:
+async def test_fals_client_understands_cancels_and_errors(real_client: FalClientProcess) -> None:
     real_client.sandbox.faults.set("slow_queue", seconds=30, times=1)
     lines = await real_client.run(
         """
@@ -232,7 +232,7 @@ async def test_fals_client_understands_cancels_and_errors(real_client: RealClien
     ]
 
 
-async def test_fals_client_pays_twice_when_an_answer_is_lost(real_client: RealClient) -> None:
+async def test_fals_client_pays_twice_when_an_answer_is_lost(real_client: FalClientProcess) -> None:
     real_client.sandbox.faults.set("submit_lost", times=1)
     await real_client.run('fal_client.subscribe("fal-ai/gpt-image-1.5", {"prompt": "a boat"})')
     state = real_client.sandbox.state()
@@ -241,7 +241,7 @@ async def test_fals_client_pays_twice_when_an_answer_is_lost(real_client: RealCl
     assert len(state["duplicates"][0]) == 2
 
 
-async def test_fals_client_with_a_wrong_key_is_told_so(real_client: RealClient) -> None:
+async def test_fals_client_with_a_wrong_key_is_told_so(real_client: FalClientProcess) -> None:
     lines = await real_client.run(
         """
         try:

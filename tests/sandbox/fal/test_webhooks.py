@@ -79,7 +79,7 @@ async def receiver() -> AsyncIterator[Receiver]:
 
 
 @dataclass
-class Scene:
+class WebhookSetup:
     """The stand-in, someone who calls it, and someone whom it calls."""
 
     caller: Caller
@@ -113,10 +113,10 @@ class Scene:
 
 
 @asynccontextmanager
-async def scene(**options: Any) -> AsyncIterator[Scene]:
+async def scene(**options: Any) -> AsyncIterator[WebhookSetup]:
     async with receiver() as hook, opened(**{**PAUSES, **options}) as caller:
         hook.watched = caller.sandbox
-        yield Scene(caller, hook)
+        yield WebhookSetup(caller, hook)
 
 
 def genuine(call: Call, keys: list[dict[str, str]]) -> bool:

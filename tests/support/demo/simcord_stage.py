@@ -20,7 +20,7 @@ PRIVATE = 64
 """The flag of a message that only one person sees."""
 
 
-class Complaints(logging.Handler):
+class ErrorLog(logging.Handler):
     """What was logged as an error; also the only trace of what discord.py drops in silence."""
 
     def __init__(self) -> None:
@@ -35,7 +35,7 @@ class Complaints(logging.Handler):
 @asynccontextmanager
 async def playing(folder: Path, *, expected: Sequence[str] = ()) -> AsyncIterator[Stage]:
     """A stage; fails in the end for every error that was recorded or logged and is not `expected`."""
-    complaints = Complaints()
+    complaints = ErrorLog()
     logging.getLogger().addHandler(complaints)
     try:
         async with open_stage(folder / "easel.db") as stage:

@@ -18,18 +18,18 @@ from pydantic import SecretStr
 from bot.catalog.catalog import Catalog
 from bot.catalog.offers import Offer, Submit
 from bot.domain.clock import Clock, real_time
-from bot.domain.types import Finished, ImageRequest, Input, Picture, Progress, Source, Ticket
+from bot.domain.types import Finished, ImageRequest, InputPicture, Picture, Progress, Source, Ticket
 from bot.net.hosts import AllowedHosts
 from bot.pictures import Pictures
-from bot.providers.fal.provider import Fal
+from bot.providers.fal.provider import FalProvider
 from bot.providers.shared.http import Timeouts, open_session
-from bot.providers.shared.polling import Pace
+from bot.providers.shared.polling import PollPolicy
 from bot.sandbox.fal.records import QueueRequest
 from bot.sandbox.fal.server import FalSandbox
 
 KEY = "me:a-very-secret-key"
 LOCAL = AllowedHosts.parse("127.0.0.1:*")
-PACE = Pace(first=0.01, longest=0.02, jitter=0, trouble=0.01, trouble_longest=0.02, failures=5)
+PACE = PollPolicy(first=0.01, longest=0.02, jitter=0, trouble=0.01, trouble_longest=0.02, failures=5)
 QUICK = Timeouts(connect=2, silence=0.2, total=0.6)
 OFFERS = Catalog.load().at("fal")
 ASKED = ImageRequest(prompt="a fox in the snow", model="gpt-image-1.5", quality="low")
@@ -44,12 +44,14 @@ def painted(size: tuple[int, int] = (64, 64), mode: str = "RGB", colour: Any = "
     return buffer.getvalue()
 
 
-def given(content: bytes, url: str | None = None, filename: str = "a.png") -> Input:
+def given(content: bytes, url: str | None = None, filename: str = "a.png") -> InputPicture:
     picture = Picture(content=content, content_type="image/png", filename=filename, width=64, height=64)
-    return Input(picture=picture, url=url)
+    return InputPicture(picture=picture, url=url)
 
 
-def order(request: ImageRequest = ASKED, *inputs: Input, mask: Input | None = None, job_id: int = 1) -> Submit:
+def order(
+    request: ImageRequest = ASKED, *inputs: InputPicture, mask: InputPicture | None = None, job_id: int = 1
+) -> Submit:
     fit = OFFERS[request.model].fit(request)
     return Submit(job_id=job_id, fit=fit, count=request.count, inputs=inputs, mask=mask)
 
@@ -115,7 +117,7 @@ def ticket_at(url: str, count: int = 1, **more: Any) -> Ticket:
 
 
 @dataclass
-class House:
+class FalFixture:
     """What a composition root would build, around one stand-in. Its provider polls, unless a test says else."""
 
     sandbox: FalSandbox
@@ -123,7 +125,7 @@ class House:
     pictures: Pictures
     offers: dict[str, Offer]
 
-    def fal(self, **changes: Any) -> Fal:
+    def fal(self, **changes: Any) -> FalProvider:
         options: dict[str, Any] = {
             "key": SecretStr(KEY),
             "queue_url": f"{self.sandbox.url}/",
@@ -136,15 +138,23 @@ class House:
             "pace": PACE,
             "streams": False,
         }
-        return Fal(self.client, **{**options, **changes})
+        return FalProvider(self.client, **{**options, **changes})
 
     async def submit(
-        self, request: ImageRequest = ASKED, *inputs: Input, mask: Input | None = None, **changes: Any
+        self,
+        request: ImageRequest = ASKED,
+        *inputs: InputPicture,
+        mask: InputPicture | None = None,
+        **changes: Any,
     ) -> Ticket:
         return await self.fal(**changes).submit(order(request, *inputs, mask=mask), silent)
 
     async def result(
-        self, request: ImageRequest = ASKED, *inputs: Input, mask: Input | None = None, **changes: Any
+        self,
+        request: ImageRequest = ASKED,
+        *inputs: InputPicture,
+        mask: InputPicture | None = None,
+        **changes: Any,
     ) -> Finished:
         fal = self.fal(**changes)
         ticket = await fal.submit(order(request, *inputs, mask=mask), silent)
@@ -171,7 +181,7 @@ class House:
 
 
 @asynccontextmanager
-async def open_house(**options: Any) -> AsyncIterator[House]:
+async def open_house(**options: Any) -> AsyncIterator[FalFixture]:
     async with AsyncExitStack() as stack:
         pictures = Pictures()
         stack.callback(pictures.close)
@@ -179,17 +189,19 @@ async def open_house(**options: Any) -> AsyncIterator[House]:
         quick = {"key": KEY, "queue_seconds": 0.03, "run_seconds": 0.02, "one_picture": True}
         sandbox = FalSandbox(**{**quick, **options})
         await stack.enter_async_context(sandbox)
-        yield House(sandbox, client, pictures, dict(OFFERS))
+        yield FalFixture(sandbox, client, pictures, dict(OFFERS))
 
 
-async def all_news(fal: Fal, ticket: Ticket, request: ImageRequest = ASKED) -> tuple[list[Progress], Finished]:
+async def all_news(
+    fal: FalProvider, ticket: Ticket, request: ImageRequest = ASKED
+) -> tuple[list[Progress], Finished]:
     news = [item async for item in fal.follow(ticket, request, nothing_kept)]
     last = news[-1]
     assert isinstance(last, Finished)
     return [item for item in news if isinstance(item, Progress)], last
 
 
-async def until(fal: Fal, ticket: Ticket, note: str) -> None:
+async def until(fal: FalProvider, ticket: Ticket, note: str) -> None:
     """Follow until the service says something that begins so."""
     async with aclosing(fal.follow(ticket, ASKED, nothing_kept)) as news:
         async for item in news:

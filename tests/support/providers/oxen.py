@@ -25,24 +25,24 @@ from bot.domain.errors import (
 from bot.domain.types import (
     Finished,
     ImageRequest,
-    Input,
+    InputPicture,
+    ModelStatus,
     Picture,
     Progress,
-    Served,
     Source,
     Ticket,
 )
 from bot.net.hosts import AllowedHosts
 from bot.pictures import Pictures
-from bot.providers.oxen.provider import Oxen
+from bot.providers.oxen.provider import OxenProvider
 from bot.providers.shared.http import Timeouts, open_session
-from bot.providers.shared.polling import Pace
+from bot.providers.shared.polling import PollPolicy
 from bot.sandbox.oxen.server import OxenSandbox
 
 KEY = "oxen-a-very-secret-key"
 NOWHERE = AllowedHosts.parse("")
 LOCAL = AllowedHosts.parse("127.0.0.1:*")
-PACE = Pace(first=0.01, longest=0.02, jitter=0, trouble=0.01, trouble_longest=0.02, failures=5)
+PACE = PollPolicy(first=0.01, longest=0.02, jitter=0, trouble=0.01, trouble_longest=0.02, failures=5)
 CALM = replace(PACE, first=60, longest=60)
 """Who only polls would notice nothing within a test's time."""
 QUICK = Timeouts(connect=2, silence=0.2, total=0.6)
@@ -59,9 +59,9 @@ def painted(size: tuple[int, int] = (64, 64)) -> bytes:
     return buffer.getvalue()
 
 
-def given(content: bytes, url: str | None = None) -> Input:
+def given(content: bytes, url: str | None = None) -> InputPicture:
     picture = Picture(content=content, content_type="image/png", filename="a.png", width=64, height=64)
-    return Input(picture=picture, url=url)
+    return InputPicture(picture=picture, url=url)
 
 
 # A server that answers byte for byte what a test tells it to
@@ -116,7 +116,7 @@ def submits(answer: bytes) -> Callable[[str], bytes]:
 
 
 @dataclass
-class House:
+class OxenFixture:
     """What a composition root would build, around one stand-in."""
 
     sandbox: OxenSandbox
@@ -125,7 +125,7 @@ class House:
     offers: Mapping[str, Offer]
     stack: AsyncExitStack
 
-    def oxen(self, **changes: Any) -> Oxen:
+    def oxen(self, **changes: Any) -> OxenProvider:
         options: dict[str, Any] = {
             "key": SecretStr(KEY),
             "base_url": f"{self.sandbox.base_url}/",
@@ -135,18 +135,18 @@ class House:
             "clock": Clock(),
             "pace": PACE,
         }
-        made = Oxen(self.client, **{**options, **changes})
+        made = OxenProvider(self.client, **{**options, **changes})
         self.stack.push_async_callback(made.aclose)
         return made
 
     def order(
-        self, request: ImageRequest = ASKED, *inputs: Input, known: Served | None = None, **more: Any
+        self, request: ImageRequest = ASKED, *inputs: InputPicture, known: ModelStatus | None = None, **more: Any
     ) -> Submit:
         fit = self.offers[request.model].fit(request, known)
         options: dict[str, Any] = {"job_id": 1, "count": request.count, "submitted_at": real_time(), **more}
         return Submit(fit=fit, inputs=inputs, **options)
 
-    async def result(self, request: ImageRequest = ASKED, *inputs: Input, **changes: Any) -> Finished:
+    async def result(self, request: ImageRequest = ASKED, *inputs: InputPicture, **changes: Any) -> Finished:
         oxen = self.oxen(**changes)
         ticket = await oxen.submit(self.order(request, *inputs), quiet)
         return (await all_news(oxen, ticket, request))[1]
@@ -167,7 +167,9 @@ async def nothing_kept() -> tuple[bytes, ...]:
     return ()
 
 
-async def all_news(oxen: Oxen, ticket: Ticket, request: ImageRequest = ASKED) -> tuple[list[Progress], Finished]:
+async def all_news(
+    oxen: OxenProvider, ticket: Ticket, request: ImageRequest = ASKED
+) -> tuple[list[Progress], Finished]:
     async def kept() -> tuple[bytes, ...]:
         return ticket.kept
 
@@ -178,7 +180,7 @@ async def all_news(oxen: Oxen, ticket: Ticket, request: ImageRequest = ASKED) ->
     return [item for item in news if isinstance(item, Progress)], last
 
 
-async def until(oxen: Oxen, ticket: Ticket, note: str) -> None:
+async def until(oxen: OxenProvider, ticket: Ticket, note: str) -> None:
     """Follow until the service says so."""
     async with asyncio.timeout(10), aclosing(oxen.follow(ticket, ASKED, nothing_kept)) as news:
         async for item in news:
@@ -193,7 +195,7 @@ async def eventually(true: Callable[[], bool]) -> None:
 
 
 @asynccontextmanager
-async def open_house() -> AsyncIterator[House]:
+async def open_house() -> AsyncIterator[OxenFixture]:
     async with AsyncExitStack() as stack:
         pictures = Pictures()
         stack.callback(pictures.close)
@@ -202,7 +204,7 @@ async def open_house() -> AsyncIterator[House]:
         # Closed before the stand-in, which otherwise waits for idle connections.
         client = await stack.enter_async_context(open_session(100, ssl=False))
         async with AsyncExitStack() as providers:
-            yield House(sandbox, client, pictures, Catalog.load().at("oxen"), providers)
+            yield OxenFixture(sandbox, client, pictures, Catalog.load().at("oxen"), providers)
 
 
 def closed_port() -> int:
@@ -220,7 +222,7 @@ def later(milliseconds: int = 15_000) -> Clock:
     return Clock(now=lambda: real_time() + milliseconds)
 
 
-async def lose(house: House, oxen: Oxen, order: Submit) -> None:
+async def lose(house: OxenFixture, oxen: OxenProvider, order: Submit) -> None:
     house.sandbox.faults.set("submit_lost", times=1)
     with pytest.raises(SubmitUnknown):
         await oxen.submit(order, quiet)

@@ -5,7 +5,7 @@ import contextlib
 from typing import Self
 
 
-class Forwarder:
+class ConnectProxy:
     """`HTTPS_PROXY=forwarder.url` leads `hosts` (port 443) to 127.0.0.1:`port`; others get 403."""
 
     def __init__(self, port: int, hosts: tuple[str, ...]) -> None:

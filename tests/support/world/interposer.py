@@ -20,7 +20,7 @@ OF_ONE_HOP = {"host", "content-length", "content-encoding", "transfer-encoding",
 NOTHING_OF_ITS_OWN = ("User-Agent", "Accept", "Accept-Encoding", "Content-Type")
 
 
-class Between:
+class Interposer:
     """Passes everything on to `target`. Whoever knocks before `open` or after `shut` is refused."""
 
     def __init__(self, target: str, meddle: Meddle | None = None) -> None:

@@ -24,24 +24,24 @@ from bot import app, settings
 from bot.app import App
 from bot.chat.discord.client import log_in
 from bot.domain.clock import Clock
-from bot.providers.shared.polling import Pace
-from bot.routing.router import Cooling
+from bot.providers.shared.polling import PollPolicy
+from bot.routing.router import BreakerSettings
 from bot.sandbox.discord.server import DiscordSandbox, Upload
 from bot.sandbox.fal.server import FalSandbox
 from bot.sandbox.lumenfall.server import LumenfallSandbox
 from bot.sandbox.oxen.server import OxenSandbox
-from bot.worker.context import Patience
+from bot.worker.context import RetryPolicy
 
 ROOT = Path(__file__).parents[3]
 TOKEN = "MTA1.a-token-that-nobody-may-read.0123456789"
 KEY = "key-id-00112233:key-secret-that-nobody-may-read"
 IMAGINE = "fal-ai/gpt-image-1.5"
 POST, CALLBACK = "POST /channels/{channel}/messages", "POST /interactions/{interaction}/{token}/callback"
-QUICK = Patience(submit=1.5, post=8, first_retry=0.1, longest_retry=0.3)
+QUICK = RetryPolicy(submit=1.5, post=8, first_retry=0.1, longest_retry=0.3)
 LUMENFALL_KEY = "lmnfl_key-id-44556677.secret-that-nobody-may-read"
 OXEN_KEY = "oxen-secret-that-nobody-may-read-8899"
-QUICK_COOLING = Cooling(first=0.2, longest=0.4, misconfigured=0.3)
-QUICK_PACE = Pace(first=0.05, longest=0.1, trouble=0.05, trouble_longest=0.1, failures=3)
+QUICK_COOLING = BreakerSettings(first=0.2, longest=0.4, misconfigured=0.3)
+QUICK_PACE = PollPolicy(first=0.05, longest=0.1, trouble=0.05, trouble_longest=0.1, failures=3)
 
 Value = TypeVar("Value")
 Message = dict[str, Any]
@@ -72,7 +72,7 @@ class Quota:
     reserved: int
 
 
-class Process:
+class BotProcess:
     """`python -m bot run`, with nothing but settings."""
 
     def __init__(self, process: asyncio.subprocess.Process, output: Path) -> None:
@@ -107,7 +107,7 @@ class Process:
         await self._process.wait()
 
 
-class House:
+class World:
     """A guild with a channel and a member, the bot, and both services."""
 
     def __init__(
@@ -124,7 +124,7 @@ class House:
         self._oxen = oxen
         self.folder = folder
         self.guild = self.channel = self.member = 0
-        self.processes: list[Process] = []
+        self.processes: list[BotProcess] = []
         self._outputs = itertools.count(1)
 
     @property
@@ -175,7 +175,7 @@ class House:
         return {name: value for name, value in (given | more).items() if value is not None}
 
     @asynccontextmanager
-    async def process(self, **more: str | None) -> AsyncIterator[Process]:
+    async def process(self, **more: str | None) -> AsyncIterator[BotProcess]:
         """The bot as its own process, not waited for; killed in the end."""
         output = self.folder / f"log-{next(self._outputs)}"
         with output.open("wb") as file:
@@ -186,7 +186,7 @@ class House:
                 stdout=file,
                 stderr=file,
             )
-        process = Process(begun, output)
+        process = BotProcess(begun, output)
         self.processes.append(process)
         try:
             yield process
@@ -194,7 +194,7 @@ class House:
             await process.kill()
 
     @asynccontextmanager
-    async def started(self, **more: str | None) -> AsyncIterator[Process]:
+    async def started(self, **more: str | None) -> AsyncIterator[BotProcess]:
         """The bot as its own process, at the gateway."""
         joined = self.discord.desk.gateway.identifies
         async with self.process(**more) as process:
@@ -203,7 +203,7 @@ class House:
 
     @asynccontextmanager
     async def bot(
-        self, *, patience: Patience = QUICK, clock: Clock | None = None, **more: str
+        self, *, patience: RetryPolicy = QUICK, clock: Clock | None = None, **more: str
     ) -> AsyncIterator[App]:
         """The bot in this process, at the gateway, with its worker."""
         given = {name.lower(): value for name, value in self.environment(**more).items()}
@@ -379,12 +379,12 @@ def button(message: Message, verb: str) -> str:
     return next(str(item["custom_id"]) for item in row["components"] if f":{verb}:" in item["custom_id"])
 
 
-def moved(house: House, job: int) -> dict[str, int]:
+def moved(house: World, job: int) -> dict[str, int]:
     """What the ledger says of a job's pictures, without empty rows."""
     return {kind: images for kind, images in house.entries(job).items() if images}
 
 
-async def assert_one_picture(house: House, job: int) -> Message:
+async def assert_one_picture(house: World, job: int) -> Message:
     """One message, no card any more, one picture charged."""
     message = await house.picture(job)
     assert await house.ended(job) == "done"
@@ -395,7 +395,7 @@ async def assert_one_picture(house: House, job: int) -> Message:
 
 
 @asynccontextmanager
-async def open_house(folder: Path, *, three: bool = False) -> AsyncIterator[House]:
+async def open_house(folder: Path, *, three: bool = False) -> AsyncIterator[World]:
     """The stand-ins, a guild, a channel and a member; discord.py's addresses are put back at the end.
 
     `three`: Lumenfall and Oxen as well, not fal alone.
@@ -411,7 +411,7 @@ async def open_house(folder: Path, *, three: bool = False) -> AsyncIterator[Hous
             oxen = OxenSandbox(key=OXEN_KEY, queue_seconds=0.05, run_seconds=0.06)
             more["lumenfall"] = await stack.enter_async_context(lumenfall)
             more["oxen"] = await stack.enter_async_context(oxen)
-        house = House(sandbox, await stack.enter_async_context(fal), folder, **more)
+        house = World(sandbox, await stack.enter_async_context(fal), folder, **more)
         house.guild = await sandbox.create_guild("gallery")
         house.channel = await sandbox.create_channel(house.guild, "canvas")
         house.member = await sandbox.create_member(house.guild, "ann")
