@@ -17,7 +17,8 @@ import pytest
 from aiohttp import web
 
 from bot.domain.clock import Clock, real_time
-from bot.sandbox.fal.files import PublicHosts, StoredFile
+from bot.sandbox.fal.options import PublicHosts
+from bot.sandbox.kit.files import StoredFile
 from bot.worker.context import RetryPolicy
 from tests.support.world.interposer import Interposer
 from tests.support.world.world import (
@@ -65,8 +66,8 @@ async def test_who_is_told_slowly_why_a_job_failed_is_told_it_all_the_same_and_t
 
 
 async def test_a_picture_that_no_channel_takes_is_linked_and_charged_once(house: World) -> None:
-    path = house.fal._queue.files.new_path("broken.png")
-    house.fal._queue.files.put(path, StoredFile(broken_png(), "image/png", "broken.png"))
+    path = house.fal.files.new_path("broken.png")
+    house.fal.files.put(path, StoredFile(broken_png(), "image/png", "broken.png"))
     house.fal.faults.set("foreign_picture", url=house.fal.url + path)
     small = await house.discord.create_channel(house.guild, "small", file_limit=100_000)
     async with house.bot():

@@ -76,7 +76,7 @@ async def test_a_stop_while_a_submit_is_under_way_waits_for_its_ticket_and_not_f
 async def test_a_stop_during_the_start_ends_it_well(house: World, route: str) -> None:
     await house.discord.delay(route, 20)
     async with house.process() as bot:
-        await until(lambda: house.discord.desk.traffic.requests[route] or None)
+        await until(lambda: house.discord.traffic.requests[route] or None)
         assert_at_once(await bot.stop())
 
 
@@ -100,7 +100,7 @@ async def test_a_gateway_that_is_not_there_at_first_is_waited_for_and_a_stop_end
 async def test_a_stop_while_the_gateway_has_gone_away_ends_it_at_once(house: World) -> None:
     async with Interposer(house.discord.base_url) as between:
         await between.open()
-        house.discord.desk.gateway.url = between.gateway_url
+        house.discord.gateway.url = between.gateway_url
         async with house.started(DISCORD_GATEWAY_URL=between.gateway_url) as bot:
             await house.painted()
             await between.shut()

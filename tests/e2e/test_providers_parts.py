@@ -50,8 +50,8 @@ async def test_what_the_first_service_no_longer_takes_the_next_one_paints_for_th
         await delivered(three, job, 10)
     assert asked(three) == (2, 1, 0)
     [rest] = three.lumenfall.requests.values()
-    assert rest.order is not None
-    assert rest.order.n == 6
+    assert rest.params is not None
+    assert rest.params.n == 6
 
 
 @pytest.mark.parametrize("trouble", ["locked", "submit_ingress"])

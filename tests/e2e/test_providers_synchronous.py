@@ -84,7 +84,7 @@ async def test_two_at_once_at_a_synchronous_service_are_two_pictures(three: Worl
             await three.picture(job)
             await three.ended(job)
     records = list(three.lumenfall.requests.values())
-    assert {record.order.user for record in records if record.order} == {f"easel-{job}-0" for job in jobs}
+    assert {record.params.user for record in records if record.params} == {f"easel-{job}-0" for job in jobs}
     assert records[1].created_at < (records[0].finished_at or 0)
 
 

@@ -155,7 +155,7 @@ async def test_a_link_that_ran_out_before_it_was_read_is_told_privately(house: W
 
 async def test_a_picture_on_another_host_is_refused_without_a_connection(house: World) -> None:
     async with listening() as (port, came), house.bot():
-        cdn = house.discord.desk.world.cdn
+        cdn = house.discord.world.cdn
         real = cdn.base
         for base in (f"http://127.0.0.1:{port}", f"http://localhost:{port}", "http://169.254.169.254"):
             cdn.base = base

@@ -1,4 +1,4 @@
-"""The side door of the small Discord: what tests and benchmarks ask of it, in plain JSON."""
+"""The control commands of Discord's stand-in, for tests and benchmarks: arguments and results are JSON."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from bot.sandbox.discord.world import World
 
 
 class ControlCommands:
-    """Every control verb is a method of this name with these keywords."""
+    """Each control command is a method of this class; the command's JSON holds its keyword arguments."""
 
     def __init__(self, settings: Settings, application_name: str) -> None:
         self.world = World(settings, application_name)
@@ -41,15 +41,15 @@ class ControlCommands:
         self.rest = Rest(self.world, self.gateway, self.traffic, self.chat)
         self.interactions = Interactions(self.world, self.gateway)
 
-    # People and places
+    # Guilds, channels, members
 
     def info(self) -> Json:
-        """Who the bot is."""
+        """The bot's ids, and the addresses of gateway and CDN."""
         bot = self.world.bot.id
         return {"application_id": bot, "bot_id": bot, "gateway_url": self.gateway.url, "cdn": self.world.cdn.base}
 
     def configure(self, **settings: Any) -> None:
-        """Change settings on the run."""
+        """Change fields of `Settings`."""
         for name, value in settings.items():
             if name not in {f.name for f in fields(Settings)}:
                 raise LookupError(f"no setting {name!r}")
@@ -57,7 +57,7 @@ class ControlCommands:
         self.world.cdn.lifetime = self.world.settings.cdn_lifetime
 
     def create_guild(self, *, name: str, with_bot: bool, bot_permissions: int, locale: str) -> int:
-        """A guild; its id is also that of @everyone."""
+        """Create a guild; its id is also the role id of @everyone."""
         world = self.world
         guild = Guild(id=world.new_id(), name=name, owner_id=world.owner.id, with_bot=with_bot, locale=locale)
         world.guilds[guild.id] = guild
@@ -71,24 +71,24 @@ class ControlCommands:
         return guild.id
 
     def create_role(self, *, guild: int, name: str, permissions: int) -> int:
-        """A role above the ones there are."""
+        """Create a role above the existing ones."""
         roles = self.world.guilds[guild].roles
         role = Role(id=self.world.new_id(), name=name, permissions=permissions, position=len(roles))
         roles[role.id] = role
-        self._tell(guild, "GUILD_ROLE_CREATE", {"guild_id": str(guild), "role": self.world.role_json(role)})
+        self._dispatch(guild, "GUILD_ROLE_CREATE", {"guild_id": str(guild), "role": self.world.role_json(role)})
         return role.id
 
     def create_channel(self, *, guild: int, name: str, file_limit: int | None, updates: bool = False) -> int:
-        """A text channel, with an upload limit of its own if wanted; with `updates` it is the moderators' own."""
+        """Create a text channel; with `updates` it is the guild's public updates channel."""
         channel = Channel(id=self.world.new_id(), name=name, guild_id=guild, file_limit=file_limit)
         self.world.channels[channel.id] = channel
         if updates:
             self.world.guilds[guild].updates_channel_id = channel.id
-        self._tell(guild, "CHANNEL_CREATE", self.world.channel_json(channel))
+        self._dispatch(guild, "CHANNEL_CREATE", self.world.channel_json(channel))
         return channel.id
 
     def create_member(self, *, guild: int | None, name: str, roles: Sequence[int], accepts_dms: bool) -> int:
-        """Somebody new, in a guild or only as an account."""
+        """Create a user, as a member of a guild or only as an account."""
         user = User(id=self.world.new_id(), name=name, accepts_dms=accepts_dms)
         self.world.users[user.id] = user
         if guild is not None:
@@ -96,74 +96,74 @@ class ControlCommands:
         return user.id
 
     def set_roles(self, *, guild: int, member: int, roles: Sequence[int]) -> None:
-        """Put somebody into a guild, with exactly these roles."""
+        """Make a user a member of a guild with exactly these roles."""
         self.world.guilds[guild].members[member] = list(roles)
 
     def create_dm(self, *, member: int) -> int:
-        """The DM channel of the bot with somebody."""
+        """The DM channel between the bot and a user."""
         return self.world.dm(member).id
 
     def set_permissions(self, *, channel: int, target: int | None, allow: int, deny: int) -> None:
-        """A channel overwrite for a role or a user; without target: for the bot."""
+        """Set a channel overwrite for a role or a user; without target: for the bot."""
         place = self.world.channels[channel]
         place.overwrites[target or self.world.bot.id] = (allow, deny)
         if place.guild_id is not None:
-            self._tell(place.guild_id, "CHANNEL_UPDATE", self.world.channel_json(place))
+            self._dispatch(place.guild_id, "CHANNEL_UPDATE", self.world.channel_json(place))
 
-    def _tell(self, guild: int, event: str, data: Json) -> None:
+    def _dispatch(self, guild: int, event: str, data: Json) -> None:
         if self.world.guilds[guild].with_bot:
             self.gateway.dispatch(event, data, guild)
 
     # Interactions
 
     def interact(self, *, spec: Json) -> int:
-        """Send an interaction; its id."""
+        """Send an interaction; returns its id."""
         return self.interactions.start(spec).id
 
     async def answer(self, *, interaction: int, within: float) -> Json:
-        """Wait for the first answer."""
-        asked = self.world.interactions[interaction]
-        answer = await asked.bell.wait(lambda: asked.answer, within)
-        return self._answered(asked, answer)
+        """Wait for the first response."""
+        found = self.world.interactions[interaction]
+        response = await found.wakeup.wait(lambda: found.response, within)
+        return self._report_response(found, response)
 
-    def _answered(self, asked: Interaction, answer: Json) -> Json:
-        message = self._messages_of(asked).get(asked.original_id or 0)
-        wanted = bool((answer["data"].get("flags") or 0) & EPHEMERAL)
+    def _report_response(self, found: Interaction, response: Json) -> Json:
+        message = self._messages_of(found).get(found.original_id or 0)
+        asked_ephemeral = bool((response["data"].get("flags") or 0) & EPHEMERAL)
         return {
-            "interaction": asked.id,
-            "type": answer["type"],
-            "data": answer["data"],
-            "ephemeral": message.ephemeral if message else wanted,
-            "ms": round(asked.age(asked.answered_at or asked.started) * 1000, 3),
-            "message": asked.original_id,
+            "interaction": found.id,
+            "type": response["type"],
+            "data": response["data"],
+            "ephemeral": message.ephemeral if message else asked_ephemeral,
+            "ms": round(found.age(found.responded_at or found.started) * 1000, 3),
+            "message": found.original_id,
         }
 
     def interaction(self, *, interaction: int) -> Json:
-        """All there is to say of an interaction."""
-        asked = self.world.interactions[interaction]
-        messages = self._messages_of(asked)
-        original = messages.get(asked.original_id or 0)
+        """The interaction's event, its responses and its state."""
+        found = self.world.interactions[interaction]
+        messages = self._messages_of(found)
+        original = messages.get(found.original_id or 0)
         return {
-            "interaction": asked.id,
-            "token": asked.token,
-            "payload": asked.payload,
-            "delivered": asked.delivered,
-            "callbacks": asked.callbacks,
-            "expired": time.monotonic() > asked.expires_at,
-            "answer": self._answered(asked, asked.answer) if asked.answer else None,
+            "interaction": found.id,
+            "token": found.token,
+            "payload": found.payload,
+            "delivered": found.delivered,
+            "callbacks": found.callbacks,
+            "expired": time.monotonic() > found.expires_at,
+            "answer": self._report_response(found, found.response) if found.response else None,
             "original": self.world.report_message(original) if original else None,
-            "followups": [self.world.report_message(messages[m]) for m in asked.followups],
+            "followups": [self.world.report_message(messages[m]) for m in found.followups],
         }
 
     def ephemeral(self, *, interaction: int) -> list[Json]:
-        """What only the asker sees, oldest first."""
-        asked = self.world.interactions[interaction]
-        ids = [i for i in (asked.original_id, *asked.followups) if i is not None]
-        found = [self._messages_of(asked)[i] for i in ids]
-        return [self.world.report_message(m) for m in found if m.ephemeral and not m.deleted]
+        """The messages that only the interaction's member sees, oldest first."""
+        found = self.world.interactions[interaction]
+        ids = [i for i in (found.original_id, *found.followups) if i is not None]
+        messages = [self._messages_of(found)[i] for i in ids]
+        return [self.world.report_message(m) for m in messages if m.ephemeral and not m.deleted]
 
-    def _messages_of(self, asked: Interaction) -> dict[int, Message]:
-        return self.world.channels[asked.channel_id].messages
+    def _messages_of(self, found: Interaction) -> dict[int, Message]:
+        return self.world.channels[found.channel_id].messages
 
     def redeliver(self, *, interaction: int) -> None:
         """Send the same event again."""
@@ -172,7 +172,7 @@ class ControlCommands:
     async def burst(
         self, *, spec: Json, n: int, rate: float | None, members: Sequence[int], until: str, within: float
     ) -> Json:
-        """Fire many and time them."""
+        """Send many interactions and time them."""
         return await Burst(self.world, self.interactions).run(spec, n, rate, members, until, within)
 
     # Messages
@@ -188,7 +188,7 @@ class ControlCommands:
         ping: bool,
         mentions: Sequence[int],
     ) -> int:
-        """A member writes; ``mentions`` are put in front of the text."""
+        """Post a member's message; ``mentions`` are put in front of the text."""
         named = [f"<@{user}>" for user in mentions if f"<@{user}>" not in content]
         body: Json = {"content": " ".join([*named, content]).strip(), "allowed_mentions": None}
         if reply_to is not None:
@@ -198,11 +198,11 @@ class ControlCommands:
         return self.chat.create(self.world.channels[channel], body, files, author_id=member).id
 
     def delete_message(self, *, message: int) -> None:
-        """Somebody takes a message away."""
+        """Delete a message."""
         self.chat.delete(self._message(message))
 
     def redeliver_message(self, *, message: int) -> None:
-        """Send MESSAGE_CREATE again."""
+        """Send the message's MESSAGE_CREATE again."""
         found = self._message(message)
         channel = self.world.channels[found.channel_id]
         self.chat.send(channel, "MESSAGE_CREATE", self.world.message_event(found))
@@ -214,7 +214,7 @@ class ControlCommands:
         raise LookupError(f"no message {message}")
 
     def messages(self, *, channel: int, after: int, ephemeral: bool, deleted: bool) -> list[Json]:
-        """What stands in a channel, oldest first."""
+        """The messages of a channel, oldest first."""
         return [
             self.world.report_message(message)
             for message in self.world.channels[channel].messages.values()
@@ -224,14 +224,14 @@ class ControlCommands:
     async def poll(
         self, *, channel: int, version: int, after: int, ephemeral: bool, deleted: bool, within: float
     ) -> Json:
-        """The messages once the channel's version is above this one."""
+        """Wait until the channel's version is above this one, and return its messages."""
         place = self.world.channels[channel]
-        await place.bell.wait(lambda: place.version if place.version > version else None, within)
+        await place.wakeup.wait(lambda: place.version if place.version > version else None, within)
         found = self.messages(channel=channel, after=after, ephemeral=ephemeral, deleted=deleted)
         return {"version": place.version, "messages": found}
 
     def file(self, *, attachment: int) -> Json:
-        """An attachment's bytes, whatever its link's state."""
+        """An attachment's bytes, even when its link has expired."""
         blob = self.world.cdn.files[attachment].blob
         content = base64.b64encode(blob.content or b"").decode()
         return {"filename": blob.filename, "size": blob.size, "sha256": blob.sha256, "base64": content}
@@ -239,59 +239,59 @@ class ControlCommands:
     # Faults
 
     def fault(self, **fault: Any) -> None:
-        """Something that goes wrong; see `Fault`."""
+        """Add a fault; see `Fault` for the fields."""
         self.traffic.faults.append(Fault(**fault))
 
     def rate_limit(self, *, route: str, limit: int, per: float, hidden: bool) -> None:
-        """Keep a limit from now on."""
+        """Add a rate limit."""
         self.traffic.limits.append(RateLimit(route=route, limit=limit, per=per, hidden=hidden))
 
     def clear_faults(self) -> None:
-        """No faults and no limits any more."""
+        """Remove all faults and rate limits."""
         self.traffic.faults.clear()
         self.traffic.limits.clear()
 
     def expire_tokens(self, *, interaction: int | None) -> None:
-        """The fifteen minutes of one interaction, or of all there are, are over."""
-        asked = self.world.interactions
-        for one in asked.values() if interaction is None else [asked[interaction]]:
-            one.expires_at = float("-inf")
+        """Expire the token of one interaction, or of all so far."""
+        known = self.world.interactions
+        for found in known.values() if interaction is None else [known[interaction]]:
+            found.expires_at = float("-inf")
 
     def expire_links(self) -> None:
-        """All CDN links given out so far are dead."""
+        """Expire all CDN links handed out so far."""
         self.world.cdn.expire_links()
 
     def forget_nonces(self) -> None:
-        """The minutes in which a nonce guards against repeats are over."""
+        """Forget the nonces, so that a repeated one makes a new message."""
         self.world.nonces.clear()
 
     async def disconnect_gateway(self, *, code: int, resumable: bool) -> int:
-        """Close the sockets; code 0 cuts them."""
+        """Close the sockets; code 0 resets them. Returns how many there were."""
         return await self.gateway.disconnect(code, resumable=resumable)
 
     def ask_reconnect(self) -> int:
-        """Op 7."""
-        return self.gateway.tell_all(RECONNECT)
+        """Send RECONNECT (op 7) to all sessions; returns how many there were."""
+        return self.gateway.send_to_all(RECONNECT)
 
     def invalidate_sessions(self, *, resumable: bool) -> int:
-        """Op 9."""
-        return self.gateway.tell_all(INVALID_SESSION, resumable=resumable)
+        """Send INVALID_SESSION (op 9) to all sessions; returns how many there were."""
+        return self.gateway.send_to_all(INVALID_SESSION, resumable=resumable)
 
     async def wait_connected(self, *, sessions: int, identifies: int, within: float) -> None:
-        """Until so many sessions are live and so many IDENTIFYs and RESUMEs were taken."""
+        """Wait until so many sessions are live and so many IDENTIFYs and RESUMEs were accepted."""
 
         def check() -> bool | None:
             joined = self.gateway.identifies + self.gateway.resumes
             return True if len(self.gateway.live) >= sessions and joined >= identifies else None
 
-        await self.gateway.bell.wait(check, within)
+        await self.gateway.wakeup.wait(check, within)
 
     async def wait_disconnected(self, *, within: float) -> None:
-        """Until no session has a socket: after a kill, say."""
-        await self.gateway.bell.wait(lambda: None if self.gateway.live else True, within)
+        """Wait until no session has a socket, for example after the bot was killed."""
+        await self.gateway.wakeup.wait(lambda: None if self.gateway.live else True, within)
 
     def report(self) -> Json:
-        """Counters and the last requests."""
+        """Counters and the latest requests."""
         return {
             "requests": dict(self.traffic.requests),
             "statuses": dict(self.traffic.statuses),
@@ -308,10 +308,10 @@ class ControlCommands:
             "intents": [session.intents for session in self.gateway.live],
         }
 
-    async def run(self, verb: str, arguments: Json) -> Any:
-        """Call a verb by name."""
-        method = None if verb.startswith("_") or verb == "run" else getattr(type(self), verb, None)
+    async def run(self, command: str, arguments: Json) -> Any:
+        """Run a command by name. LookupError: there is no such command."""
+        method = None if command.startswith("_") or command == "run" else getattr(type(self), command, None)
         if method is None:
-            raise LookupError(f"no verb {verb!r}")
+            raise LookupError(f"no command {command!r}")
         result = method(self, **arguments)
         return await result if asyncio.iscoroutine(result) else result

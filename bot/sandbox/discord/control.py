@@ -1,4 +1,4 @@
-"""The verbs with which tests and benchmarks steer the small Discord, in this process or over HTTP."""
+"""The control methods of Discord's stand-in, for tests and benchmarks in this process or another."""
 
 from __future__ import annotations
 
@@ -7,10 +7,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Any, Literal, Self
-
-import aiohttp
+from typing import Any, Literal
 
 from bot.sandbox.discord.files import Json
 
@@ -18,7 +15,7 @@ CONTROL = "/sandbox"
 
 
 class ControlError(Exception):
-    """The stand-in could not do what a verb asked: an unknown id, command, option or component."""
+    """A control command failed: an unknown id, command, option or component."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,27 +26,27 @@ class Upload:
     content: bytes
 
     def to_json(self) -> Json:
-        """Its form in the verbs' JSON."""
+        """The JSON form in a control command."""
         return {"filename": self.filename, "base64": base64.b64encode(self.content).decode()}
 
 
-def _plain(value: Any) -> Any:
+def _to_json(value: Any) -> Any:
     if isinstance(value, Upload):
         return value.to_json()
     if isinstance(value, Mapping):
-        return {str(key): _plain(inner) for key, inner in value.items()}
+        return {str(key): _to_json(inner) for key, inner in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(inner) for inner in value]
+        return [_to_json(inner) for inner in value]
     return value
 
 
 class ControlMethods(ABC):
-    """One method for each thing to ask. Ids are integers; waits are in seconds and end in TimeoutError."""
+    """One method for each control command. Ids are integers; ``within`` is in seconds, then TimeoutError."""
 
     @abstractmethod
-    async def _call(self, verb: str, **arguments: Any) -> Any: ...
+    async def _call(self, command: str, /, **arguments: Any) -> Any: ...
 
-    # People and places
+    # Guilds, channels, members
 
     async def info(self) -> Json:
         """``application_id``, ``bot_id``, ``gateway_url``, ``cdn``."""
@@ -63,7 +60,7 @@ class ControlMethods(ABC):
     async def create_guild(
         self, name: str = "guild", *, with_bot: bool = True, bot_permissions: int = 0, locale: str = "en-US"
     ) -> int:
-        """A guild (id = role id of @everyone); without the bot it is a place for user installs."""
+        """Create a guild (id = role id of @everyone); without the bot it is for user-installed apps."""
         return int(
             await self._call(
                 "create_guild", name=name, with_bot=with_bot, bot_permissions=bot_permissions, locale=locale
@@ -71,13 +68,13 @@ class ControlMethods(ABC):
         )
 
     async def create_role(self, guild: int, name: str = "role", *, permissions: int = 0) -> int:
-        """A role with these permission bits."""
+        """Create a role with these permission bits."""
         return int(await self._call("create_role", guild=guild, name=name, permissions=permissions))
 
     async def create_channel(
         self, guild: int, name: str = "canvas", *, file_limit: int | None = None, updates: bool = False
     ) -> int:
-        """A text channel; ``file_limit`` in bytes for each file; ``updates``: the moderators' own."""
+        """Create a text channel; ``file_limit`` in bytes a file; ``updates``: the public updates channel."""
         arguments: Json = {"guild": guild, "name": name, "file_limit": file_limit, "updates": updates}
         return int(await self._call("create_channel", **arguments))
 
@@ -89,34 +86,34 @@ class ControlMethods(ABC):
         roles: Sequence[int] = (),
         accepts_dms: bool = True,
     ) -> int:
-        """Somebody new; their user id."""
+        """Create a user; returns the user id."""
         arguments: Json = {"guild": guild, "name": name, "roles": list(roles), "accepts_dms": accepts_dms}
         return int(await self._call("create_member", **arguments))
 
     async def set_roles(self, guild: int, member: int, roles: Sequence[int]) -> None:
-        """Put somebody into a guild, with exactly these roles."""
+        """Make a user a member of a guild with exactly these roles."""
         await self._call("set_roles", guild=guild, member=member, roles=list(roles))
 
     async def create_dm(self, member: int) -> int:
-        """The DM channel of the bot with somebody."""
+        """The DM channel between the bot and a user."""
         return int(await self._call("create_dm", member=member))
 
     async def set_permissions(
         self, channel: int, *, target: int | None = None, allow: int = 0, deny: int = 0
     ) -> None:
-        """A channel overwrite for a role or user, by default for the bot: 50001 and 50013 follow from it."""
+        """Set a channel overwrite for a role or user, by default the bot; 50001 and 50013 result from it."""
         await self._call("set_permissions", channel=channel, target=target, allow=allow, deny=deny)
 
     # Interactions
 
     async def interact(self, kind: str, **spec: Any) -> int:
-        """Send an interaction of any kind by its spec; its id, at once."""
-        return int(await self._call("interact", spec=_plain({"kind": kind, **spec})))
+        """Send an interaction of any kind by its spec; returns its id without waiting for a response."""
+        return int(await self._call("interact", spec=_to_json({"kind": kind, **spec})))
 
     async def slash(
         self, member: int, channel: int, command: str, options: Mapping[str, Any] | None = None, **more: Any
     ) -> int:
-        """A slash command: ``"quota set"`` names a subcommand; options by name, files as `Upload`.
+        """Use a slash command: ``"quota set"`` names a subcommand; options by name, files as `Upload`.
 
         ``more``: ``locale``, ``attachment_size_limit``, ``user_installed``.
         """
@@ -126,18 +123,18 @@ class ControlMethods(ABC):
     async def autocomplete(
         self, member: int, channel: int, command: str, options: Mapping[str, Any], focused: str
     ) -> int:
-        """Typing in an option."""
+        """Type in an option of a slash command."""
         spec = {"member": member, "channel": channel, "command": command, "options": options}
         return await self.interact("autocomplete", **spec, focused=focused)
 
     async def message_command(self, member: int, command: str, target: int, **more: Any) -> int:
-        """A message context command on a message."""
+        """Use a message context command on a message."""
         return await self.interact("message", member=member, command=command, target=target, **more)
 
     async def click(
         self, member: int, message: int, custom_id: str, *, values: Sequence[str] | None = None, **more: Any
     ) -> int:
-        """A button, or a select with ``values``; ``force=True`` also where no such component is."""
+        """Click a button, or choose ``values`` in a select; ``force=True``: even if there is no such component."""
         return await self.interact(
             "click", member=member, message=message, custom_id=custom_id, values=values, **more
         )
@@ -152,7 +149,7 @@ class ControlMethods(ABC):
         message: int | None = None,
         **more: Any,
     ) -> int:
-        """Send a modal in. Values by custom id: text, list of strings, list of `Upload`, or bool.
+        """Submit a modal. Values by custom id: text, list of strings, list of `Upload`, or bool.
 
         ``message``: the message whose button opened it.
         """
@@ -160,7 +157,7 @@ class ControlMethods(ABC):
         return await self.interact("modal", **spec, message=message, **more)
 
     async def answer(self, interaction: int, within: float = 3.0) -> Json:
-        """The first answer: ``type``, ``data``, ``ephemeral``, ``ms`` since the event, ``message`` id."""
+        """The first response: ``type``, ``data``, ``ephemeral``, ``ms`` since the event, ``message`` id."""
         result: Json = await self._call("answer", interaction=interaction, within=within)
         return result
 
@@ -170,7 +167,7 @@ class ControlMethods(ABC):
         return result
 
     async def ephemeral(self, interaction: int) -> list[Json]:
-        """The messages of an interaction that only its asker sees."""
+        """The messages of an interaction that only its member sees."""
         result: list[Json] = await self._call("ephemeral", interaction=interaction)
         return result
 
@@ -188,13 +185,14 @@ class ControlMethods(ABC):
         until: Literal["ack", "result"] = "result",
         within: float = 60.0,
     ) -> Json:
-        """Fire ``n`` interactions, member ``i % len(members)``, ``{i}`` in string options replaced.
+        """Send ``n`` interactions, member ``i % len(members)``, ``{i}`` in string options replaced.
 
-        ``seconds``; ``records`` with ``interaction, member, ack_ms, ack_type, ephemeral, result_ms, message``;
-        ``ack`` and ``result`` with ``count, missing, p50, p95, p99, max`` in milliseconds.
+        Returns ``seconds``; ``records`` with ``interaction``, ``member``, ``ack_ms``, ``ack_type``, ``ephemeral``,
+        ``result_ms``, ``message``; ``ack`` and ``result`` with ``count``, ``missing`` and, in milliseconds,
+        ``p50``, ``p95``, ``p99``, ``max``.
         """
         arguments = {"n": n, "rate": rate, "members": list(members), "until": until, "within": within}
-        result: Json = await self._call("burst", spec=_plain(spec), **arguments)
+        result: Json = await self._call("burst", spec=_to_json(spec), **arguments)
         return result
 
     # Messages
@@ -210,14 +208,14 @@ class ControlMethods(ABC):
         ping: bool = True,
         mentions: Sequence[int] = (),
     ) -> int:
-        """A member writes; ``ping`` is the reply's switch; the message id."""
+        """Post a member's message; ``ping``: whether a reply pings. Returns the message id."""
         return int(
             await self._call(
                 "post_message",
                 member=member,
                 channel=channel,
                 content=content,
-                attachments=_plain(list(attachments)),
+                attachments=_to_json(list(attachments)),
                 reply_to=reply_to,
                 ping=ping,
                 mentions=list(mentions),
@@ -225,7 +223,7 @@ class ControlMethods(ABC):
         )
 
     async def delete_message(self, message: int) -> None:
-        """Somebody takes a message away."""
+        """Delete a message."""
         await self._call("delete_message", message=message)
 
     async def redeliver_message(self, message: int) -> None:
@@ -254,7 +252,7 @@ class ControlMethods(ABC):
         deleted: bool = False,
         within: float = 5.0,
     ) -> list[Json]:
-        """The channel's messages once the predicate likes them: for edits, deletions and counts."""
+        """Wait until the predicate is true of the channel's messages: for edits, deletions and counts."""
         deadline, version = time.monotonic() + within, -1
         while True:
             seen = await self._call(
@@ -280,7 +278,7 @@ class ControlMethods(ABC):
         ephemeral: bool = False,
         within: float = 5.0,
     ) -> Json:
-        """The first message the predicate likes, there already, new, or after an edit."""
+        """Wait for the first message of which the predicate is true: an old one, a new one, or after an edit."""
         found = await self.wait_for_messages(
             channel,
             lambda messages: any(predicate(message) for message in messages),
@@ -291,14 +289,14 @@ class ControlMethods(ABC):
         return next(message for message in found if predicate(message))
 
     async def file(self, attachment: int) -> bytes:
-        """An attachment's bytes, whatever its link's state."""
+        """An attachment's bytes, even when its link has expired."""
         result = await self._call("file", attachment=attachment)
         return base64.b64decode(result["base64"])
 
     # Faults. A route is ``METHOD /path`` with ``*`` anywhere, below /api/v10 or on the CDN.
 
     async def lose_answer(self, route: str, times: int | None = 1, *, worked: bool = True) -> None:
-        """Cut the connection without an answer, after the work or (``worked=False``) before it."""
+        """Drop the connection without a response, after the work or (``worked=False``) before it."""
         await self._call("fault", kind="lose", route=route, times=times, worked=worked)
 
     async def fail(
@@ -311,7 +309,7 @@ class ControlMethods(ABC):
         retry_after: float | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> None:
-        """Answer an error instead of working. A ``retry_after`` makes it a full 429 with its headers."""
+        """Respond with an error instead of working; ``retry_after`` in seconds adds a 429's headers."""
         content, extra = dict(body or {"message": "made to fail", "code": 0}), dict(headers or {})
         if retry_after is not None:
             content |= {"retry_after": retry_after, "global": content.get("global", False)}
@@ -320,84 +318,54 @@ class ControlMethods(ABC):
         await self._call("fault", kind="fail", times=times, **arguments)
 
     async def delay(self, route: str, seconds: float, times: int | None = 1, *, worked: bool = False) -> None:
-        """Be slow, before the work or (``worked=True``) between the work and the answer."""
+        """Wait ``seconds`` before the work or (``worked=True``) between the work and the response."""
         await self._call("fault", kind="delay", route=route, seconds=seconds, times=times, worked=worked)
 
     async def rate_limit(self, route: str, limit: int, per: float, *, hidden: bool = False) -> None:
-        """So many requests in ``per`` seconds for each channel or webhook; ``hidden``: no headers warn."""
+        """Allow ``limit`` requests in ``per`` seconds for each channel or webhook; ``hidden``: without headers."""
         await self._call("rate_limit", route=route, limit=limit, per=per, hidden=hidden)
 
     async def clear_faults(self) -> None:
-        """Take all faults and limits away."""
+        """Remove all faults and rate limits."""
         await self._call("clear_faults")
 
     async def expire_tokens(self, interaction: int | None = None) -> None:
-        """The fifteen minutes of one interaction, or of all so far, are over: 401 / 50027."""
+        """Expire the token of one interaction, or of all so far: 401 / 50027."""
         await self._call("expire_tokens", interaction=interaction)
 
     async def expire_links(self) -> None:
-        """All CDN links given out so far answer 404."""
+        """Expire all CDN links handed out so far: 404."""
         await self._call("expire_links")
 
     async def forget_nonces(self) -> None:
-        """Repeats of an enforced nonce are new messages again."""
+        """Forget the nonces, so that a repeated one makes a new message."""
         await self._call("forget_nonces")
 
     async def disconnect_gateway(self, code: int = 4000, *, resumable: bool = True) -> int:
-        """Close the sockets with a code, 0 cuts them; how many there were."""
+        """Close the sockets with a code; 0 resets them. Returns how many there were."""
         return int(await self._call("disconnect_gateway", code=code, resumable=resumable))
 
     async def ask_reconnect(self) -> int:
-        """Tell the sessions to reconnect (op 7)."""
+        """Send RECONNECT (op 7) to all sessions; returns how many there were."""
         return int(await self._call("ask_reconnect"))
 
     async def invalidate_sessions(self, *, resumable: bool = False) -> int:
-        """Tell the sessions that they are invalid (op 9)."""
+        """Send INVALID_SESSION (op 9) to all sessions; returns how many there were."""
         return int(await self._call("invalidate_sessions", resumable=resumable))
 
     async def wait_connected(self, *, sessions: int = 1, identifies: int = 1, within: float = 10.0) -> None:
-        """Until so many sessions are live, and so many IDENTIFYs and RESUMEs were taken since the start."""
+        """Wait until so many sessions are live, and so many IDENTIFYs and RESUMEs were accepted so far."""
         await self._call("wait_connected", sessions=sessions, identifies=identifies, within=within)
 
     async def wait_disconnected(self, *, within: float = 10.0) -> None:
-        """Until no session has a socket."""
+        """Wait until no session has a socket."""
         await self._call("wait_disconnected", within=within)
 
     async def report(self) -> Json:
-        """What was seen: ``requests`` (by route), ``statuses``, ``unknown_routes``, ``violations``, ``recent``,
-        ``command_syncs``, ``commands``, ``message_posts``, ``typing``, ``identifies``, ``resumes``,
+        """The recorded traffic: ``requests`` (by route), ``statuses``, ``unknown_routes``, ``violations``,
+        ``recent``, ``command_syncs``, ``commands``, ``message_posts``, ``typing``, ``identifies``, ``resumes``,
         ``sessions``, ``intents``. An entry of ``recent``: ``at_ms, method, path, route, query, headers, body,
         files, status``.
         """
         result: Json = await self._call("report")
         return result
-
-
-class DiscordControl(ControlMethods):
-    """The verbs over HTTP, for a stand-in in another process; use it as ``async with``."""
-
-    def __init__(self, base_url: str) -> None:
-        self.base_url = base_url.rstrip("/")
-        self._session: aiohttp.ClientSession | None = None
-
-    async def __aenter__(self) -> Self:
-        # No overall limit: a burst or a wait answers when it is done.
-        self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=None))
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._session is not None:
-            await self._session.close()
-
-    async def _call(self, verb: str, **arguments: Any) -> Any:
-        if self._session is None:
-            raise ControlError("use it as `async with DiscordControl(…) as control`")
-        async with self._session.post(f"{self.base_url}{CONTROL}/{verb}", json=arguments) as response:
-            answer = await response.json()
-        if response.status == 504:
-            raise TimeoutError(answer["error"])
-        if response.status != 200:
-            raise ControlError(answer["error"])
-        return answer["result"]

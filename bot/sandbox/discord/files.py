@@ -1,4 +1,4 @@
-"""Files of the small Discord: multipart bodies, picture headers, signed links that expire."""
+"""Files of Discord's stand-in: multipart bodies, picture headers, signed links that expire."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _JPEG_FRAMES = frozenset({0xC0, 0xC1, 0xC2, 0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Blob:
-    """One file's bytes and what its header says; ``content`` is None once the bytes were let go."""
+    """A file's bytes, and its type and size by its header; ``content`` is None when the bytes are discarded."""
 
     filename: str
     content: bytes | None
@@ -39,7 +39,7 @@ class Blob:
 
     @classmethod
     def of(cls, filename: str, content: bytes | memoryview, *, keep: bool = True) -> Blob:
-        """Describe bytes by their header alone: no picture is decoded."""
+        """Describe bytes by their header alone, without decoding the picture."""
         kind, width, height = picture_header(bytes(content[:65536]))
         return cls(
             filename=re.sub(r"[^A-Za-z0-9_.\-]+", "_", filename) or "unknown",
@@ -53,13 +53,13 @@ class Blob:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Blob:
-        """Read ``{"filename": …, "base64": …}`` as the control verbs carry it."""
+        """Read ``{"filename": …, "base64": …}`` as the control commands carry it."""
         return cls.of(data["filename"], base64.b64decode(data["base64"]))
 
 
 @dataclass(slots=True, kw_only=True)
 class StoredFile:
-    """An attachment: a blob at a place of the CDN."""
+    """An attachment: a blob in a folder of the CDN."""
 
     id: int
     folder: str
@@ -101,7 +101,7 @@ def _jpeg_size(head: bytes) -> tuple[int | None, int | None]:
 
 
 def parse_body(content_type: str, body: bytes, *, keep: bool) -> tuple[Any, dict[int, Blob]]:
-    """The JSON of a request, and its ``files[n]`` by n. ``keep=False`` lets file bytes go at once."""
+    """The JSON of a request, and its ``files[n]`` by n. ``keep=False`` discards the files' bytes."""
     if not content_type.startswith("multipart/form-data"):
         return (json.loads(body) if body else {}), {}
     boundary = content_type.partition("boundary=")[2].strip('"').encode()
@@ -125,8 +125,7 @@ def _file_name(head: bytes) -> str:
 
 
 def _split_multipart(body: bytes, boundary: bytes) -> list[tuple[bytes, memoryview]]:
-    # Whole-body search instead of a streaming reader: pictures come by the megabyte, and a benchmark's
-    # stand-in must cost little.
+    # Searching the whole body is faster than a streaming reader; in a benchmark the stand-in must cost little.
     parts: list[tuple[bytes, memoryview]] = []
     view = memoryview(body)
     delimiter = b"--" + boundary
@@ -143,7 +142,7 @@ def _split_multipart(body: bytes, boundary: bytes) -> list[tuple[bytes, memoryvi
 
 @dataclass(slots=True, kw_only=True)
 class Cdn:
-    """Where files live. Links carry ``ex``, ``is`` and ``hm``, fresh each time a payload is written."""
+    """The CDN's files. Links carry ``ex``, ``is`` and ``hm``, fresh in each payload."""
 
     base: str = ""
     lifetime: float = 86_400.0
@@ -151,32 +150,32 @@ class Cdn:
     secret: bytes = field(default_factory=lambda: secrets.token_bytes(16))
 
     def url(self, file: StoredFile) -> str:
-        """A link that works until its time is over or `expire_links` was called."""
+        """A link that works for ``lifetime`` seconds, unless `expire_links` is called."""
         path = f"/{file.folder}/{file.id}/{quote(file.blob.filename)}"
         now = int(time.time())
         issued, expires = f"{now:x}", f"{int(now + self.lifetime):x}"
         return f"{self.base}{path}?ex={expires}&is={issued}&hm={self._sign(path, expires, issued)}"
 
     def find(self, path: str, query: Mapping[str, str]) -> StoredFile | None:
-        """The file a link points to, or None when the link is wrong, changed or too old."""
+        """The file of a link; None when the link is wrong, changed or expired."""
         expires, issued = query.get("ex", ""), query.get("is", "")
         try:
-            over = int(expires, 16) <= time.time()
+            expired = int(expires, 16) <= time.time()
             file = self.files.get(int(path.split("/")[-2]))
         except (ValueError, IndexError):
             return None
         signed = hmac.compare_digest(self._sign(path, expires, issued), query.get("hm", "").rstrip("&"))
-        return file if signed and not over else None
+        return file if signed and not expired else None
 
     def expire_links(self) -> None:
-        """Every link handed out so far answers 404 from now on."""
+        """Expire every link handed out so far."""
         self.secret = secrets.token_bytes(16)
 
     def _sign(self, path: str, expires: str, issued: str) -> str:
         return hmac.new(self.secret, f"{path}?{expires}&{issued}".encode(), "sha256").hexdigest()
 
     def attachment_json(self, file: StoredFile, *, ephemeral: bool = False) -> Json:
-        """An attachment object as Discord writes it."""
+        """The attachment object (docs: resources/message)."""
         url = self.url(file)
         data: Json = {
             "id": str(file.id),

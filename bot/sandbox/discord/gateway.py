@@ -1,4 +1,4 @@
-"""The gateway of the small Discord: sessions, heartbeats, events, and resuming (docs: events/gateway)."""
+"""The gateway: sessions, heartbeats, events, and resuming (docs: events/gateway)."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ GUILD_MESSAGES, DIRECT_MESSAGES, MESSAGE_CONTENT = 1 << 9, 1 << 12, 1 << 15
 PRIVILEGED = MEMBERS | PRESENCES | MESSAGE_CONTENT
 DISPATCH, HEARTBEAT, IDENTIFY, RESUME, RECONNECT, INVALID_SESSION, HELLO, ACK = 0, 1, 2, 6, 7, 9, 10, 11
 
-Sent = Callable[[], None]
+OnSent = Callable[[], None]
 
 
 @dataclass(slots=True, kw_only=True)
 class Session:
-    """What survives a lost connection: the numbered events of one shard."""
+    """One shard's session, which survives a lost connection, and its numbered events."""
 
     id: str
     shard: tuple[int, int]
@@ -38,20 +38,20 @@ class Session:
 
 @dataclass(slots=True, kw_only=True)
 class Connection:
-    """One open socket; whatever is sent goes through its queue, so frames keep their order."""
+    """One open socket; all frames go through its queue, which keeps their order."""
 
     socket: web.WebSocketResponse
     request: web.Request
-    outbox: asyncio.Queue[tuple[str, Sent | None]] = field(default_factory=asyncio.Queue)
+    outbox: asyncio.Queue[tuple[str, OnSent | None]] = field(default_factory=asyncio.Queue)
     session: Session | None = None
     closed_here: bool = False
 
     def send(self, frame: Json) -> None:
-        """Queue a frame that is no event."""
+        """Queue a frame that is not an event."""
         self.outbox.put_nowait((json.dumps(frame), None))
 
     async def write(self) -> None:
-        """Send what is queued until the connection ends."""
+        """Send the queued frames until the connection ends."""
         while True:
             text, sent = await self.outbox.get()
             if sent is not None:
@@ -60,7 +60,7 @@ class Connection:
 
 
 class Gateway:
-    """All sessions of the app."""
+    """The sessions of the bot."""
 
     def __init__(self, world: World) -> None:
         self.world = world
@@ -68,7 +68,7 @@ class Gateway:
         self.sessions: dict[str, Session] = {}
         self.identifies = 0
         self.resumes = 0
-        self.bell = Wakeup()
+        self.wakeup = Wakeup()
 
     @property
     def live(self) -> list[Session]:
@@ -91,10 +91,10 @@ class Gateway:
             writer.cancel()
             with suppress(asyncio.CancelledError, ConnectionError):
                 await writer
-            self._left(connection)
+            self._on_close(connection)
         return socket
 
-    def _left(self, connection: Connection) -> None:
+    def _on_close(self, connection: Connection) -> None:
         session = connection.session
         if session is None or session.connection is not connection:
             return
@@ -102,7 +102,7 @@ class Gateway:
         # A client that closes with 1000 or 1001 ends its session.
         if not connection.closed_here and connection.socket.close_code in (1000, 1001):
             self.sessions.pop(session.id, None)
-        self.bell.ring()
+        self.wakeup.notify()
 
     async def _receive(self, connection: Connection, text: str) -> None:
         if len(text) > 4096:
@@ -121,14 +121,14 @@ class Gateway:
         connection.closed_here = True
         await connection.socket.close(code=code)
 
-    def _token_good(self, token: str) -> bool:
-        wanted = self.world.settings.token
-        return bool(token) if wanted is None else token == wanted
+    def _is_valid_token(self, token: str) -> bool:
+        expected = self.world.settings.token
+        return bool(token) if expected is None else token == expected
 
     async def _identify(self, connection: Connection, data: Json) -> None:
         self.identifies += 1
         number, count = data.get("shard") or (0, 1)
-        if not self._token_good(data["token"]):
+        if not self._is_valid_token(data["token"]):
             return await self._close(connection, 4004)
         if not 0 <= number < count:
             return await self._close(connection, 4010)
@@ -155,7 +155,7 @@ class Gateway:
         self._send(session, "READY", ready)
         for guild in guilds:
             self._send(session, "GUILD_CREATE", self.world.guild_json(guild, event=True))
-        self.bell.ring()
+        self.wakeup.notify()
         return None
 
     async def _resume(self, connection: Connection, data: Json) -> None:
@@ -169,7 +169,7 @@ class Gateway:
             if sequence > data["seq"]:
                 connection.outbox.put_nowait((text, None))
         self._send(session, "RESUMED", {})
-        self.bell.ring()
+        self.wakeup.notify()
 
     @staticmethod
     def _on_shard(session: Session, guild_id: int | None) -> bool:
@@ -177,7 +177,7 @@ class Gateway:
         return number == (0 if guild_id is None else (guild_id >> 22) % count)
 
     @staticmethod
-    def _send(session: Session, event: str, data: Json, sent: Sent | None = None) -> bool:
+    def _send(session: Session, event: str, data: Json, sent: OnSent | None = None) -> bool:
         session.sequence += 1
         text = json.dumps({"op": DISPATCH, "t": event, "s": session.sequence, "d": data})
         session.history.append((session.sequence, text))
@@ -187,11 +187,11 @@ class Gateway:
         return True
 
     def dispatch(
-        self, event: str, data: Json, guild_id: int | None, *, intents: int = 0, sent: Sent | None = None
+        self, event: str, data: Json, guild_id: int | None, *, intents: int = 0, sent: OnSent | None = None
     ) -> int:
-        """Send an event to the sessions of its shard that asked for it; how many are connected.
+        """Send an event to the sessions of its shard with the intents; returns how many are connected.
 
-        A session without a socket keeps it for RESUME. ``sent`` is called when the frame is written.
+        A session without a socket keeps the event for RESUME. ``sent`` is called when the frame is written.
         """
         reached = 0
         for session in list(self.sessions.values()):
@@ -200,7 +200,7 @@ class Gateway:
         return reached
 
     async def disconnect(self, code: int, *, resumable: bool) -> int:
-        """Close every socket (``code`` 0: cut it without a close frame); how many there were."""
+        """Close every socket (``code`` 0: without a close frame); returns how many there were."""
         live = self.live
         for session in live:
             if not resumable:
@@ -209,15 +209,15 @@ class Gateway:
             if connection is None:
                 continue
             connection.closed_here, session.connection = True, None
-            self.bell.ring()
+            self.wakeup.notify()
             if code:
                 await connection.socket.close(code=code)
             elif connection.request.transport is not None:
                 connection.request.transport.abort()
         return len(live)
 
-    def tell_all(self, op: int, *, resumable: bool = True) -> int:
-        """Send RECONNECT or INVALID_SESSION to every socket; how many there were."""
+    def send_to_all(self, op: int, *, resumable: bool = True) -> int:
+        """Send RECONNECT or INVALID_SESSION to every socket; returns how many there were."""
         live = self.live
         for session in live:
             if op == INVALID_SESSION and not resumable:

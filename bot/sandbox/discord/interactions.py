@@ -1,4 +1,4 @@
-"""Interaction events in the form Discord sends them (docs: interactions/receiving-and-responding)."""
+"""Interaction events in Discord's form (docs: interactions/receiving-and-responding)."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ TEXT_INPUT, TEXT_DISPLAY, LABEL, UPLOAD, CHECKBOX = 4, 10, 18, 19, 23
 
 
 class Interactions:
-    """Makes interactions and sends them to the bot."""
+    """Builds interactions and sends them to the bot."""
 
     def __init__(self, world: World, gateway: Gateway) -> None:
         self.world = world
         self.gateway = gateway
 
     def start(self, spec: Json) -> Interaction:
-        """Build the interaction a spec describes, and send it.
+        """Build the interaction of a spec, and send it.
 
-        LookupError and ValueError say what the spec got wrong.
+        LookupError or ValueError for a spec that does not fit the bot's commands or components.
         """
         world, kind = self.world, str(spec["kind"])
         source = self._message(spec["message"]) if spec.get("message") else None
@@ -69,7 +69,7 @@ class Interactions:
         return interaction
 
     def send(self, interaction: Interaction) -> None:
-        """Send the event, also for the second time."""
+        """Send the interaction's event; may be called again."""
 
         def sent() -> None:
             if interaction.sent_at is None:
@@ -209,7 +209,7 @@ class Interactions:
     def _message_command(self, spec: Json, channel: Channel) -> Json:
         command = self._command(spec["command"], 3)
         target = str(spec["target"])
-        # The target comes whole, without the message content intent.
+        # The target has its content even without the message content intent.
         message = self.world.message_json(channel.messages[int(target)], full=True)
         resolved = {"messages": {target: message}}
         return {
@@ -248,7 +248,7 @@ class Interactions:
             place = {"component": field} if part["type"] == LABEL else {"components": [field]}
             parts.append({"type": part["type"], "id": number} | place)
         for number, (custom_id, value) in enumerate(values.items(), 50):
-            field = self._field(_guess(value), custom_id, value, resolved) | {"id": 100 + number}
+            field = self._field(_guess_type(value), custom_id, value, resolved) | {"id": 100 + number}
             parts.append({"type": LABEL, "id": number, "component": field})
         data: Json = {"custom_id": spec["custom_id"], "components": parts}
         return data | ({"resolved": resolved} if resolved else {})
@@ -264,7 +264,7 @@ class Interactions:
         return field | {"values": [] if value is None else list(value)}
 
 
-def _guess(value: Any) -> int:
+def _guess_type(value: Any) -> int:
     if isinstance(value, bool):
         return CHECKBOX
     if isinstance(value, str):

@@ -1,4 +1,4 @@
-"""Writing, editing and deleting messages as Discord does it (docs: resources/message)."""
+"""Creating, editing and deleting messages (docs: resources/message)."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _SETTABLE = EPHEMERAL | COMPONENTS_V2 | 1 << 2 | 1 << 12
 
 
 class Messages:
-    """Every way a message comes to be, changes and goes."""
+    """Creates, edits and deletes messages, and sends their events."""
 
     def __init__(self, world: World, gateway: Gateway, traffic: Traffic) -> None:
         self.world = world
@@ -37,8 +37,8 @@ class Messages:
         self.traffic = traffic
         self.posts = 0
 
-    def refuse(self, route: str, problems: Iterable[Problem]) -> None:
-        """Note broken rules, and answer 400 for them when the stand-in is strict."""
+    def check(self, route: str, problems: Iterable[Problem]) -> None:
+        """Record broken rules; ApiError 400 for them when the stand-in is strict."""
         found = list(problems)
         for problem in found:
             self.traffic.violation(route, ".".join(map(str, problem.path)), problem.message)
@@ -56,11 +56,11 @@ class Messages:
         interaction: Interaction | None = None,
         kind: int = 0,
     ) -> Message:
-        """Write a message; a repeated enforced nonce gives back the first one."""
+        """Create a message; for a repeated enforced nonce, return the first one."""
         from_bot = author_id == self.world.bot.id
         if from_bot:
             names = {blob.filename for blob in files.values()}
-            self.refuse(route, check_message(body, files=files.keys(), names=names))
+            self.check(route, check_message(body, files=files.keys(), names=names))
             self._check_sizes(channel, files, interaction)
         if first := self._repeated(channel, body):
             return first
@@ -90,13 +90,13 @@ class Messages:
         return message
 
     def store(self, channel: Channel, message: Message) -> None:
-        """Put a finished message into its channel and tell everybody."""
+        """Put a new message into its channel, and announce it."""
         channel.messages[message.id] = message
         self._snapshot(message)
         self.announce(channel, message, "MESSAGE_CREATE")
 
     def announce(self, channel: Channel, message: Message, event: str) -> None:
-        """Tell the app and whoever waits; of ephemeral messages the gateway says nothing."""
+        """Send the message's event, unless it is ephemeral, and wake the waiting tests."""
         if not message.ephemeral:
             self.send(channel, event, self.world.message_event(message))
         channel.changed()
@@ -104,20 +104,20 @@ class Messages:
             observer(message)
 
     def send(self, channel: Channel, event: str, data: Json) -> None:
-        """Dispatch a message event to the sessions that asked for it, if the bot can see the channel."""
+        """Send a message event to the sessions with the intent, if the bot can see the channel."""
         if channel.guild_id is not None and not self.world.permissions(channel, self.world.bot.id):
             return
         intents = DIRECT_MESSAGES if channel.type == DM_CHANNEL else GUILD_MESSAGES
         self.gateway.dispatch(event, data, channel.guild_id, intents=intents)
 
     def edit(self, message: Message, body: Json, files: Mapping[int, Blob], *, route: str = "") -> Message:
-        """Change what the body names; the rest stays."""
+        """Change the fields that are in the body."""
         channel = self.world.channels[message.channel_id]
         listed = body.get("attachments")
         kept = self._kept(message, listed)
         names = {file.blob.filename for file in kept} | {blob.filename for blob in files.values()}
         flags = message.flags & COMPONENTS_V2
-        self.refuse(route, check_message(body, flags=flags, files=files.keys(), names=names))
+        self.check(route, check_message(body, flags=flags, files=files.keys(), names=names))
         self._check_sizes(channel, files, message.interaction)
         if len(kept) + len(files) > 10:
             raise ApiError(400, 30015, "Maximum number of attachments in a message reached (10)")
@@ -138,7 +138,7 @@ class Messages:
         return message
 
     def delete(self, message: Message) -> None:
-        """Take a message away; its record stays."""
+        """Mark a message as deleted; its record stays."""
         channel = self.world.channels[message.channel_id]
         message.deleted = True
         data = {"id": str(message.id), "channel_id": str(channel.id)}
@@ -209,7 +209,7 @@ class Messages:
 
     def _mention(self, message: Message, body: Json, *, ping: bool) -> None:
         allowed: Json = body.get("allowed_mentions") or {}
-        # Nothing said: a message pings everybody it names, an interaction's answer only users.
+        # Without allowed_mentions a message pings all that it mentions, an interaction's response only users.
         default = ["users"] if message.interaction else ["users", "roles", "everyone"]
         parse = (allowed.get("parse") or []) if body.get("allowed_mentions") is not None else default
         text = text_of(message.content, message.components)
@@ -230,7 +230,7 @@ class Messages:
 
     def _replied_user(self, message: Message) -> int | None:
         target = self.world.channels[message.channel_id].messages.get(message.reply_to or 0)
-        # A reply to an interaction's answer does not count as naming the app.
+        # A reply to an interaction's response does not mention the app.
         return None if target is None or target.interaction is not None else target.author_id
 
     def _snapshot(self, message: Message) -> None:

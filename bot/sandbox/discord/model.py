@@ -1,4 +1,4 @@
-"""The nouns of the small Discord, its permission bits, and its error answers."""
+"""Discord's objects, permission bits, and error responses."""
 
 from __future__ import annotations
 
@@ -40,9 +40,9 @@ EVERYONE_PERMISSIONS = (
 
 @dataclass(slots=True, kw_only=True)
 class Settings:
-    """What can be chosen about the stand-in; sizes in bytes, times in seconds."""
+    """The options of Discord's stand-in; sizes in bytes, times in seconds."""
 
-    token: str | None = None  # None: any bot token is good
+    token: str | None = None  # None: any bot token is valid
     file_limit: int = 20 * MIB
     cdn_lifetime: float = 86_400.0
     ack_within: float = 3.0
@@ -51,12 +51,12 @@ class Settings:
     heartbeat_interval: float = 41.25
     message_content: bool = False  # whether the app holds the privileged intents
     discard_files: bool = False  # keep size and hash of the bot's files, not their bytes
-    strict: bool = True  # refuse what breaks a documented rule; False: only note it as a violation
+    strict: bool = True  # 400 for what breaks a documented rule; False: only record a violation
     recent: int = 200  # how many requests are remembered; fixed at the start
 
 
 class ApiError(Exception):
-    """An error answer of the REST API."""
+    """An error response of the REST API."""
 
     def __init__(self, status: int, code: int, message: str, errors: Json | None = None) -> None:
         super().__init__(message)
@@ -67,13 +67,13 @@ class ApiError(Exception):
 
 
 class Wakeup:
-    """Lets coroutines wait until something they look for has become true."""
+    """Lets coroutines wait until a condition holds."""
 
     def __init__(self) -> None:
         self._waiting: list[asyncio.Future[None]] = []
 
-    def ring(self) -> None:
-        """Say that something changed."""
+    def notify(self) -> None:
+        """Let the waiting coroutines check their conditions again."""
         waiting, self._waiting = self._waiting, []
         for future in waiting:
             if not future.done():
@@ -119,7 +119,7 @@ class Guild:
     with_bot: bool = True
     locale: str = "en-US"
     updates_channel_id: int | None = None
-    """Where moderators are told news: Discord's docs, Guild resource, public_updates_channel_id."""
+    """The channel for Discord's notices to moderators (docs: resources/guild, public_updates_channel_id)."""
     roles: dict[int, Role] = field(default_factory=dict)
     members: dict[int, list[int]] = field(default_factory=dict)  # user → role ids
 
@@ -137,7 +137,7 @@ class Channel:
     messages: dict[int, Message] = field(default_factory=dict)
     version: int = 0
     typing: int = 0
-    bell: Wakeup = field(default_factory=Wakeup)
+    wakeup: Wakeup = field(default_factory=Wakeup)
 
     @property
     def type(self) -> int:
@@ -145,14 +145,14 @@ class Channel:
         return DM_CHANNEL if self.guild_id is None else TEXT_CHANNEL
 
     def changed(self) -> None:
-        """Something in here was written, edited or deleted."""
+        """Record that a message was created, edited or deleted."""
         self.version += 1
-        self.bell.ring()
+        self.wakeup.notify()
 
 
 @dataclass(slots=True, kw_only=True)
 class Message:
-    """A message with everything that happened to it."""
+    """A message, with every version that it had."""
 
     id: int
     channel_id: int
@@ -179,7 +179,7 @@ class Message:
 
     @property
     def ephemeral(self) -> bool:
-        """Whether only the asker sees it."""
+        """Whether only the interaction's member sees the message."""
         return bool(self.flags & EPHEMERAL)
 
 
@@ -198,15 +198,15 @@ class Interaction:
     user_only: bool = False
     expires_at: float
     started: float = field(default_factory=time.monotonic)
-    sent_at: float | None = None  # None: no gateway session was there to take it
+    sent_at: float | None = None  # None: no gateway session was connected
     delivered: int = 0
-    answered_at: float | None = None
-    answer: Json | None = None
+    responded_at: float | None = None
+    response: Json | None = None
     callbacks: int = 0
     original_id: int | None = None
     deferred: bool = False
     followups: list[int] = field(default_factory=list)
-    bell: Wakeup = field(default_factory=Wakeup)
+    wakeup: Wakeup = field(default_factory=Wakeup)
 
     def age(self, at: float) -> float:
         """Seconds from the event to a monotonic time."""
@@ -214,13 +214,13 @@ class Interaction:
 
 
 def text_of(content: str, components: Sequence[Json]) -> str:
-    """All text in which a mention pings: the content, and the Text Displays of the newer layout."""
+    """All text in which a mention pings: the content, and the Text Displays of Components V2."""
     inner = [str(c.get("content", "")) for c in walk_components(components) if c.get("type") == 10]
     return "\n".join([content, *inner])
 
 
 def walk_components(components: Sequence[Json]) -> list[Json]:
-    """Every component, outer before inner."""
+    """All components, outer before inner."""
     found: list[Json] = []
     for component in components:
         found.append(component)

@@ -1,4 +1,4 @@
-"""The REST routes the bot calls with its token, and the way every request takes."""
+"""The REST routes, and the handling that every request goes through."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ Handler = Callable[[Call], Reply]
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A known route; ``bot`` when it wants the bot's token."""
+    """A known route; ``bot``: whether it needs the bot's token."""
 
     template: str
     pattern: re.Pattern[str]
@@ -46,7 +46,7 @@ class Route:
 
 
 class Rest:
-    """The API of the small Discord."""
+    """The REST API."""
 
     def __init__(self, world: World, gateway: Gateway, traffic: Traffic, messages: Messages) -> None:
         self.world = world
@@ -98,7 +98,7 @@ class Rest:
         return None
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
-        """Take a request through counting, faults and limits to its route, and its answer back."""
+        """Record a request, apply faults and rate limits, and run its handler."""
         method, path = request.method, request.path.removeprefix(API)
         found = self._find(method, path)
         body = await request.read()
@@ -108,7 +108,7 @@ class Rest:
         route, values = found
         keep = not self.world.settings.discard_files
         payload, files = parse_body(request.headers.get("Content-Type", ""), body, keep=keep)
-        arrival = ReceivedRequest(
+        received = ReceivedRequest(
             method=method,
             path=path,
             template=route.template,
@@ -118,50 +118,50 @@ class Rest:
             payload=payload,
             files={str(n): {"filename": b.filename, "size": b.size, "sha256": b.sha256} for n, b in files.items()},
         )
-        entry = self.traffic.record(arrival, self.world.since_start(time.monotonic()))
-        call = Call(template=route.template, path=values, query=arrival.query, payload=payload, files=files)
-        response = await self._answer(request, arrival, route, call)
+        entry = self.traffic.record(received, self.world.since_start(time.monotonic()))
+        call = Call(template=route.template, path=values, query=received.query, payload=payload, files=files)
+        response = await self._respond(request, received, route, call)
         entry["status"] = response.status
         self.traffic.statuses[str(response.status)] += 1
         return response
 
-    async def _answer(
-        self, request: web.Request, arrival: ReceivedRequest, route: Route, call: Call
+    async def _respond(
+        self, request: web.Request, received: ReceivedRequest, route: Route, call: Call
     ) -> web.Response:
         traffic = self.traffic
-        await traffic.pause(arrival, worked=False)
-        if traffic.take(arrival, "lose", worked=False):
-            return self.cut(request)
-        if fault := traffic.take(arrival, "fail"):
+        await traffic.pause(received, worked=False)
+        if traffic.take(received, "lose", worked=False):
+            return self.drop_connection(request)
+        if fault := traffic.take(received, "fail"):
             return json_response(fault.status, fault.body, fault.headers)
-        headers, limited = traffic.limited(arrival)
+        headers, limited = traffic.check_limits(received)
         if limited is not None:
             return limited
         try:
-            self._authorize(route, arrival)
+            self._authorize(route, received)
             status, body = route.handler(call)
         except ApiError as error:
             status, body = error.status, error.body
-        await traffic.pause(arrival, worked=True)
-        if traffic.take(arrival, "lose", worked=True):
-            return self.cut(request)
+        await traffic.pause(received, worked=True)
+        if traffic.take(received, "lose", worked=True):
+            return self.drop_connection(request)
         return json_response(status, body, headers)
 
     @staticmethod
-    def cut(request: web.Request) -> web.Response:
-        """End the connection without a byte: the caller cannot know what was done."""
+    def drop_connection(request: web.Request) -> web.Response:
+        """Close the connection without a response, so that the client cannot know what was done."""
         if request.transport is not None:
             request.transport.abort()
         return web.Response(status=499)
 
-    def _authorize(self, route: Route, arrival: ReceivedRequest) -> None:
-        given = arrival.headers.get("authorization", "")
-        wanted = self.world.settings.token
-        good = given.startswith("Bot ") if wanted is None else given == f"Bot {wanted}"
-        if route.bot and not good:
+    def _authorize(self, route: Route, received: ReceivedRequest) -> None:
+        sent = received.headers.get("authorization", "")
+        expected = self.world.settings.token
+        valid = sent.startswith("Bot ") if expected is None else sent == f"Bot {expected}"
+        if route.bot and not valid:
             raise ApiError(401, 0, "401: Unauthorized")
 
-    def _seen(self, channel_id: int, needed: int = 0) -> Channel:
+    def _visible_channel(self, channel_id: int, needed: int = 0) -> Channel:
         channel = self.world.channels.get(channel_id)
         if channel is None:
             raise ApiError(404, 10003, "Unknown Channel")
@@ -172,8 +172,8 @@ class Rest:
             raise ApiError(403, 50013, "Missing Permissions")
         return channel
 
-    def _known(self, call: Call, needed: int = 0) -> Message:
-        message = self._seen(call.id("channel"), needed).messages.get(call.id("message"))
+    def _visible_message(self, call: Call, needed: int = 0) -> Message:
+        message = self._visible_channel(call.id("channel"), needed).messages.get(call.id("message"))
         # An ephemeral message exists for its interaction's token only.
         if message is None or message.deleted or message.ephemeral:
             raise ApiError(404, 10008, "Unknown Message")
@@ -210,7 +210,7 @@ class Rest:
         return 200, self.world.commands
 
     def _sync(self, call: Call) -> Reply:
-        self.messages.refuse(call.template, check_commands(call.payload))
+        self.messages.check(call.template, check_commands(call.payload))
         self.syncs += 1
         known = {(c["type"], c["name"]): c["id"] for c in self.world.commands}
         synced = []
@@ -229,15 +229,15 @@ class Rest:
         return 200, synced
 
     def _channel(self, call: Call) -> Reply:
-        return 200, self.world.channel_json(self._seen(call.id("channel")))
+        return 200, self.world.channel_json(self._visible_channel(call.id("channel")))
 
     def _typing(self, call: Call) -> Reply:
-        self._seen(call.id("channel"), SEND_MESSAGES).typing += 1
+        self._visible_channel(call.id("channel"), SEND_MESSAGES).typing += 1
         return 204, None
 
     def _post(self, call: Call) -> Reply:
         needed = SEND_MESSAGES | (ATTACH_FILES if call.files else 0)
-        channel = self._seen(call.id("channel"), needed)
+        channel = self._visible_channel(call.id("channel"), needed)
         if channel.recipient_id and not self.world.users[channel.recipient_id].accepts_dms:
             raise ApiError(403, 50007, "Cannot send messages to this user")
         has = self.world.permissions(channel, self.world.bot.id)
@@ -249,7 +249,7 @@ class Rest:
         return 200, self.world.message_json(message)
 
     def _list(self, call: Call) -> Reply:
-        channel = self._seen(call.id("channel"))
+        channel = self._visible_channel(call.id("channel"))
         if not self.world.permissions(channel, self.world.bot.id) & READ_MESSAGE_HISTORY:
             return 200, []
         limit = int(call.query.get("limit", 50))
@@ -267,19 +267,19 @@ class Rest:
         return 200, [self.world.message_json(m) for m in reversed(shown[-limit:])]
 
     def _get(self, call: Call) -> Reply:
-        return 200, self.world.message_json(self._known(call, READ_MESSAGE_HISTORY))
+        return 200, self.world.message_json(self._visible_message(call, READ_MESSAGE_HISTORY))
 
     def _edit(self, call: Call) -> Reply:
-        message = self._known(call)
+        message = self._visible_message(call)
         if message.author_id != self.world.bot.id:
             raise ApiError(403, 50005, "Cannot edit a message authored by another user")
         edited = self.messages.edit(message, call.payload, call.files, route=call.template)
         return 200, self.world.message_json(edited)
 
     def _delete(self, call: Call) -> Reply:
-        message = self._known(call)
+        message = self._visible_message(call)
         if message.author_id != self.world.bot.id:
-            self._seen(call.id("channel"), MANAGE_MESSAGES)
+            self._visible_channel(call.id("channel"), MANAGE_MESSAGES)
         self.messages.delete(message)
         return 204, None
 

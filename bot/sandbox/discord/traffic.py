@@ -1,4 +1,4 @@
-"""What surrounds each request of the small Discord: counters, remembered bodies, faults, rate limits."""
+"""Recorded requests, faults and rate limits of the REST API and the CDN."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from bot.sandbox.discord.files import Blob, Json
 
 @dataclass(slots=True, kw_only=True)
 class Fault:
-    """Something that goes wrong for the next ``times`` requests (None: all) whose route fits ``route``."""
+    """A fault of the next ``times`` requests (None: all) that match ``route``."""
 
     kind: str  # delay · fail · lose
     route: str
@@ -26,12 +26,12 @@ class Fault:
     status: int = 500
     body: Json = field(default_factory=dict)
     headers: dict[str, str] = field(default_factory=dict)
-    worked: bool = True  # delay, lose: whether the work is done before
+    worked: bool = True  # delay, lose: whether the request is carried out first
 
 
 @dataclass(slots=True, kw_only=True)
 class RateLimit:
-    """So many requests per time on a route, for each channel or webhook."""
+    """``limit`` requests in ``per`` seconds on a route, for each channel or webhook."""
 
     route: str
     limit: int
@@ -42,7 +42,7 @@ class RateLimit:
 
 @dataclass(slots=True, kw_only=True)
 class ReceivedRequest:
-    """One request as it came in."""
+    """One request, with its route and its parsed body."""
 
     method: str
     path: str
@@ -53,14 +53,14 @@ class ReceivedRequest:
     payload: Any
     files: Json  # number → name, size, hash
 
-    def fits(self, pattern: str) -> bool:
-        """Whether a pattern names it: its template, or ``METHOD /path`` with ``*``."""
+    def matches(self, pattern: str) -> bool:
+        """Whether the pattern is its template, or matches it as ``METHOD /path`` with ``*``."""
         return pattern == self.template or fnmatchcase(f"{self.method} {self.path}", pattern)
 
 
 @dataclass(slots=True, kw_only=True)
 class Call:
-    """A request on its way to its route."""
+    """The arguments of a route's handler."""
 
     template: str
     path: dict[str, str]
@@ -74,10 +74,11 @@ class Call:
 
 
 Reply = tuple[int, Any]
+"""HTTP status and JSON body; None: no body."""
 
 
 def json_response(status: int, body: Any, headers: dict[str, str] | None = None) -> web.Response:
-    """An answer whose content type is bare ``application/json``, as Discord's is."""
+    """A JSON response with the content type ``application/json`` without a charset, like Discord's."""
     if body is None:
         return web.Response(status=status, headers=headers)
     content = json.dumps(body).encode()
@@ -85,7 +86,7 @@ def json_response(status: int, body: Any, headers: dict[str, str] | None = None)
 
 
 class Traffic:
-    """Faults to come, limits to keep, and what was seen."""
+    """Faults, rate limits, and the recorded requests."""
 
     def __init__(self, recent: int) -> None:
         self.faults: list[Fault] = []
@@ -96,36 +97,36 @@ class Traffic:
         self.recent: deque[Json] = deque(maxlen=recent)
         self.violations: list[Json] = []
 
-    def record(self, arrival: ReceivedRequest, at_ms: float) -> Json:
-        """Remember a request; its status is filled in later. The bot's token is never kept."""
-        self.requests[arrival.template] += 1
-        headers = {k: "present" if k == "authorization" else v for k, v in arrival.headers.items()}
+    def record(self, received: ReceivedRequest, at_ms: float) -> Json:
+        """Record a request, without the bot's token; its status is filled in later."""
+        self.requests[received.template] += 1
+        headers = {k: "present" if k == "authorization" else v for k, v in received.headers.items()}
         entry: Json = {
             "at_ms": at_ms,
-            "method": arrival.method,
-            "path": arrival.path,
-            "route": arrival.template,
-            "query": arrival.query,
+            "method": received.method,
+            "path": received.path,
+            "route": received.template,
+            "query": received.query,
             "headers": headers,
-            "body": arrival.payload,
-            "files": arrival.files,
+            "body": received.payload,
+            "files": received.files,
             "status": None,
         }
         self.recent.append(entry)
-        agent = arrival.headers.get("user-agent", "")
+        agent = received.headers.get("user-agent", "")
         if "authorization" in headers and not agent.startswith("DiscordBot ("):
-            self.violation(arrival.template, "user-agent", f"not a DiscordBot user agent: {agent}")
+            self.violation(received.template, "user-agent", f"not a DiscordBot user agent: {agent}")
         return entry
 
     def violation(self, route: str, path: str, problem: str) -> None:
-        """Note a broken rule."""
+        """Record a broken rule."""
         self.violations.append({"route": route, "path": path, "problem": problem})
 
-    def take(self, arrival: ReceivedRequest, kind: str, *, worked: bool | None = None) -> Fault | None:
-        """The fault of a kind that is due for this request, counted down."""
+    def take(self, received: ReceivedRequest, kind: str, *, worked: bool | None = None) -> Fault | None:
+        """The next fault of a kind for this request, which uses up one of its ``times``."""
         for fault in self.faults:
             fits = fault.kind == kind and (worked is None or fault.worked == worked)
-            if fits and arrival.fits(fault.route):
+            if fits and received.matches(fault.route):
                 if fault.times is not None:
                     fault.times -= 1
                     if fault.times <= 0:
@@ -133,22 +134,22 @@ class Traffic:
                 return fault
         return None
 
-    async def pause(self, arrival: ReceivedRequest, *, worked: bool) -> None:
-        """Wait as long as a delay says."""
-        if fault := self.take(arrival, "delay", worked=worked):
+    async def pause(self, received: ReceivedRequest, *, worked: bool) -> None:
+        """Wait for the seconds of a delay fault."""
+        if fault := self.take(received, "delay", worked=worked):
             await asyncio.sleep(fault.seconds)
 
-    def limited(self, arrival: ReceivedRequest) -> tuple[dict[str, str], web.Response | None]:
-        """Headers for the answer, and a 429 when a limit is used up."""
+    def check_limits(self, received: ReceivedRequest) -> tuple[dict[str, str], web.Response | None]:
+        """The rate limit headers, and a 429 when a limit is used up."""
         for limit in self.limits:
-            if not arrival.fits(limit.route):
+            if not received.matches(limit.route):
                 continue
             now = time.time()
-            reset, used = limit.buckets.get(arrival.major, (now + limit.per, 0))
+            reset, used = limit.buckets.get(received.major, (now + limit.per, 0))
             if reset <= now:
                 reset, used = now + limit.per, 0
             used += 1
-            limit.buckets[arrival.major] = (reset, used)
+            limit.buckets[received.major] = (reset, used)
             headers = {} if limit.hidden else _limit_headers(limit, reset, used, now)
             if used <= limit.limit:
                 return headers, None
@@ -168,6 +169,6 @@ def _limit_headers(limit: RateLimit, reset: float, used: int, now: float) -> dic
 
 
 def too_many(seconds: float, headers: dict[str, str]) -> web.Response:
-    """A 429 as Discord sends it; without ``Via`` it would be Cloudflare's."""
+    """Discord's 429; one without ``Via`` would be Cloudflare's."""
     body = {"message": "You are being rate limited.", "retry_after": round(seconds, 3), "global": False}
     return json_response(429, body, {"Retry-After": f"{seconds:.3f}", "Via": "1.1 google"} | headers)

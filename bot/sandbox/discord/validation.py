@@ -21,7 +21,7 @@ COMMAND_NAME = re.compile(r"[-_'\w]{1,32}")
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One broken rule: where in the body, and Discord's sentence."""
+    """One broken rule: the path in the body, and Discord's message."""
 
     path: tuple[str | int, ...]
     message: str
@@ -32,7 +32,7 @@ Problems = Iterator[Problem]
 
 
 def error_tree(problems: Sequence[Problem]) -> Json:
-    """The nested ``errors`` object of an Invalid Form Body answer."""
+    """The nested ``errors`` object of an Invalid Form Body response."""
     tree: Json = {}
     for problem in problems:
         node = tree
@@ -51,10 +51,10 @@ def _longer(data: Mapping[str, Any], key: str, most: int, path: tuple[str | int,
 def check_message(
     body: Json, *, flags: int = 0, files: Collection[int] = (), names: Collection[str] = ()
 ) -> Problems:
-    """What is wrong with a message or an edit.
+    """The rules that a message or an edit breaks.
 
-    ``flags`` are the flags of the message it edits, ``files`` the numbers of the files that came along,
-    ``names`` the file names that will be on the message.
+    ``flags`` are the flags of the edited message, ``files`` the numbers of the files in the request, ``names``
+    the file names of the resulting message.
     """
     yield from _longer(body, "content", 2000)
     yield from _longer(body, "nonce", 25)
@@ -189,7 +189,7 @@ def _check_select(select: Json, path: tuple[str | int, ...]) -> Problems:
 
 
 def check_modal(modal: Json) -> Problems:
-    """What is wrong with a modal."""
+    """The rules that a modal breaks."""
     yield from _longer(modal, "title", 45)
     if not 1 <= len(modal.get("custom_id") or "") <= 100:
         yield Problem(("custom_id",), "Must be between 1 and 100 in length.")
@@ -214,7 +214,7 @@ def check_modal(modal: Json) -> Problems:
 
 
 def check_choices(choices: Sequence[Json]) -> Problems:
-    """What is wrong with the answer to an autocomplete."""
+    """The rules that the choices of an autocomplete break."""
     if len(choices) > 25:
         yield Problem(("choices",), "Must be 25 or fewer in length.", "BASE_TYPE_MAX_LENGTH")
     for index, choice in enumerate(choices):
@@ -223,7 +223,7 @@ def check_choices(choices: Sequence[Json]) -> Problems:
 
 
 def check_commands(commands: Sequence[Json]) -> Problems:
-    """What is wrong with a bulk overwrite of commands."""
+    """The rules that a bulk overwrite of commands breaks."""
     for kind, most in ((1, 100), (2, 15), (3, 15)):
         names = [c.get("name") for c in commands if (c.get("type") or 1) == kind]
         if len(names) > most:

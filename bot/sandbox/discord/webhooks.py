@@ -1,4 +1,4 @@
-"""Interaction answers: the callback, and what its token may do afterwards."""
+"""Interaction responses: the callback, and the webhook calls with the interaction's token."""
 
 from __future__ import annotations
 
@@ -24,37 +24,37 @@ MOST_FOLLOW_UPS_OF_USER_INSTALL = 5
 
 
 class Webhooks:
-    """Everything an interaction's token is good for."""
+    """The calls that an interaction's token allows."""
 
     def __init__(self, world: World, messages: Messages) -> None:
         self.world = world
         self.messages = messages
 
     def callback(self, call: Call) -> Reply:
-        """The first answer: within three seconds, and once."""
+        """The first response: once, and within ``ack_within`` seconds."""
         interaction = self.world.interactions.get(call.id("interaction"))
         now = time.monotonic()
         if interaction is None or interaction.token != call.path["token"]:
             raise ApiError(404, 10062, "Unknown interaction")
         interaction.callbacks += 1
-        if interaction.answer is not None:
+        if interaction.response is not None:
             raise ApiError(400, 40060, "Interaction has already been acknowledged.")
         if interaction.age(now) > self.world.settings.ack_within:
             raise ApiError(404, 10062, "Unknown interaction")
         kind, data = call.payload["type"], call.payload.get("data") or {}
-        message = self._first(interaction, kind, data, call)
+        message = self._carry_out(interaction, kind, data, call)
         if kind in (DEFER_UPDATE, UPDATE):
             interaction.original_id = interaction.source_id
         elif message is not None:
             interaction.original_id = message.id
-        interaction.answered_at = now
-        interaction.answer = {"type": kind, "data": data}
-        interaction.bell.ring()
+        interaction.responded_at = now
+        interaction.response = {"type": kind, "data": data}
+        interaction.wakeup.notify()
         if call.query.get("with_response", "").lower() not in ("1", "true"):
             return 204, None
         return 200, self._response(interaction, kind, message)
 
-    def _first(self, interaction: Interaction, kind: int, data: Json, call: Call) -> Message | None:
+    def _carry_out(self, interaction: Interaction, kind: int, data: Json, call: Call) -> Message | None:
         self._check_kind(interaction, kind)
         if kind in (MESSAGE, DEFER):
             return self._message(interaction, kind, data, call)
@@ -62,9 +62,9 @@ class Webhooks:
             source = self._source(interaction)
             return self.messages.edit(source, data, call.files, route=call.template)
         if kind == CHOICES:
-            self.messages.refuse(call.template, check_choices(data.get("choices") or []))
+            self.messages.check(call.template, check_choices(data.get("choices") or []))
         elif kind == MODAL:
-            self.messages.refuse(call.template, check_modal(data))
+            self.messages.check(call.template, check_modal(data))
             self.world.modals[data["custom_id"]] = data
         return None
 
@@ -88,7 +88,7 @@ class Webhooks:
     def _message(self, interaction: Interaction, kind: int, data: Json, call: Call) -> Message:
         channel = self.world.channels[interaction.channel_id]
         message_type = {"slash": 20, "message": 23}.get(interaction.kind, 0)
-        flags = (data.get("flags") or 0) | self._forced(interaction)
+        flags = (data.get("flags") or 0) | self._forced_flags(interaction)
         if kind == MESSAGE:
             return self.messages.create(
                 channel,
@@ -113,8 +113,8 @@ class Webhooks:
         self.messages.store(channel, message)
         return message
 
-    def _forced(self, interaction: Interaction) -> int:
-        # Without USE_EXTERNAL_APPS the answers of a merely user-installed app are ephemeral.
+    def _forced_flags(self, interaction: Interaction) -> int:
+        # Without USE_EXTERNAL_APPS the responses of an app that is only user-installed are ephemeral.
         channel = self.world.channels[interaction.channel_id]
         if interaction.user_only and not (
             self.world.permissions(channel, interaction.user_id) & USE_EXTERNAL_APPS
@@ -123,15 +123,15 @@ class Webhooks:
         return 0
 
     def _response(self, interaction: Interaction, kind: int, message: Message | None) -> Json:
-        about: Json = {"id": str(interaction.id), "type": interaction.payload["type"]}
+        described: Json = {"id": str(interaction.id), "type": interaction.payload["type"]}
         if interaction.original_id is not None:
-            about["response_message_id"] = str(interaction.original_id)
-            about["response_message_loading"] = kind == DEFER
-            about["response_message_ephemeral"] = bool(message and message.ephemeral)
-        answer: Json = {"interaction": about}
+            described["response_message_id"] = str(interaction.original_id)
+            described["response_message_loading"] = kind == DEFER
+            described["response_message_ephemeral"] = bool(message and message.ephemeral)
+        response: Json = {"interaction": described}
         if message is not None and kind in (MESSAGE, UPDATE):
-            answer["resource"] = {"type": kind, "message": self.world.message_json(message)}
-        return answer
+            response["resource"] = {"type": kind, "message": self.world.message_json(message)}
+        return response
 
     def _source(self, interaction: Interaction) -> Message:
         channel = self.world.channels[interaction.channel_id]
@@ -142,24 +142,24 @@ class Webhooks:
 
     def _interaction(self, call: Call) -> Interaction:
         interaction = self.world.tokens.get(call.path["token"])
-        if interaction is None or interaction.answer is None or call.id("application") != self.world.bot.id:
+        if interaction is None or interaction.response is None or call.id("application") != self.world.bot.id:
             raise ApiError(404, 10015, "Unknown Webhook")
         if time.monotonic() > interaction.expires_at:
             raise ApiError(401, 50027, "Invalid Webhook Token")
         return interaction
 
-    def _own(self, call: Call) -> Message:
+    def _own_message(self, call: Call) -> Message:
         interaction = self._interaction(call)
-        wanted: Any = call.path["message"]
-        message_id = interaction.original_id if wanted == "@original" else int(wanted)
-        mine = message_id == interaction.original_id or message_id in interaction.followups
+        place: Any = call.path["message"]
+        message_id = interaction.original_id if place == "@original" else int(place)
+        own = message_id == interaction.original_id or message_id in interaction.followups
         message = self.world.channels[interaction.channel_id].messages.get(message_id or 0)
-        if not mine or message is None or message.deleted:
+        if not own or message is None or message.deleted:
             raise ApiError(404, 10008, "Unknown Message")
         return message
 
     def follow_up(self, call: Call) -> Reply:
-        """A further message; right after a deferral it takes the place of the loading one."""
+        """Post a follow-up message; the first one after a deferral replaces the loading message."""
         interaction = self._interaction(call)
         channel = self.world.channels[interaction.channel_id]
         original = channel.messages.get(interaction.original_id or 0)
@@ -168,7 +168,7 @@ class Webhooks:
             return 200, self.world.message_json(edited)
         if interaction.user_only and len(interaction.followups) >= MOST_FOLLOW_UPS_OF_USER_INSTALL:
             raise ApiError(400, 40094, "Maximum number of follow-up messages reached")
-        body = call.payload | {"flags": (call.payload.get("flags") or 0) | self._forced(interaction)}
+        body = call.payload | {"flags": (call.payload.get("flags") or 0) | self._forced_flags(interaction)}
         message = self.messages.create(
             channel,
             body,
@@ -181,15 +181,15 @@ class Webhooks:
         return 200, self.world.message_json(message)
 
     def get(self, call: Call) -> Reply:
-        """The answer or a follow-up."""
-        return 200, self.world.message_json(self._own(call))
+        """The response or a follow-up message."""
+        return 200, self.world.message_json(self._own_message(call))
 
     def edit(self, call: Call) -> Reply:
-        """Change the answer or a follow-up."""
-        edited = self.messages.edit(self._own(call), call.payload, call.files, route=call.template)
+        """Edit the response or a follow-up message."""
+        edited = self.messages.edit(self._own_message(call), call.payload, call.files, route=call.template)
         return 200, self.world.message_json(edited)
 
     def delete(self, call: Call) -> Reply:
-        """Take the answer or a follow-up away."""
-        self.messages.delete(self._own(call))
+        """Delete the response or a follow-up message."""
+        self.messages.delete(self._own_message(call))
         return 204, None

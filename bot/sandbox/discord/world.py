@@ -1,4 +1,4 @@
-"""The state of the small Discord: guilds, members, channels, messages, and how Discord writes them down."""
+"""The state of Discord's stand-in: guilds, members, channels, messages, and their JSON objects."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from bot.sandbox.discord.model import (
 
 
 class World:
-    """Everything there is, and its Discord form."""
+    """All objects by id, and their JSON."""
 
     def __init__(self, settings: Settings, application_name: str) -> None:
         self.settings = settings
@@ -46,13 +46,13 @@ class World:
         self.users |= {self.bot.id: self.bot, self.owner.id: self.owner}
 
     def new_id(self) -> int:
-        """A snowflake of this very moment, larger than every one before it."""
+        """A new snowflake: the current time, and larger than every earlier one."""
         now = (int(time.time() * 1000) - DISCORD_EPOCH_MS) << 22
         self._last_id = max(self._last_id + 1, now)
         return self._last_id
 
     def dm(self, user_id: int) -> Channel:
-        """The one DM channel with somebody."""
+        """The DM channel between the bot and a user."""
         for channel in self.channels.values():
             if channel.recipient_id == user_id:
                 return channel
@@ -61,11 +61,11 @@ class World:
         return channel
 
     def since_start(self, at: float) -> float:
-        """Milliseconds between the start of this world and a monotonic time."""
+        """Milliseconds from the start of the stand-in to a monotonic time."""
         return round((at - self.started) * 1000, 3)
 
     def permissions(self, channel: Channel, user_id: int) -> int:
-        """What a member may do in a channel: owner, roles, then overwrites (docs: topics/permissions)."""
+        """A member's permissions in a channel: owner, roles, then overwrites (docs: topics/permissions)."""
         if channel.guild_id is None:
             return EVERYONE_PERMISSIONS
         guild = self.guilds[channel.guild_id]
@@ -86,7 +86,7 @@ class World:
         return value if value & VIEW_CHANNEL else 0
 
     def content_visible(self, message: Message) -> bool:
-        """Whether the app sees what a message says (docs: events/gateway, message content intent)."""
+        """Whether the app sees the message's content (docs: events/gateway, message content intent)."""
         return (
             self.settings.message_content
             or message.author_id == self.bot.id
@@ -95,7 +95,7 @@ class World:
         )
 
     def user_json(self, user: User) -> Json:
-        """A user object."""
+        """The user object."""
         return {
             "id": str(user.id),
             "username": user.name,
@@ -108,7 +108,7 @@ class World:
         }
 
     def member_json(self, guild: Guild, user_id: int, *, user: bool = True) -> Json:
-        """A guild member, without ``user`` where Discord leaves it out."""
+        """The guild member object; ``user=False`` where Discord leaves ``user`` out."""
         data: Json = {
             "nick": None,
             "avatar": None,
@@ -126,7 +126,7 @@ class World:
         return data
 
     def role_json(self, role: Role) -> Json:
-        """A role object."""
+        """The role object."""
         return {
             "id": str(role.id),
             "name": role.name,
@@ -140,7 +140,7 @@ class World:
         }
 
     def channel_json(self, channel: Channel) -> Json:
-        """A channel object."""
+        """The channel object."""
         last = next(reversed(channel.messages), None)
         data: Json = {"id": str(channel.id), "type": channel.type, "flags": 0}
         data["last_message_id"] = None if last is None else str(last)
@@ -174,7 +174,7 @@ class World:
         return [channel for channel in self.channels.values() if channel.guild_id == guild.id]
 
     def guild_json(self, guild: Guild, *, event: bool = False) -> Json:
-        """A guild; with ``event`` the GUILD_CREATE form, whose members are just the bot without its intent."""
+        """The guild object; with ``event`` as in GUILD_CREATE, which lists only the bot as a member."""
         data: Json = {
             "id": str(guild.id),
             "name": guild.name,
@@ -214,7 +214,7 @@ class World:
         }
 
     def message_json(self, message: Message, *, full: bool = False, nested: bool = False) -> Json:
-        """A message as the app gets it; ``full`` as a member sees it, ``nested`` inside a reply."""
+        """The message object for the app; ``full`` for a member, ``nested`` inside a reply."""
         shown = full or self.content_visible(message)
         attachments = [self.cdn.attachment_json(f, ephemeral=message.ephemeral) for f in message.files]
         data: Json = {
@@ -267,12 +267,12 @@ class World:
             metadata["interacted_message_id"] = str(interaction.source_id)
         if interaction.original_id not in (None, message.id):
             metadata["original_response_message_id"] = str(interaction.original_id)
-        # A modal's metadata would nest the interaction that opened it; nothing of Easel reads that.
+        # A modal's metadata would nest the interaction that opened it; left out, since Easel does not read it.
         fields: Json = {"application_id": str(self.bot.id), "webhook_id": str(self.bot.id)}
         return fields if interaction.kind == "modal" else fields | {"interaction_metadata": metadata}
 
     def message_event(self, message: Message) -> Json:
-        """A message as MESSAGE_CREATE and MESSAGE_UPDATE carry it."""
+        """The message of MESSAGE_CREATE and MESSAGE_UPDATE."""
         data = self.message_json(message)
         channel = self.channels[message.channel_id]
         data["channel_type"] = channel.type
@@ -284,7 +284,7 @@ class World:
         return data
 
     def report_message(self, message: Message) -> Json:
-        """A message as tests read it: Discord's form in full, and under ``sandbox`` what only we know."""
+        """A message for tests: the full message object, and under ``sandbox`` what Discord does not show."""
         return self.message_json(message, full=True) | {
             "sandbox": {
                 "at_ms": self.since_start(message.at),
@@ -304,5 +304,5 @@ class World:
 
 
 def iso(at: float) -> str:
-    """A Unix time in Discord's form."""
+    """A Unix time in Discord's ISO 8601 form."""
     return dt.datetime.fromtimestamp(at, dt.UTC).isoformat(timespec="microseconds")

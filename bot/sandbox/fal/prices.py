@@ -1,4 +1,4 @@
-"""What fal's endpoints are called and cost, and the tokens that OpenAI counts for them."""
+"""Titles and prices of fal's endpoints, and the tokens that OpenAI counts for them."""
 
 import math
 from collections.abc import Mapping
@@ -42,10 +42,10 @@ LISTINGS: Mapping[str, Listing] = {
 }
 
 
-def usage(order: ImageInput, size: tuple[int, int], count: int) -> dict[str, Any]:
+def usage(params: ImageInput, size: tuple[int, int], count: int) -> dict[str, Any]:
     """OpenAI's count for `count` pictures of `size` pixels; quality "auto" is taken as high."""
-    text, images = _input_tokens(order)
-    output = count * _OUTPUT_TOKENS[_quality(order)][_shape(size)]
+    text, images = _input_tokens(params)
+    output = count * _OUTPUT_TOKENS[_quality(params)][_shape(size)]
     return {
         "input_tokens": text + images,
         "output_tokens": output,
@@ -54,12 +54,12 @@ def usage(order: ImageInput, size: tuple[int, int], count: int) -> dict[str, Any
     }
 
 
-def price(endpoint: str, order: ImageInput, size: tuple[int, int], count: int) -> float:
-    """US dollars for `count` pictures of `size` pixels; what OpenAI bills itself costs nothing at fal."""
+def price(endpoint: str, params: ImageInput, size: tuple[int, int], count: int) -> float:
+    """US dollars for `count` pictures of `size` pixels; BYOK costs nothing at fal, since OpenAI bills it."""
     if endpoint.endswith(_BYOK):
         return 0.0
-    quality = _quality(order)
-    text, images = _input_tokens(order)
+    quality = _quality(params)
+    text, images = _input_tokens(params)
     if "gpt-image-2" in endpoint:
         return count * _PICTURE_2[quality][_tier(size)]
     if "gpt-image-1.5" in endpoint:
@@ -69,19 +69,19 @@ def price(endpoint: str, order: ImageInput, size: tuple[int, int], count: int) -
 
 
 def units_text(units: float) -> str:
-    """As x-fal-billable-units has them: whole ones bare, others with 8 decimals (fal: billable units)."""
+    """x-fal-billable-units: whole numbers bare, others with 8 decimals (fal: billable units)."""
     return str(int(units)) if float(units).is_integer() else f"{units:.8f}"
 
 
-def _input_tokens(order: ImageInput) -> tuple[int, int]:
-    sources = len(getattr(order, "image_urls", ()))
-    fidelity: str = getattr(order, "input_fidelity", "high")
-    return _TOKENS_PER_WORD * len(order.prompt.split()), sources * _SOURCE_TOKENS[fidelity]
+def _input_tokens(params: ImageInput) -> tuple[int, int]:
+    sources = len(getattr(params, "image_urls", ()))
+    fidelity: str = getattr(params, "input_fidelity", "high")
+    return _TOKENS_PER_WORD * len(params.prompt.split()), sources * _SOURCE_TOKENS[fidelity]
 
 
-def _quality(order: ImageInput) -> str:
-    asked: str = getattr(order, "quality", "high")
-    return "high" if asked == "auto" else asked
+def _quality(params: ImageInput) -> str:
+    quality: str = getattr(params, "quality", "high")
+    return "high" if quality == "auto" else quality
 
 
 def _shape(size: tuple[int, int]) -> int:

@@ -1,62 +1,56 @@
-"""fal's queue from the inside: what a request goes through between submit and result."""
+"""fal's queue: the states of a request between its submit and its result (fal: queue)."""
 
 import asyncio
 import hashlib
 import json
 import math
 import uuid
-from collections import OrderedDict, defaultdict
+from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any
 
 from bot.sandbox.fal.context import FalContext
 from bot.sandbox.fal.execution import RequestRunner
-from bot.sandbox.fal.files import FileStore
 from bot.sandbox.fal.records import QueueRequest
-from bot.sandbox.fal.schema import shortened
 from bot.sandbox.fal.webhooks import Webhooks
-from bot.sandbox.fal.wire import FalError, platform_failure
+from bot.sandbox.fal.wire import FalError, platform_error
 from bot.sandbox.kit.faults import Fault
+from bot.sandbox.kit.records import duplicate_ids, redact
+from bot.sandbox.kit.tasks import BackgroundTasks
 
 _REQUESTS_KEPT = 5_000
 
 
 class Queue:
-    """Takes requests in, carries each on a task of its own, and remembers the last few thousand."""
+    """Accepts requests, runs each as a task, and remembers the latest few thousand."""
 
-    def __init__(self, desk: FalContext, files: FileStore, work: RequestRunner, webhooks: Webhooks) -> None:
+    def __init__(self, context: FalContext, runner: RequestRunner, webhooks: Webhooks) -> None:
         self.requests: OrderedDict[str, QueueRequest] = OrderedDict()
-        self.files = files
-        self._desk = desk
-        self._work = work
+        self._context = context
+        self._runner = runner
         self._webhooks = webhooks
-        self._slots = asyncio.Semaphore(desk.options.concurrency or 1_000_000)
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._slots = asyncio.Semaphore(context.options.concurrency or 1_000_000)
+        self._tasks = BackgroundTasks()
 
     async def close(self) -> None:
-        """End all that still runs."""
-        tasks = tuple(self._tasks)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        """Stop the requests that are not finished."""
+        await self._tasks.close()
 
     def busy(self) -> bool:
-        """Whether as many run, or are about to run directly, as may."""
-        most = self._desk.options.concurrency
+        """Whether as many requests run, synchronous ones included, as `concurrency` allows."""
+        most = self._context.options.concurrency
         ready = [request for request in self.requests.values() if request.direct or request.state == "IN_PROGRESS"]
         running = sum(request.state != "COMPLETED" for request in ready)
         return most is not None and running >= most
 
     def waiting(self) -> int:
-        """How many are IN_QUEUE."""
+        """How many requests are IN_QUEUE."""
         return sum(request.state == "IN_QUEUE" for request in self.requests.values())
 
     def duplicates(self) -> list[list[str]]:
-        """Ids of submits that say exactly the same to the same endpoint: what a blind resend leaves behind."""
-        groups: dict[tuple[str, str], list[str]] = defaultdict(list)
-        for request in self.requests.values():
-            groups[request.endpoint, request.digest].append(request.request_id)
-        return [ids for ids in groups.values() if len(ids) > 1]
+        """Ids of submits with the same body to the same endpoint, in groups."""
+        requests = self.requests.values()
+        return duplicate_ids(((request.endpoint, request.digest), request.request_id) for request in requests)
 
     def accept(
         self,
@@ -68,34 +62,32 @@ class Queue:
         webhook: str | None = None,
         direct: bool = False,
     ) -> QueueRequest:
-        """A new request, on its way from now on; a `direct` one does not wait in the queue."""
+        """Start a new request; a `direct` (synchronous) one does not wait in the queue."""
         digest = hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
-        now = self._desk.now()
+        now = self._context.now()
         request = QueueRequest(
-            str(uuid.uuid4()), endpoint, body, shortened(body), digest, now, host, headers, webhook, direct
+            str(uuid.uuid4()), endpoint, body, redact(body), digest, now, host, headers, webhook, direct
         )
         wants_sync = isinstance(body, dict) and body.get("sync_mode") is True
         request.stored = not wants_sync and headers.get("x-fal-store-io") != "0"
-        request.position = 0 if direct else self._desk.options.queue_ahead
+        request.position = 0 if direct else self._context.options.queue_ahead
         self.requests[request.request_id] = request
         self._forget_oldest()
-        request.task = asyncio.create_task(self._carry(request))
-        self._tasks.add(request.task)
-        request.task.add_done_callback(self._tasks.discard)
+        request.task = self._tasks.start(self._process(request))
         return request
 
     def cancel(self, request: QueueRequest) -> tuple[int, str]:
-        """HTTP code and status of the answer; what runs is stopped, unless cancel_ignored (fal: cancel)."""
+        """Stop the request, unless cancel_ignored strikes. Returns HTTP status and `status` (fal: cancel)."""
         if request.state == "COMPLETED":
             return 400, "ALREADY_COMPLETED"
-        answer = (200, "OK") if request.state == "IN_QUEUE" else (202, "CANCELLATION_REQUESTED")
-        if answer[0] == 202 and self._strike("cancel_ignored", request):
-            return answer
+        response = (200, "OK") if request.state == "IN_QUEUE" else (202, "CANCELLATION_REQUESTED")
+        if response[0] == 202 and self._strike("cancel_ignored", request):
+            return response
         request.cancelled = True
         if request.task is not None:
             request.task.cancel()
-        self._finish(request, failure=platform_failure(499, "Request was cancelled", "client_cancelled"))
-        return answer
+        self._finish(request, failure=platform_error(499, "Request was cancelled", "client_cancelled"))
+        return response
 
     def _forget_oldest(self) -> None:
         while len(self.requests) > _REQUESTS_KEPT:
@@ -105,15 +97,15 @@ class Queue:
             del self.requests[oldest.request_id]
 
     def _strike(self, name: str, request: QueueRequest) -> Fault | None:
-        return self._desk.strike(name, request.endpoint)
+        return self._context.strike(name, request.endpoint)
 
     def _finish(
         self, request: QueueRequest, *, result: dict[str, Any] | None = None, failure: FalError | None = None
     ) -> None:
-        request.finish(self._desk.now(), result=result, failure=failure)
+        request.finish(self._context.now(), result=result, failure=failure)
         self._webhooks.send(request)
 
-    async def _carry(self, request: QueueRequest) -> None:
+    async def _process(self, request: QueueRequest) -> None:
         result: dict[str, Any] | None = None
         failure: FalError | None = None
         try:
@@ -123,12 +115,12 @@ class Queue:
             failure = raised
         except Exception as error:
             text = f"Internal Server Error: {error}"
-            self._finish(request, failure=platform_failure(500, text, "internal_server_error"))
+            self._finish(request, failure=platform_error(500, text, "internal_server_error"))
             raise
         if request.webhook and (early := self._strike("webhook_early", request)):
             await self._webhooks.deliver(request, result, failure)
-            await asyncio.sleep(early.seconds if early.seconds is not None else 0.1)
-            request.finish(self._desk.now(), result=result, failure=failure)
+            await asyncio.sleep(early.seconds_or(0.1))
+            request.finish(self._context.now(), result=result, failure=failure)
         else:
             self._finish(request, result=result, failure=failure)
 
@@ -140,14 +132,14 @@ class Queue:
                 if stuck is None:
                     await self._slots.acquire()
         except TimeoutError:
-            late = platform_failure(504, "Request timed out before it started", "request_timeout")
+            late = platform_error(504, "Request timed out before it started", "request_timeout")
             late.headers["X-Fal-Request-Timeout-Type"] = "user"
             raise late from None
         if stuck is not None:
-            request.start(self._desk.now())
+            request.start(self._context.now())
             await asyncio.Event().wait()
         try:
-            return await self._work.run(request)
+            return await self._runner.run(request)
         finally:
             self._slots.release()
 
@@ -155,10 +147,12 @@ class Queue:
         slow = self._strike("slow_queue", request)
         if forever:
             await asyncio.Event().wait()
-        seconds = slow.seconds if slow and slow.seconds is not None else self._desk.options.queue_seconds
+        seconds = self._context.options.queue_seconds
+        if slow:
+            seconds = slow.seconds_or(seconds)
         if request.direct:
             return
-        steps = self._desk.options.queue_ahead + 1
+        steps = self._context.options.queue_ahead + 1
         for position in range(steps - 1, -1, -1):
             request.position = position
             request.touch()
@@ -166,7 +160,7 @@ class Queue:
 
 
 def _start_timeout(headers: Mapping[str, str]) -> float | None:
-    """Seconds until it must have started; the new header wins over the deprecated one (fal: submit)."""
+    """Seconds within which the request must start; the new header wins over the deprecated one (fal: submit)."""
     for name in ("x-fal-request-start-timeout", "x-fal-request-timeout"):
         try:
             seconds = float(headers[name])

@@ -1,4 +1,4 @@
-"""One request in fal's queue, and all that is known of it."""
+"""One request in fal's queue: its state, its result, its calls."""
 
 import asyncio
 import json
@@ -10,12 +10,12 @@ from typing import Any
 from bot.sandbox.fal.wire import FalError
 
 _SHORT_RESULT, _LONG_RESULT, _LONG_FROM = 3_600, 360, 10_240
-"""Seconds a result is kept when its payload is not stored: an hour, 6 minutes from 10 KB on (fal: result)."""
+"""Seconds that fal keeps a result whose payload is not stored: an hour; 6 minutes from 10 KB on (fal: result)."""
 
 
 @dataclass(slots=True, eq=False)
 class QueueRequest:
-    """One accepted submit."""
+    """One accepted submit. `shown` is its redacted body, `hidden` keeps its error out of the status."""
 
     request_id: str
     endpoint: str
@@ -27,7 +27,7 @@ class QueueRequest:
     headers: dict[str, str]
     webhook: str | None = None
     direct: bool = False
-    """A synchronous run: it does not queue."""
+    """A synchronous run, which does not wait in the queue."""
     state: str = "IN_QUEUE"
     position: int = 0
     logs: list[dict[str, str]] = field(default_factory=list)
@@ -46,40 +46,40 @@ class QueueRequest:
 
     @property
     def app(self) -> str:
-        """owner/app: the endpoint without its sub-path."""
+        """`owner/app`: the endpoint without its sub-path."""
         return "/".join(self.endpoint.split("/")[:2])
 
     def touch(self) -> None:
-        """Wake those who watch."""
+        """Wake the tasks that wait for `changed`."""
         self.changed.set()
         self.changed = asyncio.Event()
 
     def log(self, message: str) -> None:
-        """One more log line."""
+        """Add a log line."""
         stamp = datetime.now(UTC).isoformat()
         self.logs.append({"message": message, "level": "INFO", "source": "USER", "timestamp": stamp})
         self.touch()
 
     def start(self, now: float) -> None:
-        """IN_PROGRESS."""
+        """Enter IN_PROGRESS, `now` in seconds since 1970."""
         self.state, self.started_at = "IN_PROGRESS", now
         self.log("Running on the painter")
 
     def finish(self, now: float, *, result: dict[str, Any] | None = None, failure: FalError | None = None) -> None:
-        """COMPLETED, which is not success. The input is forgotten."""
+        """Enter COMPLETED, with a result or a failure, and drop the input."""
         self.result, self.failure, self.finished_at = result, failure, now
         self.result_size = len(json.dumps(result)) if result else 0
         self.state, self.body = "COMPLETED", None
         self.touch()
 
     def expired(self, now: float) -> bool:
-        """Whether the result is no longer kept."""
+        """Whether fal would have dropped the result by now."""
         if self.stored or self.finished_at is None:
             return False
         return now - self.finished_at > (_LONG_RESULT if self.result_size >= _LONG_FROM else _SHORT_RESULT)
 
     def as_json(self) -> dict[str, Any]:
-        """For GET /sandbox/state; no picture bytes, no key."""
+        """For GET /sandbox/state, without pictures and keys."""
         return {
             "request_id": self.request_id,
             "endpoint": self.endpoint,

@@ -1,8 +1,10 @@
-"""What each endpoint takes, as pydantic models: a refusal is pydantic's own, like fal's (fal: model errors)."""
+"""Input schemas of the endpoints. Like fal's, their errors are pydantic's own (fal: model errors)."""
 
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+
+from bot.sandbox.kit.records import SECRET_FIELD, redact
 
 Size = Literal["1024x1024", "1536x1024", "1024x1536"]
 SizeOrAuto = Literal["auto", "1024x1024", "1536x1024", "1024x1536"]
@@ -17,14 +19,13 @@ PRESETS: dict[str, tuple[int, int]] = {
     "landscape_4_3": (1024, 768),
     "landscape_16_9": (1024, 576),
 }
-"""Width and height in pixels that a preset means for fal's other models; for gpt-image-2 it is a guess."""
+"""Width and height in pixels, as fal's other models define the presets; for gpt-image-2 a guess."""
 
-_SECRET = "openai_api_key"
 _LONGEST_EDGE, _FEWEST_PIXELS, _MOST_PIXELS = 3_840, 655_360, 8_294_400
 
 
 class ImageInput(BaseModel):
-    """What all of them take."""
+    """The parameters that every endpoint takes."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -84,7 +85,7 @@ class Edit1Byok(Edit1):
 
 
 class Pixels(BaseModel):
-    """A size of one's own, in pixels (fal: gpt-image-2)."""
+    """A custom size in pixels (fal: gpt-image-2)."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -93,7 +94,7 @@ class Pixels(BaseModel):
 
     @model_validator(mode="after")
     def within_limits(self) -> Self:
-        """The limits that need both edges."""
+        """Check the limits on aspect ratio and number of pixels."""
         if max(self.width, self.height) > 3 * min(self.width, self.height):
             raise ValueError("the aspect ratio is at most 3:1")
         if not _FEWEST_PIXELS <= self.width * self.height <= _MOST_PIXELS:
@@ -129,9 +130,9 @@ ENDPOINTS: dict[str, type[ImageInput]] = {
 }
 
 
-def size_of(order: ImageInput) -> tuple[int, int] | None:
-    """Width and height in pixels that an order asks for; None: "auto"."""
-    wanted: str | Pixels = getattr(order, "image_size", "auto")
+def size_of(params: ImageInput) -> tuple[int, int] | None:
+    """Width and height in pixels that the parameters ask for; None: "auto"."""
+    wanted: str | Pixels = getattr(params, "image_size", "auto")
     if isinstance(wanted, Pixels):
         return wanted.width, wanted.height
     if wanted == "auto":
@@ -142,24 +143,24 @@ def size_of(order: ImageInput) -> tuple[int, int] | None:
     return int(width), int(height)
 
 
-def mask_of(order: ImageInput) -> tuple[str, str | None]:
-    """The name that the mask has in this order, and its URL."""
-    name = "mask_url" if isinstance(order, Edit2) else "mask_image_url"
-    return name, getattr(order, name, None)
+def mask_of(params: ImageInput) -> tuple[str, str | None]:
+    """The name of the endpoint's mask parameter, and the mask's URL; None: no mask."""
+    name = "mask_url" if isinstance(params, Edit2) else "mask_image_url"
+    return name, getattr(params, name, None)
 
 
 def problems(endpoint: str, body: Any) -> list[dict[str, Any]]:
-    """The `detail` list for this input; empty when it is good."""
+    """The `detail` list for this input; empty when the input is valid."""
     try:
         ENDPOINTS[endpoint].model_validate(body)
     except ValidationError as error:
-        return [_told(dict(item)) for item in error.errors(include_url=False)]
+        return [_detail(dict(item)) for item in error.errors(include_url=False)]
     return []
 
 
-def _told(item: dict[str, Any]) -> dict[str, Any]:
+def _detail(item: dict[str, Any]) -> dict[str, Any]:
     loc = ["body", *item["loc"]]
-    entry = {**item, "loc": loc, "input": "<hidden>" if loc[-1] == _SECRET else shortened(item["input"])}
+    entry = {**item, "loc": loc, "input": "<hidden>" if loc[-1] == SECRET_FIELD else redact(item["input"])}
     if "ctx" in entry:  # pydantic leaves the exception itself in there
         entry["ctx"] = {k: str(v) if isinstance(v, Exception) else v for k, v in entry["ctx"].items()}
     return entry
@@ -174,17 +175,3 @@ def problem(loc: list[str | int], message: str, kind: str, **more: Any) -> dict[
         "url": f"https://docs.fal.ai/errors#{kind}",
         **more,
     }
-
-
-def shortened(value: Any) -> Any:
-    """The input without the pictures' bytes (data URIs become their type and length) and without OpenAI's key."""
-    if isinstance(value, str):
-        if value.startswith("data:"):
-            head, _, data = value.partition(",")
-            return f"{head},<{len(data)} characters>"
-        return value if len(value) <= 4_000 else f"{value[:4_000]}<{len(value)} characters>"
-    if isinstance(value, list):
-        return [shortened(item) for item in value]
-    if isinstance(value, dict):
-        return {key: "<hidden>" if key == _SECRET else shortened(item) for key, item in value.items()}
-    return value

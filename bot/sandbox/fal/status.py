@@ -1,4 +1,4 @@
-"""How a request of fal's queue is followed: by polling, or by its stream of events (fal: queue/status)."""
+"""The status of a request in fal's queue: by polling, or as an event stream (fal: queue/status)."""
 
 import asyncio
 import json
@@ -10,33 +10,34 @@ from aiohttp import web
 
 from bot.sandbox.fal.context import FalContext
 from bot.sandbox.fal.records import QueueRequest
-from bot.sandbox.fal.wire import platform_failure, reply
-from bot.sandbox.kit.broken_answers import cut, drop, page, truncated
+from bot.sandbox.fal.wire import FalError, json_response, platform_error
+from bot.sandbox.kit.broken_answers import break_response, drop, html_page
+from bot.sandbox.kit.faults import Fault
 
 _AN_HOUR = 3_600
 
 
 def urls(found: QueueRequest, base: str) -> dict[str, str]:
-    """Where the request is to be found; the endpoint's sub-path is not in it."""
+    """The three URLs of a request; they leave out the endpoint's sub-path."""
     url = f"{base}/{found.app}/requests/{found.request_id}"
     return {"response_url": url, "status_url": f"{url}/status", "cancel_url": f"{url}/cancel"}
 
 
 def wants_logs(request: web.Request) -> bool:
-    """What `logs` says; the official clients write it in different ways."""
+    """Whether the query asks for logs; fal's official clients write `logs` in different ways."""
     return request.query.get("logs", "").lower() in ("1", "true")
 
 
 class Status:
-    """The answers that say how far a request is."""
+    """The status responses of the queue."""
 
-    def __init__(self, desk: FalContext) -> None:
-        self._desk = desk
+    def __init__(self, context: FalContext) -> None:
+        self._context = context
 
     def body(self, found: QueueRequest, logs: list[dict[str, str]] | None) -> dict[str, Any]:
-        """The JSON; `logs` is None when nobody asked for them."""
+        """The status as JSON; `logs` is None when the client did not ask for them."""
         body: dict[str, Any] = {"status": found.state, "request_id": found.request_id}
-        body |= urls(found, self._desk.hosts().queue)
+        body |= urls(found, self._context.hosts().queue)
         if found.state == "IN_QUEUE":
             return {**body, "queue_position": found.position}
         body["logs"] = logs
@@ -49,30 +50,30 @@ class Status:
         return body
 
     async def poll(self, request: web.Request, found: QueueRequest) -> web.StreamResponse:
-        """202 until it is complete, then 200; all log lines each time."""
+        """202 until the request is COMPLETED, then 200; all log lines each time."""
         found.counts["status"] += 1
         logs = found.logs if wants_logs(request) else None
         status = 200 if found.state == "COMPLETED" else 202
-        answer = reply(self.body(found, logs), status, request_id=found.request_id)
-        return await troubled(self._desk, request, "status", found, answer)
+        response = json_response(self.body(found, logs), status, request_id=found.request_id)
+        return await with_faults(self._context, request, "status", found, response)
 
     async def stream(self, request: web.Request, found: QueueRequest) -> web.StreamResponse:
-        """Server-sent events, each with only the log lines that are new; ends after COMPLETED."""
+        """Server-sent events, each with the new log lines only; the stream ends after COMPLETED."""
         found.counts["stream"] += 1
-        strike = partial(self._desk.strike, endpoint=found.endpoint)
+        strike = partial(self._context.strike, model=found.endpoint)
         if fault := strike("stream_error"):
-            raise platform_failure(fault.status or 500, "Internal Server Error", "internal_error")
+            raise platform_error(fault.status or 500, "Internal Server Error", "internal_error")
         if strike("stream_html"):
-            return page(200)
+            return html_page(200)
         if fault := strike("stream_hang"):
-            return await _hang(request, fault.seconds if fault.seconds is not None else _AN_HOUR)
+            return await _hang(request, fault.seconds_or(_AN_HOUR))
         headers = {"Cache-Control": "no-cache", "x-fal-request-id": found.request_id}
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream", **headers})
         response.force_close()
         await response.prepare(request)
-        with suppress(ConnectionResetError):  # the client has left
+        with suppress(ConnectionResetError):  # the client has closed the connection
             if strike("stream_silent"):
-                await self._comment_on(response)
+                await self._send_comments(response)
             else:
                 await self._events(request, found, response, garbled=strike("stream_garbled") is not None)
         return response
@@ -89,41 +90,35 @@ class Status:
                 shown = text[: len(text) // 2] if garbled else text
                 await response.write(f"data: {shown}\n\n".encode())
                 last = text
-            if found.state == "COMPLETED" or self._desk.strike("stream_cut", found.endpoint):
+            if found.state == "COMPLETED" or self._context.strike("stream_cut", found.endpoint):
                 return
             try:
-                await asyncio.wait_for(changed.wait(), self._desk.options.heartbeat_seconds)
+                await asyncio.wait_for(changed.wait(), self._context.options.heartbeat_seconds)
             except TimeoutError:
                 await response.write(b": ping\n\n")
 
-    async def _comment_on(self, response: web.StreamResponse) -> None:
-        """Until the client has had enough, which ends the write."""
+    async def _send_comments(self, response: web.StreamResponse) -> None:
+        """Send comment lines until the client closes the connection, which makes a write fail."""
         while True:
             await response.write(b": ping\n\n")
-            await asyncio.sleep(self._desk.options.heartbeat_seconds)
+            await asyncio.sleep(self._context.options.heartbeat_seconds)
 
 
-async def troubled(
-    desk: FalContext, request: web.Request, kind: str, found: QueueRequest, answer: web.Response
+async def with_faults(
+    context: FalContext, request: web.Request, kind: str, found: QueueRequest, response: web.Response
 ) -> web.StreamResponse:
-    """The answer to a status or a result, or what the switches make of it."""
-    strike = partial(desk.strike, endpoint=found.endpoint)
-    if fault := strike(f"{kind}_slow"):
-        await asyncio.sleep(fault.seconds if fault.seconds is not None else 1)
-    if fault := strike(f"{kind}_error"):
-        text, error_type = str(fault.body or "Internal Server Error"), fault.error_type or "internal_error"
-        raise platform_failure(fault.status or 500, text, error_type)
-    if strike(f"{kind}_html"):
-        return page(200)
-    if strike(f"{kind}_truncated"):
-        return truncated(answer)
-    if strike(f"{kind}_reset"):
-        return await cut(request, answer)
-    return answer
+    """The response to a status or result call (`kind`), or what the faults turn it into."""
+    strike = partial(context.strike, model=found.endpoint)
+    return await break_response(request, response, kind=kind, strike=strike, error=_fault_error)
+
+
+def _fault_error(fault: Fault) -> FalError:
+    text, error_type = str(fault.body or "Internal Server Error"), fault.error_type or "internal_error"
+    return platform_error(fault.status or 500, text, error_type)
 
 
 async def _hang(request: web.Request, seconds: float) -> web.StreamResponse:
-    """Nothing at all, while the client waits."""
+    """Send nothing for `seconds` or until the client closes the connection, then drop the connection."""
     end = asyncio.get_running_loop().time() + seconds
     while asyncio.get_running_loop().time() < end:
         if request.transport is None or request.transport.is_closing():

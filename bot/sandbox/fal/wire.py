@@ -1,4 +1,4 @@
-"""Answers as fal writes them."""
+"""JSON responses and errors in fal's form."""
 
 import json
 from typing import Any
@@ -9,7 +9,7 @@ LOCKED = "User is locked. Reason: Exhausted balance. Top up your balance at fal.
 
 
 class FalError(Exception):
-    """An answer that is an error: `body` is the JSON, `status` its HTTP code (fal: errors)."""
+    """An error response: `body` is the JSON, `status` the HTTP status (fal: errors)."""
 
     def __init__(
         self,
@@ -25,12 +25,12 @@ class FalError(Exception):
         self.error_type = error_type
         self.headers = headers or {}
 
-    def answer(self, request_id: str | None = None) -> web.Response:
-        """The failure as an HTTP answer."""
-        return reply(self.body, self.status, request_id=request_id, headers=self.headers)
+    def response(self, request_id: str | None = None) -> web.Response:
+        """The error as an HTTP response."""
+        return json_response(self.body, self.status, request_id=request_id, headers=self.headers)
 
 
-def platform_failure(status: int, detail: str, error_type: str | None = None) -> FalError:
+def platform_error(status: int, detail: str, error_type: str | None = None) -> FalError:
     """`{"detail": text, "error_type": …}` with X-Fal-Error-Type (fal: request errors)."""
     if error_type is None:
         return FalError(status, {"detail": detail})
@@ -38,7 +38,7 @@ def platform_failure(status: int, detail: str, error_type: str | None = None) ->
     return FalError(status, body, error_type=error_type, headers={"X-Fal-Error-Type": error_type})
 
 
-def model_failure(status: int, detail: list[dict[str, Any]], *, units: int = 0) -> FalError:
+def model_error(status: int, detail: list[dict[str, Any]], *, units: int = 0) -> FalError:
     """`{"detail": [{loc, msg, type}]}` with X-Fal-Retryable (fal: model errors)."""
     headers = {
         "X-Fal-Retryable": "true" if status >= 500 else "false",
@@ -47,10 +47,10 @@ def model_failure(status: int, detail: list[dict[str, Any]], *, units: int = 0) 
     return FalError(status, {"detail": detail}, error_type=str(detail[0]["type"]), headers=headers)
 
 
-def reply(
+def json_response(
     body: Any, status: int = 200, *, request_id: str | None = None, headers: dict[str, str] | None = None
 ) -> web.Response:
-    """JSON, with x-fal-request-id when there is a request."""
+    """JSON, with x-fal-request-id when `request_id` is given."""
     more = dict(headers or {})
     if request_id is not None:
         more["x-fal-request-id"] = request_id
@@ -58,7 +58,7 @@ def reply(
 
 
 async def json_body(request: web.Request) -> Any:
-    """The request's JSON; Failure 422 `json_invalid` as FastAPI answers it."""
+    """The request's JSON; FalError 422 `json_invalid` in FastAPI's form."""
     try:
         return json.loads(await request.read())
     except ValueError as error:
@@ -68,4 +68,4 @@ async def json_body(request: web.Request) -> Any:
             "type": "json_invalid",
             "ctx": {"error": str(error)},
         }
-        raise model_failure(422, [detail]) from error
+        raise model_error(422, [detail]) from error

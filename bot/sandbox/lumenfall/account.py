@@ -1,4 +1,4 @@
-"""Lumenfall's other endpoints: models, balance, and the history of requests."""
+"""Lumenfall's models, balance, and history of requests."""
 
 from typing import Any
 
@@ -6,13 +6,13 @@ from aiohttp import web
 
 from bot.sandbox.lumenfall.execution import Gateway
 from bot.sandbox.lumenfall.records import GatewayRequest
-from bot.sandbox.lumenfall.routes import CheckKey, troubled
-from bot.sandbox.lumenfall.schema import MODELS, parameters
+from bot.sandbox.lumenfall.routes import CheckKey, with_faults
+from bot.sandbox.lumenfall.schema import MODELS, parameters_schema
 from bot.sandbox.lumenfall.wire import LumenfallError
 
 
 class AccountRoutes:
-    """What an account may read. `check_key` raises a Failure for a request without a good key."""
+    """The calls about an account. `check_key` raises LumenfallError for a request without a valid key."""
 
     def __init__(self, gateway: Gateway, check_key: CheckKey) -> None:
         self._gateway = gateway
@@ -30,25 +30,25 @@ class AccountRoutes:
 
     async def models(self, request: web.Request) -> web.StreamResponse:
         """The catalogue in OpenAI's form."""
-        self._may_ask(request, "models_error")
+        self._check_access(request, "models_error")
         data = [_model(model) for model in MODELS if not self._disabled(model)]
         return web.json_response({"object": "list", "data": data})
 
     async def model(self, request: web.Request) -> web.StreamResponse:
         """One model in OpenAI's form."""
-        return web.json_response(_model(self._known(request)))
+        return web.json_response(_model(self._find_model(request)))
 
     async def schema(self, request: web.Request) -> web.StreamResponse:
         """One model in Lumenfall's own form, with its parameters when `schema=true`."""
-        model = self._known(request)
+        model = self._find_model(request)
         body: dict[str, Any] = {"id": model, "object": "model", "modality": "image"}
         if request.query.get("schema") == "true":
-            body["schema"] = parameters()
+            body["schema"] = parameters_schema()
         return web.json_response(body)
 
     async def balance(self, request: web.Request) -> web.StreamResponse:
-        """What is left (lumenfall: balance)."""
-        self._may_ask(request, "balance_error")
+        """The money that is left (lumenfall: balance)."""
+        self._check_access(request, "balance_error")
         paid_in, amount = self._gateway.options.balance, None
         if paid_in is not None:
             amount = self._gateway.history.available_micros(paid_in) / 1_000_000
@@ -60,8 +60,8 @@ class AccountRoutes:
         """The history, newest first (lumenfall: requests/list)."""
         self._check_key(request)
         stale = self._gateway.strike("history_stale") is not None
-        body = self._gateway.history.page(request.query, until=self._late(), stale=stale)
-        return await troubled(self._gateway, request, "history", web.json_response(body))
+        body = self._gateway.history.page(request.query, until=self._visible_until(), stale=stale)
+        return await with_faults(self._gateway, request, "history", web.json_response(body))
 
     async def request(self, request: web.Request) -> web.StreamResponse:
         """One request (lumenfall: requests/get)."""
@@ -70,10 +70,10 @@ class AccountRoutes:
         if self._gateway.options.stores_payloads:
             links = [{"url": link} for link in self._gateway.links(found)]
             body["payloads"] = {"request": found.fields, "response": {"data": links}} if links else None
-        return await troubled(self._gateway, request, "history", web.json_response(body))
+        return await with_faults(self._gateway, request, "history", web.json_response(body))
 
     async def purge(self, request: web.Request) -> web.StreamResponse:
-        """Forget the bodies and the pictures of one request."""
+        """Delete the stored body and pictures of one request."""
         found = self._find(request)
         for path in found.paths:
             self._gateway.store.remove(path)
@@ -81,21 +81,21 @@ class AccountRoutes:
         found.fields = {}
         return web.json_response({"id": found.request_id, "object": "request.payloads", "deleted": True})
 
-    def _may_ask(self, request: web.Request, switch: str) -> None:
+    def _check_access(self, request: web.Request, fault_name: str) -> None:
+        """Check the key, then fail when the fault strikes."""
         self._check_key(request)
-        if fault := self._gateway.strike(switch):
+        if fault := self._gateway.strike(fault_name):
             raise LumenfallError("INTERNAL_ERROR", status=fault.status)
 
-    def _late(self) -> float | None:
+    def _visible_until(self) -> float | None:
+        """Requests after this time, in seconds since 1970, are not listed yet; None: all are."""
         fault = self._gateway.strike("history_late")
-        if fault is None:
-            return None
-        return self._gateway.now() - (60 if fault.seconds is None else fault.seconds)
+        return None if fault is None else self._gateway.now() - fault.seconds_or(60)
 
     def _find(self, request: web.Request) -> GatewayRequest:
         self._check_key(request)
         found = self._gateway.history.records.get(request.match_info["request_id"])
-        until = self._late()
+        until = self._visible_until()
         if found is None or (until is not None and found.created_at > until):
             raise LumenfallError("NOT_FOUND", "Request not found")
         return found
@@ -103,8 +103,8 @@ class AccountRoutes:
     def _disabled(self, model: str) -> bool:
         return self._gateway.strike("model_disabled", model) is not None
 
-    def _known(self, request: web.Request) -> str:
-        self._may_ask(request, "models_error")
+    def _find_model(self, request: web.Request) -> str:
+        self._check_access(request, "models_error")
         model = request.match_info["model"]
         if model not in MODELS or self._disabled(model):
             raise LumenfallError("MODEL_NOT_FOUND", f"Model '{model}' not found")

@@ -1,4 +1,4 @@
-"""Lumenfall from the inside: carries accepted work on a task of its own, whatever becomes of the connection."""
+"""How Lumenfall runs accepted requests: as background tasks that outlive the client's connection."""
 
 import asyncio
 import base64
@@ -11,12 +11,13 @@ from typing import Any
 
 from PIL import Image
 
-from bot.sandbox import painter
-from bot.sandbox.fal.files import FileStore, StoredFile
-from bot.sandbox.kit.broken_answers import bomb
-from bot.sandbox.kit.faults import Fault
-from bot.sandbox.lumenfall.options import LumenfallOptions, PublicHosts
-from bot.sandbox.lumenfall.pictures import Inputs, PaintJob, encoded, opened
+from bot.sandbox.kit.broken_answers import break_picture
+from bot.sandbox.kit.faults import Fault, ModelStrike
+from bot.sandbox.kit.files import FileStore, StoredFile
+from bot.sandbox.kit.pictures import encode
+from bot.sandbox.kit.tasks import BackgroundTasks
+from bot.sandbox.lumenfall.options import LumenfallOptions
+from bot.sandbox.lumenfall.pictures import Inputs, paint_job
 from bot.sandbox.lumenfall.prices import components, total, usage
 from bot.sandbox.lumenfall.records import GatewayRequest, History
 from bot.sandbox.lumenfall.schema import ROUTES, ImageParameters
@@ -29,7 +30,7 @@ _MODERATED = (
 
 
 class Gateway:
-    """Takes orders that were accepted, has them painted, and bills them."""
+    """Runs accepted requests, bills them, and writes their responses. `media_url`: base of the pictures' links."""
 
     def __init__(
         self,
@@ -37,56 +38,49 @@ class Gateway:
         history: History,
         store: FileStore,
         executor: Executor,
-        hosts: Callable[[], PublicHosts],
+        media_url: Callable[[], str],
         now: Callable[[], float],
+        strike: ModelStrike,
     ) -> None:
         self.options = options
         self.history = history
         self.store = store
         self.executor = executor
         self.now = now
-        self._hosts = hosts
+        self.strike = strike
+        self._media_url = media_url
         self._turn = 0
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = BackgroundTasks()
 
     async def close(self) -> None:
-        """End all that still runs."""
-        tasks = tuple(self._tasks)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        """Cancel the requests that are not finished."""
+        await self._tasks.close()
 
-    def strike(self, name: str, model: str | None = None) -> Fault | None:
-        """The fault if it strikes this time."""
-        return self.options.faults.strike(name, now=self.now(), endpoint=model)
-
-    def route_of(self, order: ImageParameters) -> str:
-        """Who executes: the prefix's provider, else the next in turn."""
-        prefix = order.model.rpartition("/")[0]
+    def route_of(self, params: ImageParameters) -> str:
+        """The provider that runs the request: the one in the model's prefix, else the next in turn."""
+        prefix = params.model.rpartition("/")[0]
         if prefix:
             return prefix
         self._turn += 1
         return self.options.routes[(self._turn - 1) % len(self.options.routes)]
 
-    def accept(self, record: GatewayRequest, order: ImageParameters, inputs: Inputs) -> None:
-        """Begin the work."""
+    def accept(self, record: GatewayRequest, params: ImageParameters, inputs: Inputs) -> None:
+        """Start to run the request."""
         record.accepted = True
         self.history.add(record)
-        record.task = asyncio.create_task(self._carry(record, order, inputs))
-        self._tasks.add(record.task)
-        record.task.add_done_callback(self._tasks.discard)
+        record.task = self._tasks.start(self._process(record, params, inputs))
 
-    # ------------------------------------------------------------------------------------------- the work
+    # --------------------------------------------------------------------------------------------- running
 
-    async def _carry(self, record: GatewayRequest, order: ImageParameters, inputs: Inputs) -> None:
+    async def _process(self, record: GatewayRequest, params: ImageParameters, inputs: Inputs) -> None:
         try:
             await self._maybe_stuck(record)
-            await self._run(record, order, inputs)
-        except LumenfallError as failure:
+            await self._run(record, params, inputs)
+        except LumenfallError as error:
             fault = self.strike("failure_billed", record.model)
             cost = (fault.size or 5_000) if fault else 0
             self.history.spent_micros += cost
-            record.fail(failure, self.now(), cost=cost)
+            record.fail(error, self.now(), cost=cost)
         except asyncio.CancelledError:
             record.finish("cancelled", self.now())
             raise
@@ -99,36 +93,38 @@ class Gateway:
             record.status = "pending" if fault.body == "pending" else "processing"
             await asyncio.Event().wait()
 
-    async def _run(self, record: GatewayRequest, order: ImageParameters, inputs: Inputs) -> None:
+    async def _run(self, record: GatewayRequest, params: ImageParameters, inputs: Inputs) -> None:
         begun = time.monotonic()
-        self._attempt(record)
-        if failure := self._refusal(record, order):
+        self._record_attempts(record)
+        if failure := self._refusal(record, params):
             await asyncio.sleep(self.options.run_seconds)
             raise failure
-        job = PaintJob.of(order, self.options, inputs)
-        count = order.n
+        job = paint_job(params, self.options, inputs)
+        count = params.n
         if fault := self.strike("fewer_pictures", record.model):
             count = max(1, count - (fault.count or 1))
         loop = asyncio.get_running_loop()
-        pictures = [loop.run_in_executor(self.executor, job.picture, index) for index in range(count)]
-        record.pictures = list(await asyncio.gather(*pictures))
-        record.pictures[0] = self._spoilt(record, order, record.pictures[0])
+        work = [loop.run_in_executor(self.executor, job.paint, index) for index in range(count)]
+        pictures = await asyncio.gather(*work)
+        strike = partial(self.strike, model=record.model)
+        pictures[0] = break_picture(pictures[0], params.output_format, strike)
+        record.pictures = [picture.content for picture in pictures]
         record.painted.set()
         await asyncio.sleep(max(0.0, self.options.run_seconds - (time.monotonic() - begun)))
-        cost = total(components(order, job.size, len(inputs.sources), count))
+        cost = total(components(params, job.size, len(inputs.sources), count))
         self.history.spent_micros += cost
-        if order.response_format == "url" or self.options.stores_payloads:
-            self._publish(record, order)
+        if params.response_format == "url" or self.options.stores_payloads:
+            self._publish(record, params)
         record.finish("completed", self.now(), cost=cost)
 
-    def _attempt(self, record: GatewayRequest) -> None:
+    def _record_attempts(self, record: GatewayRequest) -> None:
         if self.strike("failover", record.model):
             record.attempts.append({"provider": record.route, "status": "failed", "error": "UPSTREAM_ERROR"})
             others = [route for route in ROUTES if route != record.route]
             record.route = others[0]
         record.attempts.append({"provider": record.route, "status": "success"})
 
-    def _refusal(self, record: GatewayRequest, order: ImageParameters) -> LumenfallError | None:
+    def _refusal(self, record: GatewayRequest, params: ImageParameters) -> LumenfallError | None:
         def struck(name: str) -> Fault | None:
             return self.strike(name, record.model)
 
@@ -137,7 +133,7 @@ class Gateway:
 
         if fault := struck("content_policy"):
             return LumenfallError("CONTENT_POLICY_VIOLATION", text(fault))
-        if any(word.lower() in order.prompt.lower() for word in self.options.forbidden):
+        if any(word.lower() in params.prompt.lower() for word in self.options.forbidden):
             return LumenfallError("CONTENT_POLICY_VIOLATION")
         if fault := struck("hidden_moderation"):
             return LumenfallError("ALL_PROVIDERS_EXHAUSTED", text(fault) or _MODERATED)
@@ -149,17 +145,8 @@ class Gateway:
             return LumenfallError("INTERNAL_ERROR", text(fault), status=fault.status)
         return None
 
-    def _spoilt(self, record: GatewayRequest, order: ImageParameters, picture: bytes) -> bytes:
-        if self.strike("not_a_picture", record.model):
-            return b"<html>The picture could not be found</html>"
-        if self.strike("wrong_type", record.model):
-            return painter.encode(opened(picture), "png" if order.output_format == "jpeg" else "jpeg")
-        if fault := self.strike("bomb", record.model):
-            return bomb(fault.count or 30_000)
-        return picture
-
-    def _publish(self, record: GatewayRequest, order: ImageParameters) -> None:
-        kind = order.output_format
+    def _publish(self, record: GatewayRequest, params: ImageParameters) -> None:
+        kind = params.output_format
         for picture in record.pictures:
             name = f"{secrets.token_hex(6)}.{kind}"
             path = self.store.new_path(name)
@@ -167,24 +154,24 @@ class Gateway:
             self.store.put(path, StoredFile(picture, f"image/{kind}", name, expires))
             record.paths.append(path)
 
-    # ----------------------------------------------------------------------------------------- the answer
+    # ------------------------------------------------------------------------------------------- responses
 
-    def body(self, record: GatewayRequest, order: ImageParameters, inputs: Inputs) -> dict[str, Any]:
+    def body(self, record: GatewayRequest, params: ImageParameters, inputs: Inputs) -> dict[str, Any]:
         """The JSON of a completed request (lumenfall: images)."""
-        size = order.pixels(inputs.size)
-        data = self._data(record, order)
+        size = params.pixels(inputs.size)
+        data = self._data(record, params)
         if data and self.options.revises_prompts:
-            data[0]["revised_prompt"] = f"{order.prompt}, in fine detail"
+            data[0]["revised_prompt"] = f"{params.prompt}, in fine detail"
         body: dict[str, Any] = {
             "id": record.request_id,
             "created": int(record.created_at),
             "size": f"{size[0]}x{size[1]}",
-            "output_format": order.output_format,
+            "output_format": params.output_format,
             "data": data,
             "metadata": self.metadata(record),
         }
-        if self.options.tells_usage:
-            body["usage"] = usage(order, size, len(inputs.sources), len(data))
+        if self.options.includes_usage:
+            body["usage"] = usage(params, size, len(inputs.sources), len(data))
         if self.strike("no_metadata", record.model):
             del body["metadata"]
         elif fault := self.strike("garbage_cost", record.model):
@@ -195,19 +182,19 @@ class Gateway:
             body["data"][0] = {}
         return body
 
-    async def mock(self, record: GatewayRequest, order: ImageParameters) -> dict[str, Any]:
-        """A well-formed answer with placeholder pictures, at once and free (lumenfall: recorder)."""
+    async def mock(self, record: GatewayRequest, params: ImageParameters) -> dict[str, Any]:
+        """The response of a mocked request: grey pictures, at once and free (lumenfall: recorder)."""
         record.route, record.accepted = "mock", False
-        size, kind = order.pixels(None), order.output_format
-        placeholder = partial(encoded, Image.new("RGB", size, "grey"), kind)
+        size, kind = params.pixels(None), params.output_format
+        placeholder = partial(encode, Image.new("RGB", size, "grey"), kind)
         picture = await asyncio.get_running_loop().run_in_executor(self.executor, placeholder)
-        record.pictures = [picture] * order.n
-        if order.response_format == "url":
-            self._publish(record, order)
-        return self.body(record, order, Inputs())
+        record.pictures = [picture] * params.n
+        if params.response_format == "url":
+            self._publish(record, params)
+        return self.body(record, params, Inputs())
 
     def metadata(self, record: GatewayRequest) -> dict[str, Any]:
-        """Who did it and for how much (lumenfall: billing)."""
+        """The provider that ran the request, and the cost (lumenfall: billing)."""
         return {
             "model": record.model,
             "executed_model": f"{record.route}/{record.model}",
@@ -219,17 +206,17 @@ class Gateway:
         }
 
     def links(self, record: GatewayRequest) -> list[str]:
-        """Where its pictures lie."""
-        return [self._hosts().media + path for path in record.paths]
+        """The links of the request's pictures."""
+        return [self._media_url() + path for path in record.paths]
 
-    def _data(self, record: GatewayRequest, order: ImageParameters) -> list[dict[str, Any]]:
+    def _data(self, record: GatewayRequest, params: ImageParameters) -> list[dict[str, Any]]:
         if fault := self.strike("foreign_picture", record.model):
             return [{"url": fault.url} for _ in record.pictures]
-        if order.response_format == "b64_json":
-            spoilt = self.strike("not_base64", record.model)
-            return [{"b64_json": "%%%" if spoilt else b64(picture)} for picture in record.pictures]
-        if order.sync_mode and record.route == "fal":
-            head = f"data:image/{order.output_format};base64,"
+        if params.response_format == "b64_json":
+            broken = self.strike("not_base64", record.model)
+            return [{"b64_json": "%%%" if broken else b64(picture)} for picture in record.pictures]
+        if params.sync_mode and record.route == "fal":
+            head = f"data:image/{params.output_format};base64,"
             return [{"url": head + b64(picture)} for picture in record.pictures]
         return [{"url": link} for link in self.links(record)]
 

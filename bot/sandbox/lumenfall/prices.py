@@ -1,4 +1,4 @@
-"""What an order costs, in micro-dollars (lumenfall: catalogue, cost estimation)."""
+"""Lumenfall's prices in micro-dollars (lumenfall: catalogue, cost estimation)."""
 
 import math
 from typing import Any
@@ -17,20 +17,20 @@ PER_IMAGE = {
         "high": (133_000, 200_000, 199_000),
     },
 }
-"""By quality: square, portrait, landscape."""
+"""Model, quality: micro-dollars for a square, portrait and landscape picture."""
 _TEXT_TOKEN = 5
 _IMAGE_TOKEN = {"gpt-image-1": 10, "gpt-image-1.5": 8}
 _IMAGE_TOKENS = {"low": 135, "high": 3_050}
-"""Of one input picture, by fidelity."""
+"""Tokens of one input picture, by fidelity."""
 _OUTPUT_TOKENS = {"low": (272, 408, 400), "medium": (1_056, 1_584, 1_568), "high": (4_160, 6_240, 6_208)}
 
 
-def components(order: ImageParameters, size: tuple[int, int], inputs: int, count: int) -> list[dict[str, Any]]:
+def components(params: ImageParameters, size: tuple[int, int], inputs: int, count: int) -> list[dict[str, Any]]:
     """The parts of a bill for `count` pictures; `unit_price` in dollars, `total_cost` in micro-dollars."""
-    model = order.bare_model
-    text, images = _input_tokens(order, inputs)
+    model = params.bare_model
+    text, images = _input_tokens(params, inputs)
     parts = [
-        _part("output", "image", count, PER_IMAGE[model][_quality(order)][_column(size)]),
+        _part("output", "image", count, PER_IMAGE[model][_quality(params)][_column(size)]),
         _part("input", "text_token", text, _TEXT_TOKEN),
     ]
     if images:
@@ -43,10 +43,10 @@ def total(parts: list[dict[str, Any]]) -> int:
     return sum(int(part["total_cost"]) for part in parts)
 
 
-def usage(order: ImageParameters, size: tuple[int, int], inputs: int, count: int) -> dict[str, Any]:
+def usage(params: ImageParameters, size: tuple[int, int], inputs: int, count: int) -> dict[str, Any]:
     """OpenAI's token counts."""
-    text, images = _input_tokens(order, inputs)
-    output = count * _OUTPUT_TOKENS[_quality(order)][_column(size)]
+    text, images = _input_tokens(params, inputs)
+    output = count * _OUTPUT_TOKENS[_quality(params)][_column(size)]
     return {
         "input_tokens": text + images,
         "input_tokens_details": {"text_tokens": text, "image_tokens": images},
@@ -55,16 +55,16 @@ def usage(order: ImageParameters, size: tuple[int, int], inputs: int, count: int
     }
 
 
-def _quality(order: ImageParameters) -> str:
-    return order.quality or "high"  # nobody says what an order without it buys: the dearest
+def _quality(params: ImageParameters) -> str:
+    return params.quality or "high"  # Lumenfall does not document its default: assume the dearest
 
 
 def _column(size: tuple[int, int]) -> int:
     return list(SHAPES.values()).index(nearest(size[0] / size[1]))
 
 
-def _input_tokens(order: ImageParameters, inputs: int) -> tuple[int, int]:
-    return math.ceil(len(order.prompt) / 4), inputs * _IMAGE_TOKENS[order.input_fidelity or "low"]
+def _input_tokens(params: ImageParameters, inputs: int) -> tuple[int, int]:
+    return math.ceil(len(params.prompt) / 4), inputs * _IMAGE_TOKENS[params.input_fidelity or "low"]
 
 
 def _part(kind: str, metric: str, quantity: int, micros: int) -> dict[str, Any]:

@@ -1,26 +1,27 @@
-"""Lumenfall's memory: every request that had a good key, what became of it, and what it cost."""
+"""Lumenfall's history: every request with a valid key, its outcome, and its cost."""
 
 import asyncio
 import hashlib
 import secrets
-from collections import OrderedDict, defaultdict
+from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlencode
 
-from bot.sandbox.lumenfall.schema import ImageParameters, shown
+from bot.sandbox.kit.records import duplicate_ids
+from bot.sandbox.lumenfall.schema import ImageParameters, redacted
 from bot.sandbox.lumenfall.wire import LumenfallError, RequestBody
 
-_KEPT = 5_000
+_RECORDS_KEPT = 5_000
 _REJECTED = ("INVALID_REQUEST", "CONTENT_POLICY_VIOLATION", "INSUFFICIENT_BALANCE", "RATE_LIMITED")
 _FILTERS = ("created_after", "created_before", "key_id", "status", "summary")
 
 
 @dataclass(slots=True, eq=False)
 class GatewayRequest:
-    """One request, and all that is known of it."""
+    """One request: its parameters, attempts, status and cost."""
 
     operation: str
     """generations or edits"""
@@ -29,7 +30,7 @@ class GatewayRequest:
     headers: dict[str, str]
     trace_id: str | None
     request_id: str = field(default_factory=lambda: f"req_{secrets.token_hex(13)}")
-    order: ImageParameters | None = None
+    params: ImageParameters | None = None
     fields: dict[str, Any] = field(default_factory=dict)
     files: list[dict[str, Any]] = field(default_factory=list)
     digest: str | None = None
@@ -44,30 +45,30 @@ class GatewayRequest:
     failure: LumenfallError | None = None
     finished_at: float | None = None
     lost: bool = False
-    """Whether nobody got its answer: it was dropped, or the caller hung up."""
+    """Whether the client got no response: the stand-in dropped it, or the client disconnected."""
     pictures: list[bytes] = field(default_factory=list)
-    """Until the answer is out."""
+    """Kept until the response is sent."""
     paths: list[str] = field(default_factory=list)
-    """Of its pictures at the media host."""
+    """Paths of its pictures at the media host."""
     painted: asyncio.Event = field(default_factory=asyncio.Event)
-    """Set when there are pictures, or never will be."""
+    """Set when the pictures are painted, and when the request ends without any."""
     finished: asyncio.Event = field(default_factory=asyncio.Event)
     task: asyncio.Task[None] | None = None
 
     @property
     def model(self) -> str | None:
-        """The bare model id; None: the request named none that could be read."""
-        return self.order.bare_model if self.order else None
+        """The bare model id; None: the request has no readable parameters."""
+        return self.params.bare_model if self.params else None
 
-    def note(self, sent: RequestBody) -> None:
-        """Remember what was sent, without pictures and secrets."""
-        self.fields, self.request_size = shown(sent), sent.size
-        self.files = [file.as_json() for file in sent.files]
-        said = f"{sent.values.get('user')}|{sent.values.get('prompt')}"
-        self.digest = hashlib.sha256(said.encode()).hexdigest()
+    def record_body(self, body: RequestBody) -> None:
+        """Record the request body, without pictures and secrets."""
+        self.fields, self.request_size = redacted(body), body.size
+        self.files = [file.as_json() for file in body.files]
+        content = f"{body.values.get('user')}|{body.values.get('prompt')}"
+        self.digest = hashlib.sha256(content.encode()).hexdigest()
 
     def finish(self, status: str, now: float, *, cost: int = 0, failure: LumenfallError | None = None) -> None:
-        """It is over."""
+        """End the request, `now` in seconds since 1970, `cost` in micro-dollars."""
         self.status, self.cost_micros, self.failure, self.finished_at = status, cost, failure, now
         if self.lost or status != "completed":
             self.pictures = []
@@ -75,19 +76,19 @@ class GatewayRequest:
         self.finished.set()
 
     def fail(self, failure: LumenfallError, now: float, *, cost: int = 0) -> None:
-        """Rejected when the caller is to blame, an upstream failure otherwise."""
-        ours = failure.code in _REJECTED or failure.code.startswith("MODEL_")
-        self.finish("rejected" if ours else "upstream_failure", now, cost=cost, failure=failure)
+        """End as rejected for an error of the client, as an upstream failure otherwise."""
+        client_error = failure.code in _REJECTED or failure.code.startswith("MODEL_")
+        self.finish("rejected" if client_error else "upstream_failure", now, cost=cost, failure=failure)
 
     def as_record(self, *, stale: bool = False) -> dict[str, Any]:
-        """The object of the history (lumenfall: requests)."""
+        """The request as the history shows it (lumenfall: requests)."""
         done = self.finished_at is not None and not stale
         failure = self.failure if done else None
-        user = self.order.user if self.order else None
+        user = self.params.user if self.params else None
         return {
             "id": self.request_id,
             "object": "request",
-            "created_at": _iso(self.created_at),
+            "created_at": _iso_time(self.created_at),
             "model": self.model,
             "modality": "image",
             "endpoint": f"/openai/v1/images/{self.operation}",
@@ -106,7 +107,7 @@ class GatewayRequest:
         }
 
     def as_json(self) -> dict[str, Any]:
-        """For GET /sandbox/state; no picture bytes, no key."""
+        """For GET /sandbox/state, without pictures and keys."""
         record = self.as_record()
         del record["key_id"]
         more = {
@@ -125,41 +126,38 @@ class GatewayRequest:
 
 
 class History:
-    """The last few thousand requests, oldest first."""
+    """The latest few thousand requests, oldest first."""
 
     def __init__(self) -> None:
         self.records: OrderedDict[str, GatewayRequest] = OrderedDict()
         self.spent_micros = 0
-        """All that was ever billed."""
+        """The sum of all costs, in micro-dollars."""
 
     @property
     def accepted(self) -> dict[str, GatewayRequest]:
-        """Those on which work began, by id."""
+        """The requests that were accepted, by id."""
         return {key: record for key, record in self.records.items() if record.accepted}
 
     def add(self, record: GatewayRequest) -> None:
-        """Remember it, and forget the oldest that is over."""
+        """Add the request, and drop the oldest ones that are finished."""
         self.records[record.request_id] = record
-        while len(self.records) > _KEPT:
+        while len(self.records) > _RECORDS_KEPT:
             oldest = next(iter(self.records.values()))
             if oldest.finished_at is None:
                 return
             del self.records[oldest.request_id]
 
     def available_micros(self, paid_in: float) -> int:
-        """What is left of so many dollars, work in hand counted at its estimate."""
+        """Micro-dollars left of the US dollars paid in; running requests count at their estimate."""
         held = sum(item.estimate_micros for item in self.accepted.values() if item.finished_at is None)
         return round(paid_in * 1_000_000) - self.spent_micros - held
 
     def duplicates(self) -> list[list[str]]:
-        """Ids of accepted requests of one user with one prompt: what a blind resend leaves behind."""
-        groups: dict[str | None, list[str]] = defaultdict(list)
-        for record in self.accepted.values():
-            groups[record.digest].append(record.request_id)
-        return [ids for ids in groups.values() if len(ids) > 1]
+        """Ids of accepted requests of one user with one prompt, in groups."""
+        return duplicate_ids((record.digest, record.request_id) for record in self.accepted.values())
 
     def page(self, query: Mapping[str, str], *, until: float | None = None, stale: bool = False) -> dict[str, Any]:
-        """One page, newest first; only what came in before `until`. Failure INVALID_REQUEST."""
+        """One page, newest first, of the requests up to `until`. LumenfallError INVALID_REQUEST."""
         found = [record for record in reversed(self.records.values()) if _matches(record, query, until)]
         limit = _limit(query.get("limit", "20"))
         data = _after_cursor(found, query, limit)[:limit]
@@ -168,8 +166,8 @@ class History:
         body: dict[str, Any] = {
             "object": "list",
             "data": [record.as_record(stale=stale) for record in data],
-            "next_page_url": _link(query, limit, "starting_after", data[-1]) if older else None,
-            "previous_page_url": _link(query, limit, "ending_before", data[0]) if newer else None,
+            "next_page_url": _page_link(query, limit, "starting_after", data[-1]) if older else None,
+            "previous_page_url": _page_link(query, limit, "ending_before", data[0]) if newer else None,
         }
         if query.get("summary") == "true":
             spent = sum(record.cost_micros for record in found)
@@ -180,9 +178,9 @@ class History:
 def _matches(record: GatewayRequest, query: Mapping[str, str], until: float | None) -> bool:
     if until is not None and record.created_at > until:
         return False
-    if (after := query.get("created_after")) and record.created_at < _moment("created_after", after):
+    if (after := query.get("created_after")) and record.created_at < _parse_time("created_after", after):
         return False
-    if (before := query.get("created_before")) and record.created_at > _moment("created_before", before):
+    if (before := query.get("created_before")) and record.created_at > _parse_time("created_before", before):
         return False
     if (status := query.get("status")) and record.status not in status.split(","):
         return False
@@ -210,7 +208,7 @@ def _limit(text: str) -> int:
     return int(text)
 
 
-def _moment(name: str, text: str) -> float:
+def _parse_time(name: str, text: str) -> float:
     try:
         moment = datetime.fromisoformat(text)
     except ValueError as error:
@@ -218,11 +216,11 @@ def _moment(name: str, text: str) -> float:
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
 
-def _iso(moment: float) -> str:
+def _iso_time(moment: float) -> str:
     text = datetime.fromtimestamp(moment, UTC).isoformat(timespec="milliseconds")
     return text.replace("+00:00", "Z")
 
 
-def _link(query: Mapping[str, str], limit: int, cursor: str, at: GatewayRequest) -> str:
-    kept = {name: query[name] for name in _FILTERS if name in query}
-    return f"/v1/requests?{urlencode({cursor: at.request_id, 'limit': limit, **kept})}"
+def _page_link(query: Mapping[str, str], limit: int, cursor: str, at: GatewayRequest) -> str:
+    filters = {name: query[name] for name in _FILTERS if name in query}
+    return f"/v1/requests?{urlencode({cursor: at.request_id, 'limit': limit, **filters})}"

@@ -1,4 +1,4 @@
-"""What Lumenfall takes for the two GPT image models, as its model page lists it (lumenfall: gpt-image-1.5)."""
+"""The parameters of Lumenfall's two GPT image models, as its model page lists them (lumenfall: gpt-image-1.5)."""
 
 import math
 import re
@@ -6,10 +6,11 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from bot.sandbox.kit.records import SECRET_FIELD
 from bot.sandbox.lumenfall.wire import LumenfallError, RequestBody
 
 MODELS = {"gpt-image-1": 1_745_366_400, "gpt-image-1.5": 1_765_843_200}
-"""Model: when it was added, in seconds since 1970."""
+"""Model id: when Lumenfall added it, in seconds since 1970."""
 ROUTES = {"openai": "OpenAI", "fal": "fal.ai", "replicate": "Replicate"}
 FORMATS = ("png", "jpeg", "gif", "webp", "avif")
 SHAPES = {"1:1": (1024, 1024), "2:3": (1024, 1536), "3:2": (1536, 1024)}
@@ -17,11 +18,10 @@ _ODD_SIZES = ((836, 1254), (1254, 836))
 _RATIO = re.compile(r"(\d{1,5}(?:\.\d+)?):(\d{1,5}(?:\.\d+)?)")
 _PIXELS = re.compile(r"(\d{1,5})x(\d{1,5})")
 _TIER = re.compile(r"\d{1,3}(\.\d+)?K?")
-_SECRETS = ("openai_api_key",)
 
 
 class ImageParameters(BaseModel):
-    """A request's parameters; those that are not known pass through."""
+    """A request's parameters; unknown ones are accepted."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
@@ -76,7 +76,7 @@ class ImageParameters(BaseModel):
         return self.model.rpartition("/")[2]
 
     def pixels(self, source: tuple[int, int] | None) -> tuple[int, int]:
-        """Width and height of the pictures; without a wish, the known shape nearest to the source's."""
+        """Width and height of the pictures; by default the known size nearest to the source's shape."""
         if self.size is not None and (match := _PIXELS.fullmatch(self.size)):
             return int(match[1]), int(match[2])
         wanted = self.size or self.aspect_ratio
@@ -87,32 +87,32 @@ class ImageParameters(BaseModel):
 
 
 def nearest(shape: float) -> tuple[int, int]:
-    """The size of the known shape that is nearest to this width/height."""
+    """The known size whose shape is nearest to this width/height."""
     return min(SHAPES.values(), key=lambda size: abs(math.log(size[0] / size[1] / shape)))
 
 
-def order_of(sent: RequestBody, *, multipart: bool, prompt_cap: int) -> ImageParameters:
-    """The order; Failure INVALID_REQUEST that names the first parameter which is no good."""
-    values = {name: value for name, value in sent.values.items() if value is not None}
+def parse_parameters(body: RequestBody, *, multipart: bool, prompt_cap: int) -> ImageParameters:
+    """The parameters; LumenfallError INVALID_REQUEST names the first invalid one."""
+    values = {name: value for name, value in body.values.items() if value is not None}
     try:
-        order = ImageParameters.model_validate(values, strict=not multipart)
+        params = ImageParameters.model_validate(values, strict=not multipart)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         raise LumenfallError("INVALID_REQUEST", f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from error
-    if len(order.prompt) > prompt_cap:
+    if len(params.prompt) > prompt_cap:
         text = f"prompt: Too big: expected string to have <={prompt_cap} characters"
         raise LumenfallError("INVALID_REQUEST", text)
-    if order.background == "transparent" and order.output_format == "jpeg":
+    if params.background == "transparent" and params.output_format == "jpeg":
         raise LumenfallError("INVALID_REQUEST", "background: transparent needs an output_format with transparency")
-    return order
+    return params
 
 
-def shown(sent: RequestBody) -> dict[str, Any]:
-    """The values that may be kept: long texts cut, secrets hidden."""
-    return {name: "<secret>" if name in _SECRETS else _shortened(value) for name, value in sent.values.items()}
+def redacted(body: RequestBody) -> dict[str, Any]:
+    """The values without long texts and secrets, for the record."""
+    return {name: "<secret>" if name == SECRET_FIELD else _truncated(value) for name, value in body.values.items()}
 
 
-def parameters() -> dict[str, Any]:
+def parameters_schema() -> dict[str, Any]:
     """The compiled JSON schema of the model page (lumenfall: models, `schema=true`)."""
     schema = ImageParameters.model_json_schema()
     return {"type": "object", "required": schema["required"], "properties": schema["properties"]}
@@ -125,6 +125,6 @@ def _shape(text: str) -> float | None:
     return float(match[1]) / float(match[2])
 
 
-def _shortened(value: Any) -> Any:
+def _truncated(value: Any) -> Any:
     text = value if isinstance(value, str) else repr(value)
     return value if len(text) <= 4_000 else f"{text[:4_000]}<{len(text)} characters>"

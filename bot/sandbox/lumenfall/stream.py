@@ -1,4 +1,4 @@
-"""Event streams of pictures, as OpenAI sends them (openai: images, streaming)."""
+"""Event streams of pictures in OpenAI's form (openai: images, streaming)."""
 
 import asyncio
 import json
@@ -9,25 +9,25 @@ from typing import Any
 from aiohttp import web
 
 from bot.sandbox.lumenfall.execution import Gateway, b64
-from bot.sandbox.lumenfall.pictures import Inputs, PaintJob
+from bot.sandbox.lumenfall.pictures import Inputs, paint_job
 from bot.sandbox.lumenfall.prices import usage
 from bot.sandbox.lumenfall.records import GatewayRequest
 from bot.sandbox.lumenfall.schema import ImageParameters
 
 
 class EventStream:
-    """The answer to one request with `stream: true`."""
+    """The response to one request with `stream: true`."""
 
-    def __init__(self, gateway: Gateway, record: GatewayRequest, order: ImageParameters, inputs: Inputs) -> None:
+    def __init__(self, gateway: Gateway, record: GatewayRequest, params: ImageParameters, inputs: Inputs) -> None:
         self._gateway = gateway
         self._record = record
-        self._order = order
+        self._params = params
         self._inputs = inputs
-        self._job = PaintJob.of(order, gateway.options, inputs)
+        self._job = paint_job(params, gateway.options, inputs)
         self._strike = partial(gateway.strike, model=record.model)
 
-    async def answer(self, request: web.Request, headers: dict[str, str]) -> web.StreamResponse:
-        """Send it all, or raise the failure while no header is out."""
+    async def respond(self, request: web.Request, headers: dict[str, str]) -> web.StreamResponse:
+        """Send all events; a request that fails before the first one raises its LumenfallError instead."""
         await self._record.painted.wait()
         if self._record.failure is not None:
             raise self._record.failure
@@ -45,8 +45,8 @@ class EventStream:
     async def _send(
         self, request: web.Request, response: web.StreamResponse, event: dict[str, Any], *, first: bool
     ) -> bool:
-        """Write one event, or what the switches make of it; whether the stream is over now."""
-        raw = _written(event)
+        """Write one event, or what the faults turn it into. Returns whether the stream ends here."""
+        raw = _encode(event)
         if first and self._strike("stream_reset"):
             await response.write(raw[: len(raw) // 2])
             if request.transport is not None:
@@ -58,23 +58,23 @@ class EventStream:
         if not first:
             return False
         if fault := self._strike("stream_stall"):
-            await asyncio.sleep(1 if fault.seconds is None else fault.seconds)
+            await asyncio.sleep(fault.seconds_or(1))
         if fault := self._strike("stream_error"):
             error = {"message": str(fault.body or "The provider went away"), "type": "api_error"}
-            await response.write(_written({"type": "error", "error": {**error, "code": "UPSTREAM_ERROR"}}))
+            await response.write(_encode({"type": "error", "error": {**error, "code": "UPSTREAM_ERROR"}}))
             return True
         return self._strike("stream_cut") is not None
 
     async def _events(self) -> AsyncIterator[dict[str, Any]]:
         kind = "image_generation" if self._record.operation == "generations" else "image_edit"
         loop = asyncio.get_running_loop()
-        for index in range(self._order.partial_images):
+        for index in range(self._params.partial_images):
             await asyncio.sleep(self._gateway.options.partial_seconds)
-            work = partial(self._job.partial, self._record.pictures[0], index)
-            sketch = await loop.run_in_executor(self._gateway.executor, work)
-            yield {**self._event(f"{kind}.partial_image", sketch), "partial_image_index": index}
+            work = partial(self._job.preview, self._record.pictures[0], index)
+            preview = await loop.run_in_executor(self._gateway.executor, work)
+            yield {**self._event(f"{kind}.partial_image", preview), "partial_image_index": index}
         await self._record.finished.wait()
-        counts = usage(self._order, self._job.size, len(self._inputs.sources), 1)
+        counts = usage(self._params, self._job.size, len(self._inputs.sources), 1)
         for picture in self._record.pictures:
             event = {**self._event(f"{kind}.completed", picture), "usage": counts}
             if self._gateway.options.stream_metadata:
@@ -87,11 +87,11 @@ class EventStream:
             "b64_json": b64(picture),
             "created_at": int(self._gateway.now()),
             "size": f"{self._job.size[0]}x{self._job.size[1]}",
-            "quality": self._order.quality or "auto",
-            "background": self._order.background or "auto",
-            "output_format": self._order.output_format,
+            "quality": self._params.quality or "auto",
+            "background": self._params.background or "auto",
+            "output_format": self._params.output_format,
         }
 
 
-def _written(event: dict[str, Any]) -> bytes:
+def _encode(event: dict[str, Any]) -> bytes:
     return f"event: {event['type']}\ndata: {json.dumps(event)}\n\n".encode()

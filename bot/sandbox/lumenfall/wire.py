@@ -1,6 +1,5 @@
-"""Answers as Lumenfall writes them, and requests as it reads them."""
+"""Responses and errors in Lumenfall's form, and the parsing of request bodies."""
 
-import asyncio
 import json
 import re
 from collections.abc import Mapping
@@ -27,15 +26,15 @@ ERRORS: Mapping[str, tuple[int, str, str]] = {
     "UPSTREAM_ERROR": (502, "api_error", "The provider returned an error"),
     "INTERNAL_ERROR": (500, "api_error", "Internal server error"),
 }
-"""Code: HTTP status, type, message (lumenfall: errors). Types beyond the first are told in several ways."""
+"""Code: HTTP status, type, message (lumenfall: errors). Lumenfall's pages disagree on the types but the first."""
 
 _KEY = re.compile(r"lmnfl_([^\s.]+)\.[^\s.]+")
 _TRACE = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
-_KEPT_HEADERS = ("user-agent", "content-type", "traceparent", "x-stainless-retry-count")
+_RECORDED_HEADERS = ("user-agent", "content-type", "traceparent", "x-stainless-retry-count")
 
 
 class LumenfallError(Exception):
-    """An answer that is an error: `code` is a key of ERRORS."""
+    """An error response: `code` is a key of ERRORS."""
 
     def __init__(
         self,
@@ -57,8 +56,8 @@ class LumenfallError(Exception):
         """`{"error": {message, type, code}}`"""
         return {"error": {"message": self.message, "type": self.type, "code": self.code}}
 
-    def answer(self, shape: str = "") -> web.Response:
-        """The failure as an HTTP answer; `shape` "flat" or "nested" as the older ones looked."""
+    def response(self, shape: str = "") -> web.Response:
+        """The error as an HTTP response; `shape` "flat" or "nested": Lumenfall's older forms."""
         body = self.body
         if shape:
             flat = {"error_code": self.code, "message": self.message}
@@ -76,7 +75,7 @@ class UploadedFile:
     content: bytes
 
     def as_json(self) -> dict[str, Any]:
-        """What of it may be kept: never its bytes."""
+        """The file without its content, for the record."""
         return {
             "field": self.field,
             "name": self.name,
@@ -87,7 +86,7 @@ class UploadedFile:
 
 @dataclass(slots=True)
 class RequestBody:
-    """A body as it came: values by name, files in their order, its size in bytes."""
+    """A parsed body: values by name, files in the order sent, the size in bytes."""
 
     values: dict[str, Any]
     files: list[UploadedFile] = field(default_factory=list)
@@ -95,7 +94,7 @@ class RequestBody:
 
 
 def key_id(request: web.Request, key: str | None) -> str | None:
-    """The id part of a good key; None: no good key. `key` None takes any well-formed one."""
+    """The id part of a valid key; None: no valid key. With `key` None, any well-formed key is valid."""
     scheme, _, given = request.headers.get("Authorization", "").partition(" ")
     match = _KEY.fullmatch(given)
     if scheme != "Bearer" or match is None or (key is not None and given != key):
@@ -109,17 +108,17 @@ def trace_id(request: web.Request) -> str | None:
     return match[1] if match else None
 
 
-def kept_headers(request: web.Request) -> dict[str, str]:
-    """The headers that may be kept, by lower-case name."""
+def recorded_headers(request: web.Request) -> dict[str, str]:
+    """The headers for the record, by lower-case name; never the key."""
     return {
         name.lower(): value
         for name, value in request.headers.items()
-        if name.lower() in _KEPT_HEADERS or name.lower().startswith("x-lumenfall-")
+        if name.lower() in _RECORDED_HEADERS or name.lower().startswith("x-lumenfall-")
     }
 
 
 async def json_body(request: web.Request) -> RequestBody:
-    """A JSON object, labelled so; Failure INVALID_REQUEST."""
+    """A JSON object with the JSON content type; LumenfallError INVALID_REQUEST."""
     if request.content_type != "application/json":
         raise LumenfallError("INVALID_REQUEST", "Content-Type must be application/json")
     raw = await request.read()
@@ -133,10 +132,10 @@ async def json_body(request: web.Request) -> RequestBody:
 
 
 async def multipart_body(request: web.Request) -> RequestBody:
-    """Texts and files of a multipart/form-data body; Failure INVALID_REQUEST, also for JSON."""
+    """Texts and files of a multipart/form-data body; LumenfallError INVALID_REQUEST, also for JSON."""
     if request.content_type != "multipart/form-data":
         raise LumenfallError("INVALID_REQUEST", "Content-Type must be multipart/form-data")
-    sent = RequestBody({}, size=request.content_length or 0)
+    body = RequestBody({}, size=request.content_length or 0)
     try:
         form = await request.post()
     except ValueError as error:
@@ -144,21 +143,9 @@ async def multipart_body(request: web.Request) -> RequestBody:
     for name, part in form.items():
         if isinstance(part, web.FileField):
             with part.file:
-                sent.files.append(UploadedFile(name, part.filename, part.content_type, part.file.read()))
-        elif isinstance(part, str) and name not in sent.values:
-            sent.values[name] = part
+                body.files.append(UploadedFile(name, part.filename, part.content_type, part.file.read()))
+        elif isinstance(part, str) and name not in body.values:
+            body.values[name] = part
         else:
             raise LumenfallError("INVALID_REQUEST", f"{name}: sent twice, or a file without a file name")
-    return sent
-
-
-async def trickle(request: web.Request, answer: web.Response, step: int, pause: float) -> web.StreamResponse:
-    """The whole JSON in the end, `step` bytes every `pause` seconds."""
-    body = answer.body if isinstance(answer.body, bytes | bytearray) else b""
-    headers = {"Content-Type": "application/json", "Content-Length": str(len(body))}
-    response = web.StreamResponse(status=answer.status, headers=headers)
-    await response.prepare(request)
-    for start in range(0, len(body), step):
-        await response.write(bytes(body[start : start + step]))
-        await asyncio.sleep(pause)
-    return response
+    return body

@@ -1,13 +1,12 @@
-"""Oxen's queue from the inside: what a row goes through between submit and result."""
+"""Oxen's queue: the states of a row between its submit and its result (Oxen: async queue)."""
 
 import asyncio
 import base64
 import contextlib
 import hashlib
-import io
 import json
 import time
-from collections import OrderedDict, defaultdict, deque
+from collections import OrderedDict, deque
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
 from decimal import Decimal
@@ -17,12 +16,12 @@ from typing import Any
 import aiohttp
 from PIL import Image, ImageOps
 
-from bot.sandbox import painter
-from bot.sandbox.fal.pictures import Inputs, PaintJob
-from bot.sandbox.fal.schema import Edit15, shortened
-from bot.sandbox.fal.wire import FalError
-from bot.sandbox.kit.broken_answers import bomb
-from bot.sandbox.kit.faults import Fault
+from bot.sandbox.kit.broken_answers import break_picture
+from bot.sandbox.kit.faults import Fault, ModelStrike
+from bot.sandbox.kit.inputs import InputError, InputPictures
+from bot.sandbox.kit.pictures import ONE_PICTURE_PROMPT, PaintJob
+from bot.sandbox.kit.records import duplicate_ids, redact
+from bot.sandbox.kit.tasks import BackgroundTasks
 from bot.sandbox.oxen.options import OxenOptions
 from bot.sandbox.oxen.records import Generation, User
 from bot.sandbox.oxen.results import Results
@@ -33,11 +32,13 @@ MODERATED = (
     "Your request was rejected by the safety system. If you believe this is an error, contact us and include "
     "the request ID. safety_violations=[violence]."
 )
-_ROWS_KEPT, _WHOLE_KEPT = 5_000, 50
+_ROWS_KEPT = 5_000
+_ROWS_KEPT_WHOLE = 50
+"""Finished rows whose parameters are kept with the data URIs of their inputs."""
 
 
 class GenerationFailed(Exception):
-    """The row fails with this text; `status` is what a synchronous call answers."""
+    """The row fails with this text; `status` is the HTTP status of a synchronous call."""
 
     def __init__(self, text: str, status: int = 400) -> None:
         super().__init__(text)
@@ -45,16 +46,20 @@ class GenerationFailed(Exception):
 
 
 class Queue:
-    """Takes submits in, carries each row on a task of its own, and remembers the last few thousand."""
+    """Accepts submits, runs each row as a task, and remembers the latest few thousand.
+
+    `on_finished` is called with each queued row that has succeeded or failed.
+    """
 
     def __init__(
         self,
         options: OxenOptions,
         results: Results,
-        inputs: Inputs,
+        inputs: InputPictures,
         executor: Executor,
-        told: Callable[[Generation], None],
+        on_finished: Callable[[Generation], None],
         now: Callable[[], float],
+        strike: ModelStrike,
     ) -> None:
         self.options = options
         self.generations: OrderedDict[str, Generation] = OrderedDict()
@@ -63,30 +68,25 @@ class Queue:
         self._results = results
         self._inputs = inputs
         self._executor = executor
-        self._told = told
+        self._on_finished = on_finished
         self._now = now
+        self._model_strike = strike
         self._whole: deque[Generation] = deque()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = BackgroundTasks()
 
     async def close(self) -> None:
-        """End all that still runs."""
-        tasks = tuple(self._tasks)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        """Stop the rows that are not finished."""
+        await self._tasks.close()
 
     def duplicates(self) -> list[list[str]]:
-        """First ids of submits that say exactly the same: what a blind resend leaves behind."""
-        groups: dict[tuple[User, str], list[str]] = defaultdict(list)
-        for generation in self.generations.values():
-            if generation.index == 0 and generation.retried_from_id is None:
-                groups[generation.user, generation.digest].append(generation.generation_id)
-        return [ids for ids in groups.values() if len(ids) > 1]
+        """First ids of one user's submits with the same parameters, in groups; retries do not count."""
+        first = [row for row in self.generations.values() if row.index == 0 and row.retried_from_id is None]
+        return duplicate_ids(((row.user, row.digest), row.generation_id) for row in first)
 
     def accept(
         self, user: User, model: str, params: Mapping[str, Any], *, count: int = 1, via: str = "queue"
     ) -> list[Generation]:
-        """New rows, on their way from now on."""
+        """Start the rows of a new submit."""
         digest = hashlib.sha256(json.dumps([model, params], sort_keys=True).encode()).hexdigest()
         self.batches += 1
         rows = [
@@ -99,11 +99,11 @@ class Queue:
         for row in rows:
             if self._strike("no_credit_row", row):
                 row.doom = NO_CREDIT
-            self._begin(row)
+            self._start(row)
         return rows
 
     def retry(self, old: Generation) -> Generation:
-        """End it if it still runs, and begin a fresh copy (Oxen: kill and retry)."""
+        """Cancel the row if it still runs, and start a copy (Oxen: kill and retry)."""
         self.cancel(old)
         self.batches += 1
         fresh = Generation(
@@ -117,38 +117,36 @@ class Queue:
             old.via,
             retried_from_id=old.generation_id,
         )
-        self._begin(fresh)
+        self._start(fresh)
         return fresh
 
     def cancel(self, generation: Generation) -> None:
-        """Stop it, unless it is done or cancel_ignored strikes; nobody is told (Oxen: async queue)."""
+        """Stop the row, unless it is done or cancel_ignored strikes; Oxen sends no event (Oxen: async queue)."""
         if generation.done:
             return
         if generation.status == "processing" and self._strike("cancel_ignored", generation):
             return
         if generation.task is not None:
             generation.task.cancel()
-        self._end(generation, "cancelled")
+        self._finish(generation, "cancelled")
 
-    def _begin(self, generation: Generation) -> None:
+    def _start(self, generation: Generation) -> None:
         self.generations[generation.generation_id] = generation
         while len(self.generations) > _ROWS_KEPT and next(iter(self.generations.values())).done:
             self.generations.popitem(last=False)
-        generation.task = asyncio.create_task(self._carry(generation))
-        self._tasks.add(generation.task)
-        generation.task.add_done_callback(self._tasks.discard)
+        generation.task = self._tasks.start(self._process(generation))
 
     def _strike(self, name: str, generation: Generation) -> Fault | None:
-        return self.options.faults.strike(name, now=self._now(), endpoint=generation.model)
+        return self._model_strike(name, generation.model)
 
     # ------------------------------------------------------------------------------------------------- run
 
-    async def _carry(self, generation: Generation) -> None:
+    async def _process(self, generation: Generation) -> None:
         try:
             if generation.via == "queue":
                 await self._wait_in_queue(generation)
             generation.started_at = self._now()
-            generation.become("processing")
+            generation.set_status("processing")
             content = await self._run(generation)
             self._succeed(generation, content)
         except GenerationFailed as failure:
@@ -159,29 +157,32 @@ class Queue:
             self._fail(generation, "Internal Server Error")
             raise
         if generation.via == "queue":
-            self._told(generation)
+            self._on_finished(generation)
 
     async def _wait_in_queue(self, generation: Generation) -> None:
         stuck = self._strike("stuck", generation)
         slow = self._strike("slow_queue", generation)
         if stuck and stuck.body == "queued":
             await asyncio.Event().wait()
-        await asyncio.sleep(slow.seconds if slow and slow.seconds is not None else self.options.queue_seconds)
+        seconds = self.options.queue_seconds
+        await asyncio.sleep(slow.seconds_or(seconds) if slow else seconds)
         if stuck:
             generation.started_at = self._now()
-            generation.become("processing")
+            generation.set_status("processing")
             await asyncio.Event().wait()
 
     async def _run(self, generation: Generation) -> bytes:
         slow = self._strike("slow_run", generation)
-        seconds = slow.seconds if slow and slow.seconds is not None else self.options.run_seconds
+        seconds = self.options.run_seconds
+        if slow:
+            seconds = slow.seconds_or(seconds)
         begun = time.monotonic()
         await asyncio.sleep(seconds / 2)
         failure: GenerationFailed | None = None
         content = b""
         try:
             self._refuse(generation)
-            content = self._spoil(generation, await self._paint(generation))
+            content = await self._paint(generation)
         except GenerationFailed as error:
             failure = error
         await asyncio.sleep(max(0.0, seconds - (time.monotonic() - begun)))
@@ -204,48 +205,41 @@ class Queue:
         params, model = generation.params, MODELS[generation.model]
         kind = params.get("output_format", "png")
         job = PaintJob(
-            prompt="a lighthouse at sunset" if self.options.one_picture else params["prompt"],
+            prompt=ONE_PICTURE_PROMPT if self.options.one_picture else params["prompt"],
             size=model.size(params, sources[0].width / sources[0].height if sources else 1.0),
-            kind=kind,
+            output_format=kind,
             transparent=params.get("background") == "transparent" and kind != "jpeg",
-            pad_to=None if kind == "webp" else self.options.picture_bytes,
+            pad_to=self.options.picture_bytes,
             source=sources[0] if sources else None,
             mask=mask,
         )
-        work = partial(job.picture, 0 if self.options.one_picture else generation.index)
-        return (await asyncio.get_running_loop().run_in_executor(self._executor, work)).content
+        index = 0 if self.options.one_picture else generation.index
+        picture = await asyncio.get_running_loop().run_in_executor(self._executor, job.paint, index)
+        return break_picture(picture, kind, partial(self._model_strike, model=generation.model)).content
 
     async def _sources(self, generation: Generation) -> tuple[list[Image.Image], Image.Image | None]:
         given = generation.params.get("input_image", [])
         urls = [given] if isinstance(given, str) else list(given)
         mask_url = generation.params.get("mask_url") if urls else None
-        wanted = [*urls, mask_url] if mask_url else urls
-        try:
-            found, _ = await self._inputs.of(Edit15.model_construct(prompt="", image_urls=wanted))
-        except FalError as failure:
-            raise GenerationFailed(_unreachable(failure, wanted)) from failure
+        sources = [await self._load(url) for url in urls]
         if not mask_url:
-            return found, None
-        # White is edited here; the painter keeps what is opaque.
-        kept = ImageOps.invert(ImageOps.fit(found[-1].convert("L"), found[0].size))
-        mask = Image.new("RGBA", found[0].size)
-        mask.putalpha(kept)
-        return found[:-1], mask
+            return sources, None
+        # Oxen edits where the mask is white; the painter keeps where it is opaque.
+        opaque = ImageOps.invert(ImageOps.fit((await self._load(mask_url)).convert("L"), sources[0].size))
+        mask = Image.new("RGBA", sources[0].size)
+        mask.putalpha(opaque)
+        return sources, mask
 
-    def _spoil(self, generation: Generation, content: bytes) -> bytes:
-        if self._strike("not_a_picture", generation):
-            return b"<html>The picture could not be found</html>"
-        if self._strike("wrong_type", generation):
-            kind = "png" if generation.params.get("output_format") == "jpeg" else "jpeg"
-            return painter.encode(Image.open(io.BytesIO(content)), kind)
-        if fault := self._strike("bomb", generation):
-            return bomb(fault.count or 30_000)
-        return content
+    async def _load(self, url: str) -> Image.Image:
+        try:
+            return await self._inputs.load(url)
+        except InputError as error:
+            raise GenerationFailed(_download_error(error, url)) from error
 
     # ------------------------------------------------------------------------------------------------- end
 
     def _charge(self, generation: Generation) -> None:
-        """Take the price; GenerationFailed when it is no longer there."""
+        """Subtract the price from the credits; GenerationFailed when they do not suffice."""
         price = MODELS[generation.model].cost(generation.params, self.options)
         if self.options.credits is not None:
             left = Decimal(str(self.options.credits)) - price
@@ -261,34 +255,32 @@ class Queue:
             generation.result_url = fault.url
         elif self._strike("result_missing", generation):
             generation.result_url = None
-        self._end(generation, "succeeded")
+        self._finish(generation, "succeeded")
 
     def _fail(self, generation: Generation, text: str) -> None:
         generation.error_message = text
         if self._strike("charged_anyway", generation):
             with contextlib.suppress(GenerationFailed):
                 self._charge(generation)
-        self._end(generation, "failed")
+        self._finish(generation, "failed")
 
-    def _end(self, generation: Generation, status: str) -> None:
+    def _finish(self, generation: Generation, status: str) -> None:
         generation.completed_at = self._now()
-        generation.become(status)
+        generation.set_status(status)
         self._whole.append(generation)
-        if len(self._whole) > _WHOLE_KEPT:
+        if len(self._whole) > _ROWS_KEPT_WHOLE:
             oldest = self._whole.popleft()
-            oldest.params = shortened(dict(oldest.params))
+            oldest.params = redact(dict(oldest.params))
 
     def picture(self, generation: Generation) -> str:
         """A succeeded row's picture in base64."""
         return base64.b64encode(self._results.content(generation)).decode()
 
 
-def _unreachable(failure: FalError, urls: list[str]) -> str:
-    """What Oxen writes when an input cannot be had: the words of Python's requests (Oxen: image editing)."""
-    detail = failure.body["detail"][0]
-    url = shortened(urls[detail["loc"][-1]])
-    cause = failure.__cause__
+def _download_error(error: InputError, url: str) -> str:
+    """Oxen's text for an unusable input, in the words of Python's requests (Oxen: image editing)."""
+    shown, cause = redact(url), error.__cause__
     if isinstance(cause, aiohttp.ClientResponseError):
         side = "Client" if cause.status < 500 else "Server"
-        return f"Failed to download image: {cause.status} {side} Error: {cause.message} for url: {url}"
-    return f"Failed to download image: {detail['msg']} url: {url}"
+        return f"Failed to download image: {cause.status} {side} Error: {cause.message} for url: {shown}"
+    return f"Failed to download image: {error.message} url: {shown}"

@@ -1,4 +1,4 @@
-"""What the stand-in knows of one generation, and how the API shows it."""
+"""Oxen's users and generations, and how its API shows them."""
 
 import asyncio
 import uuid
@@ -8,14 +8,14 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
-from bot.sandbox.fal.schema import shortened
+from bot.sandbox.kit.records import redact
 
 TERMINAL = frozenset({"succeeded", "failed", "cancelled"})
 
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """Who a key belongs to. Rows and events are this user's alone."""
+    """The owner of a key, who sees only their own rows and events."""
 
     user_id: str
     username: str
@@ -23,10 +23,10 @@ class User:
 
 @dataclass(slots=True, eq=False)
 class Generation:
-    """One row: one picture. `batch` counts submits, `index` is the row's place in its own.
+    """One row of the queue: one picture. `batch` numbers the submits, `index` the rows of one submit.
 
-    `path` is where the result's file is; `doom` the text with which it is going to fail; `error_status` the code
-    with which a synchronous call tells its failure.
+    `path` is the result's place in the store; `doom` the error with which a fault is going to fail the row;
+    `error_status` the HTTP status of its failure in a synchronous call.
     """
 
     user: User
@@ -55,25 +55,25 @@ class Generation:
 
     @property
     def done(self) -> bool:
-        """Whether it will not change any more."""
+        """Whether the status is final."""
         return self.status in TERMINAL
 
-    def become(self, status: str) -> None:
-        """Enter a state, and wake those who watch."""
+    def set_status(self, status: str) -> None:
+        """Set the status, and wake the tasks that wait for `changed`."""
         self.status = status
         self.changed.set()
         self.changed = asyncio.Event()
 
     async def ended(self) -> None:
-        """Wait until it is done."""
+        """Wait until the status is final."""
         while not self.done:
             await self.changed.wait()
 
     def row(self, *, whole: bool = True) -> dict[str, Any]:
-        """As GET /ai/queue shows it: what was submitted is repeated at the top level (Oxen: async queue)."""
+        """The row of GET /ai/queue, with the submitted parameters at the top level (Oxen: async queue)."""
         params = {name: value for name, value in self.params.items() if name != "num_generations"}
         return {
-            **(params if whole else shortened(params)),
+            **(params if whole else redact(params)),
             "generation_id": self.generation_id,
             "model_name": self.model,
             "prompt": self.params.get("prompt"),
@@ -82,13 +82,13 @@ class Generation:
             "result_url": self.result_url,
             "error_message": self.error_message,
             "enqueued_at": int(self.enqueued_at),
-            "started_at": _whole(self.started_at),
-            "completed_at": _whole(self.completed_at),
+            "started_at": _seconds(self.started_at),
+            "completed_at": _seconds(self.completed_at),
             **({"retried_from_id": self.retried_from_id} if self.retried_from_id else {}),
         }
 
     def details(self, *, whole: bool = True) -> dict[str, Any]:
-        """As GET /ai/generations shows it: the row, its cost and its user (Oxen: get generation details)."""
+        """The row of GET /ai/generations, with its cost and its user (Oxen: get generation details)."""
         return {
             **self.row(whole=whole),
             "cost": None if self.cost is None else str(self.cost),
@@ -101,10 +101,10 @@ class Generation:
         }
 
     def as_json(self) -> dict[str, Any]:
-        """For GET /sandbox/state; no picture bytes, no key."""
+        """For GET /sandbox/state, without pictures and keys."""
         return {
-            **shortened(self.details(whole=False)),
-            "params": shortened(dict(self.params)),
+            **redact(self.details(whole=False)),
+            "params": redact(dict(self.params)),
             "batch": self.batch,
             "via": self.via,
             "gone": self.gone,
@@ -112,5 +112,5 @@ class Generation:
         }
 
 
-def _whole(seconds: float | None) -> int | None:
+def _seconds(seconds: float | None) -> int | None:
     return None if seconds is None else int(seconds)

@@ -1,4 +1,4 @@
-"""Oxen's API but for the submits: look, cancel, models, costs, events (Oxen: inference API reference)."""
+"""Oxen's API except the submits: rows, cancel, costs, models, events (Oxen: inference API reference)."""
 
 from collections.abc import Callable, Iterable
 from decimal import Decimal
@@ -7,13 +7,14 @@ from typing import Any
 
 from aiohttp import web
 
+from bot.sandbox.kit.faults import ModelStrike
 from bot.sandbox.oxen.events import Events
 from bot.sandbox.oxen.options import OxenOptions
 from bot.sandbox.oxen.queue import Queue
 from bot.sandbox.oxen.records import TERMINAL, Generation, User
 from bot.sandbox.oxen.schema import MODELS
 from bot.sandbox.oxen.submit import known_model
-from bot.sandbox.oxen.wire import ModelStrike, bad_request, not_found, reply, spoilt
+from bot.sandbox.oxen.wire import bad_request, json_response, not_found, with_faults
 
 _FILTERS = {
     "model": "model_name",
@@ -27,7 +28,7 @@ _PAGE_SIZE, _MOST_PER_PAGE = 50, 1_000
 
 
 class Routes:
-    """The HTTP side. `user` tells whose key a request has, or refuses it."""
+    """The calls that cost nothing. `user` returns the owner of a request's key, or raises OxenError 401."""
 
     def __init__(
         self,
@@ -63,13 +64,15 @@ class Routes:
     # ------------------------------------------------------------------------------------------------ rows
 
     async def list_rows(self, request: web.Request) -> web.StreamResponse:
-        """GET /ai/queue: what is still active, unless a status is asked for."""
+        """GET /ai/queue: the active rows, or those of the status in the query."""
         user = self._user(request)
-        rows = [row for row in self._of(user, request) if row.via == "queue" and not self._gone(row)]
+        rows = [row for row in self._matching(user, request) if row.via == "queue" and not self._gone(row)]
         if "status" not in request.query:
             rows = [row for row in rows if row.status not in TERMINAL]
         shown = [row.row(whole=self._options.whole_echo) for row in rows]
-        return await spoilt(request, "list", self._strike, reply({"count": len(shown), "generations": shown}))
+        return await with_faults(
+            request, "list", self._strike, json_response({"count": len(shown), "generations": shown})
+        )
 
     async def show(self, request: web.Request) -> web.StreamResponse:
         """GET /ai/queue/{id}."""
@@ -79,7 +82,7 @@ class Routes:
         row.gone = bool(strike("row_gone_done" if row.done else "row_gone_running"))
         if row.gone:
             raise not_found()
-        return await spoilt(request, "status", strike, reply(row.row(whole=self._options.whole_echo)))
+        return await with_faults(request, "status", strike, json_response(row.row(whole=self._options.whole_echo)))
 
     async def cancel(self, request: web.Request) -> web.StreamResponse:
         """DELETE /ai/queue/{id}: 200 whatever the row's state, and a finished row stays as it is."""
@@ -88,20 +91,20 @@ class Routes:
         self._queue.cancel(row)
         strike = partial(self._strike, model=row.model)
         if fault := strike("cancel_answer"):
-            return reply(fault.body, fault.status or 200)
+            return json_response(fault.body, fault.status or 200)
         body = {"status": "success", "generation_id": row.generation_id}
         if strike("cancel_other"):
             body = {"generation_id": row.generation_id, "status": row.status}
-        return await spoilt(request, "cancel", strike, reply(body))
+        return await with_faults(request, "cancel", strike, json_response(body))
 
     async def retry(self, request: web.Request) -> web.StreamResponse:
-        """POST /ai/queue/{id}/retry: end it and queue a copy; not for one that succeeded."""
+        """POST /ai/queue/{id}/retry: cancel the row and queue a copy; not for a succeeded row."""
         row = self._find(request)
         if row.status == "succeeded":
             raise bad_request("Cannot retry a succeeded generation")
         fresh = self._queue.retry(row)
         old = {"retried_from_id": row.generation_id}
-        return reply({"generation_id": fresh.generation_id, "status": fresh.status, **old})
+        return json_response({"generation_id": fresh.generation_id, "status": fresh.status, **old})
 
     def _find(self, request: web.Request) -> Generation:
         user = self._user(request)
@@ -111,11 +114,11 @@ class Routes:
         return row
 
     def _gone(self, row: Generation) -> bool:
-        lives = self._options.row_ttl_seconds
-        return row.gone or (lives is not None and self._now() - row.enqueued_at > lives)
+        lifetime = self._options.row_ttl_seconds
+        return row.gone or (lifetime is not None and self._now() - row.enqueued_at > lifetime)
 
-    def _of(self, user: User, request: web.Request) -> Iterable[Generation]:
-        """The user's rows that the query's filters let through, oldest first."""
+    def _matching(self, user: User, request: web.Request) -> Iterable[Generation]:
+        """The user's rows that match the query's filters, oldest first."""
         wanted = {field: request.query[name] for name, field in _FILTERS.items() if name in request.query}
         for row in self._queue.generations.values():
             shown = row.details() if row.user == user else {}
@@ -125,7 +128,7 @@ class Routes:
     # ------------------------------------------------------------------------------------- costs, account
 
     async def details(self, request: web.Request) -> web.StreamResponse:
-        """GET /ai/generations/{id}: the row with its cost. A row that the queue has forgotten is still here."""
+        """GET /ai/generations/{id}: the row with its cost, also when the queue no longer lists the row."""
         user = self._user(request)
         row = self._queue.generations.get(request.match_info["generation_id"])
         if row is None or row.user != user:
@@ -133,12 +136,14 @@ class Routes:
         row.counts["details"] += 1
         envelope = {"status": "success", "status_message": "resource_found"}
         strike = partial(self._strike, model=row.model)
-        return await spoilt(request, "cost", strike, reply({"generation": self._priced(row), **envelope}))
+        return await with_faults(
+            request, "cost", strike, json_response({"generation": self._priced(row), **envelope})
+        )
 
     async def history(self, request: web.Request) -> web.StreamResponse:
-        """GET /ai/generations: the latest first, page by page."""
+        """GET /ai/generations: all rows, newest first, page by page."""
         user = self._user(request)
-        rows = list(self._of(user, request))[::-1]
+        rows = list(self._matching(user, request))[::-1]
         number = _number(request, "page", 1, 1_000_000)
         size = _number(request, "page_size", _PAGE_SIZE, _MOST_PER_PAGE)
         shown = [self._priced(row) for row in rows[(number - 1) * size : number * size]]
@@ -152,7 +157,7 @@ class Routes:
             "total_entries": len(rows),
             "total_pages": max(1, -(-len(rows) // size)),
         }
-        return await spoilt(request, "cost", self._strike, reply(body))
+        return await with_faults(request, "cost", self._strike, json_response(body))
 
     def _priced(self, row: Generation) -> dict[str, Any]:
         shown = row.details(whole=self._options.whole_echo)
@@ -163,12 +168,12 @@ class Routes:
         return shown
 
     async def me(self, request: web.Request) -> web.StreamResponse:
-        """GET /users/me: who has this key, and what is left."""
+        """GET /users/me: the owner of the key, and the credits left."""
         user = self._user(request)
         left = self._options.credits
-        told = {"id": user.user_id, "username": user.username, "credits": None if left is None else str(left)}
-        body = {"user": told, "status": "success", "status_message": "resource_found"}
-        return await spoilt(request, "me", self._strike, reply(body))
+        shown = {"id": user.user_id, "username": user.username, "credits": None if left is None else str(left)}
+        body = {"user": shown, "status": "success", "status_message": "resource_found"}
+        return await with_faults(request, "me", self._strike, json_response(body))
 
     # -------------------------------------------------------------------------------------- models, events
 
@@ -181,14 +186,14 @@ class Routes:
             for name, model in MODELS.items()
             if wanted in f"{name} {model.display_name}".lower() and not self._strike("model_gone", name)
         ]
-        return await spoilt(request, "models", self._strike, reply({"object": "list", "data": shown}))
+        return await with_faults(request, "models", self._strike, json_response({"object": "list", "data": shown}))
 
     async def show_model(self, request: web.Request) -> web.StreamResponse:
         """GET /ai/models/{id}, with the schema of its parameters."""
         self._user(request)
         model = known_model(request.match_info["model"], self._strike)
         strike = partial(self._strike, model=model.model_id)
-        return await spoilt(request, "models", strike, reply(model.as_json(self._options)))
+        return await with_faults(request, "models", strike, json_response(model.as_json(self._options)))
 
     async def listen(self, request: web.Request) -> web.StreamResponse:
         """GET /events."""

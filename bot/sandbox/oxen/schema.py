@@ -1,4 +1,4 @@
-"""The models: what each takes, what it shows of itself, what it costs (Oxen: models, the models' own pages)."""
+"""Oxen's models: their parameters, model objects and prices (Oxen: models, the models' own pages)."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from bot.sandbox.oxen.options import OxenOptions
 
 MAX_PROMPT, MAX_INPUTS = 32_000, 16
 ENVELOPE = frozenset({"num_generations", "target_namespace", "target_repo", "target_directory", "response_format"})
-"""Fields that are not the model's own; the queue takes them with every model (Oxen: async queue)."""
+"""Fields that the queue accepts with every model (Oxen: async queue)."""
 
 _GRID_2 = {
     "low": {"1K": 0.01, "2K": 0.02, "4K": 0.04},
@@ -46,7 +46,7 @@ _RATIOS = ("auto", "1:1", "16:9", "9:16", "4:3", "3:4", "3:2", "2:3", "21:9", "9
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """One model; `fields` is None for one that makes no pictures."""
+    """One model; `fields` is None for a model that makes no pictures."""
 
     model_id: str
     display_name: str
@@ -55,7 +55,7 @@ class Model:
     grid: Mapping[str, Mapping[str, float]] | None = None
 
     def properties(self, options: OxenOptions) -> dict[str, Any]:
-        """What its schema lists, by name."""
+        """The parameters in the model's schema, by name."""
         fields = dict(self.fields or {})
         return fields | {name: _EXTRA[name] for name in options.extra_fields if name not in fields}
 
@@ -95,17 +95,17 @@ class Model:
         }
 
     def cost(self, params: Mapping[str, Any], options: OxenOptions) -> Decimal:
-        """US dollars for one picture; what is not told costs the dearest."""
+        """US dollars for one picture; a missing parameter counts as the dearest value."""
         grid = self.grid or options.cost_per_image_grid
         if grid is None:
             return Decimal(str(options.cost_per_image))
         row = grid.get(str(params.get("quality", "high"))) or max(grid.values(), key=lambda one: max(one.values()))
         width, height = _SIZES.get(str(params.get("size")), _SIZES["square"])
-        asked = str(params.get("resolution", "2K"))
-        return Decimal(str(row.get(asked) or row.get(f"{width}x{height}") or max(row.values())))
+        resolution = str(params.get("resolution", "2K"))
+        return Decimal(str(row.get(resolution) or row.get(f"{width}x{height}") or max(row.values())))
 
     def size(self, params: Mapping[str, Any], shape: float) -> tuple[int, int]:
-        """Width and height in pixels; `shape` is width over height where the order leaves it open."""
+        """Width and height in pixels; `shape` is width over height where the parameters leave it open."""
         if "aspect_ratio" not in (self.fields or {}):
             fixed = _SIZES.get(str(params.get("size")))
             return fixed or min(_FIXED_SHAPES, key=lambda known: abs(known[0] / known[1] - shape))
@@ -145,7 +145,7 @@ MODELS: Mapping[str, Model] = {
 
 
 def problem(model: Model, params: Mapping[str, Any], options: OxenOptions) -> str | None:
-    """Why these parameters are no good; None when they are. Asked when a row runs (Oxen: async queue)."""
+    """The first error in the parameters, or None. The queue checks when a row runs (Oxen: async queue)."""
     prompt = params.get("prompt")
     if not isinstance(prompt, str) or not prompt.strip():
         return "Prompt cannot be empty"

@@ -1,31 +1,19 @@
-"""Answers as Oxen writes them."""
+"""JSON responses and errors in Oxen's form."""
 
-import asyncio
 import json
-from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
 from aiohttp import web
 
-from bot.sandbox.kit.broken_answers import cut, page, truncated
-from bot.sandbox.kit.faults import Fault
+from bot.sandbox.kit.broken_answers import break_response
+from bot.sandbox.kit.faults import Fault, Strike
 from bot.sandbox.oxen.options import ErrorShape
-
-Strike = Callable[[str], Fault | None]
-
-
-class ModelStrike(Protocol):
-    """Asks the board whether a switch strikes now, for this model."""
-
-    def __call__(self, name: str, model: str | None = None) -> Fault | None:
-        """The fault, or None."""
-
 
 _ENVELOPES = ("resource_not_found", "unauthenticated")
 
 
 class OxenError(Exception):
-    """An answer that is an error; `kind` is its type, `text` what a person may read (Oxen: errors)."""
+    """An error response; `kind` is its type, `text` a sentence for people (Oxen: errors)."""
 
     def __init__(self, status: int, kind: str, text: str, *, headers: dict[str, str] | None = None) -> None:
         super().__init__(f"{status} {text}")
@@ -34,14 +22,14 @@ class OxenError(Exception):
         self.text = text
         self.headers = headers or {}
 
-    def answer(self, shape: ErrorShape) -> web.Response:
-        """The refusal as an HTTP answer; the two envelopes that are known have their own shape always."""
+    def response(self, shape: ErrorShape) -> web.Response:
+        """The error as an HTTP response; the two known envelopes always have their own shape."""
         body = _body("title" if self.kind in _ENVELOPES else shape, self.kind, self.text)
-        return reply(body, self.status, self.headers)
+        return json_response(body, self.status, self.headers)
 
 
 def not_found(text: str = "The requested resource could not be found") -> OxenError:
-    """404, as seen (Oxen: async queue)."""
+    """404 (Oxen: async queue)."""
     return OxenError(404, "resource_not_found", text)
 
 
@@ -50,14 +38,14 @@ def bad_request(text: str) -> OxenError:
     return OxenError(400, "bad_request", text)
 
 
-def fault_refusal(fault: Fault, status: int = 500) -> OxenError:
-    """What a switch that refuses says: its status, text and Retry-After."""
-    headers = {"Retry-After": fault.retry_after} if fault.retry_after else {}
+def fault_error(fault: Fault, status: int = 500) -> OxenError:
+    """The error of a fault: its status, text and Retry-After."""
+    headers = fault.retry_headers
     text = str(fault.body or "Internal Server Error")
     return OxenError(fault.status or status, fault.error_type or "internal_server_error", text, headers=headers)
 
 
-def reply(body: Any, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:
+def json_response(body: Any, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:
     """Compact JSON."""
     return web.Response(
         status=status, text=compact(body), content_type="application/json", headers=dict(headers or {})
@@ -65,12 +53,12 @@ def reply(body: Any, status: int = 200, headers: dict[str, str] | None = None) -
 
 
 def compact(body: Any) -> str:
-    """JSON without blanks: the page's own shell script looks for "generation_id":"…" in an event."""
+    """JSON without spaces: the shell script on Oxen's page searches an event for "generation_id":"…"."""
     return json.dumps(body, separators=(",", ":"))
 
 
 async def json_object(request: web.Request) -> dict[str, Any]:
-    """The request's JSON object; Refusal 400."""
+    """The request's JSON object; OxenError 400 for anything else."""
     try:
         body = json.loads(await request.read())
     except ValueError as error:
@@ -80,21 +68,11 @@ async def json_object(request: web.Request) -> dict[str, Any]:
     return body
 
 
-async def spoilt(request: web.Request, kind: str, strike: Strike, answer: web.Response) -> web.StreamResponse:
-    """The answer, or what the switches of its kind make of it."""
-    if fault := strike(f"{kind}_slow"):
-        await asyncio.sleep(fault.seconds if fault.seconds is not None else 1)
-    if fault := strike(f"{kind}_error"):
-        raise fault_refusal(fault)
-    if fault := strike(f"{kind}_html"):
-        return page(fault.status or 200)
-    if fault := strike(f"{kind}_odd"):
-        return reply(fault.body)
-    if strike(f"{kind}_truncated"):
-        return truncated(answer)
-    if strike(f"{kind}_reset"):
-        return await cut(request, answer)
-    return answer
+async def with_faults(
+    request: web.Request, kind: str, strike: Strike, response: web.Response
+) -> web.StreamResponse:
+    """The response, or what the faults named `kind`_… turn it into."""
+    return await break_response(request, response, kind=kind, strike=strike, error=fault_error, dumps=compact)
 
 
 def _body(shape: ErrorShape, kind: str, text: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Paints a real picture from a prompt, the same one each time: what the stand-in services sell.
+"""Paints a picture from a prompt, the same one for the same prompt, for the stand-ins of image services.
 
 A scene is read out of the prompt's words (sunset, snow, sea, forest, night, city, lighthouse, cat); what
 the words leave open, a hash of the prompt decides. Nothing here reads a file, a font or the network.
@@ -19,10 +19,10 @@ SIZES = ((1024, 1024), (1536, 1024), (1024, 1536))
 FORMATS = ("png", "jpeg", "webp")
 
 _GRAIN = 4
-"""Amplitude of the paper grain, in levels of 255; also what makes a PNG weigh as much as a photograph."""
+"""Amplitude of the paper grain, in levels of 255; it makes a PNG as large as a photograph's."""
 
 _OVERSAMPLE = 2
-"""Everything is drawn at this multiple and reduced: Pillow's polygons have hard edges."""
+"""The picture is drawn at this multiple and reduced, since Pillow's polygons have hard edges."""
 
 
 def paint(
@@ -48,7 +48,7 @@ def edit(
     *,
     index: int = 0,
 ) -> Image.Image:
-    """`source` visibly changed and still recognisable: "snow" snows on it, "night" darkens it.
+    """`source` visibly changed and still recognisable: "snow" adds snow, "night" darkens it.
 
     `size` crops and scales to width, height in pixels (None: as the source). `mask` has the source's size:
     where it is opaque the picture stays bit for bit, where it is transparent it may change. ValueError: a mask
@@ -104,7 +104,7 @@ def painted(
     transparent: bool = False,
     pad_to: int | None = None,
 ) -> bytes:
-    """`paint` and `encode`, remembered: the second call for the same picture costs nothing."""
+    """`paint` and `encode`, with a cache of the results."""
     return encode(paint(prompt, size, index=index, transparent=transparent), kind, pad_to=pad_to)
 
 

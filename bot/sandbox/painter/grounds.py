@@ -27,7 +27,7 @@ def _mountains(canvas: Image.Image, mood: Mood, horizon: int, sun: Size, rng: ra
 
 
 def _snowcaps(canvas: Image.Image, line: Ridge, rise: float, crest: Colour, mood: Mood) -> None:
-    """White upon what is highest, with a ragged lower edge."""
+    """Snow on the highest parts, with a ragged lower edge."""
     limit = min(y for _, y in line) + rise * 0.36
     light = mix(crest, mix((255, 255, 255), mood.sky[-1], 0.35), 0.75)
     pen = ImageDraw.Draw(canvas)

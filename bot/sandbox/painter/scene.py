@@ -57,7 +57,7 @@ _SUBJECT_WORDS = {
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What will be seen: a mood, a ground, and subjects in the order in which they are drawn."""
+    """A mood, a ground, and subjects in the order in which they are drawn."""
 
     mood: Mood
     ground: str
@@ -65,7 +65,7 @@ class Plan:
 
 
 def plan(prompt: str, rng: random.Random) -> Plan:
-    """Read a scene out of the prompt's words; `rng` decides what they leave open."""
+    """The scene of the prompt's words; `rng` decides what they leave open."""
     moods = _found(prompt, _MOOD_WORDS)
     grounds = _found(prompt, _GROUND_WORDS)
     subjects = _found(prompt, _SUBJECT_WORDS)
@@ -89,7 +89,7 @@ def _found(text: str, table: dict[str, str]) -> list[str]:
 
 
 def _shifted(mood: Mood, rng: random.Random) -> Mood:
-    """The mood with its colours moved a little, so that two sunsets are not the same sunset."""
+    """The mood with slightly different colours, so that no two sunsets are the same."""
     shift = [rng.randint(-14, 14) for _ in range(3)]
 
     def moved(colour: Colour) -> Colour:
@@ -106,7 +106,7 @@ def _shifted(mood: Mood, rng: random.Random) -> Mood:
 
 
 def draw(what: Plan, size: Size, rng: random.Random, *, transparent: bool = False) -> Image.Image:
-    """The scene at `size` pixels: RGB, or RGBA with nothing where the sky would be."""
+    """The scene at `size` pixels: RGB, or RGBA with a transparent sky."""
     width, height = size
     sun = (round(width * rng.uniform(0.24, 0.76)), round(height * rng.uniform(0.30, 0.44)))
     canvas = Image.new("RGBA" if transparent else "RGB", size)
@@ -126,7 +126,7 @@ def draw(what: Plan, size: Size, rng: random.Random, *, transparent: bool = Fals
 
 
 def _sky(canvas: Image.Image, what: Plan, sun: Size, rng: random.Random) -> None:
-    """The soft parts are painted at half the scale and enlarged; stars, sun and moon are sharp."""
+    """The sky: soft parts are painted at half the scale and enlarged; stars, sun and moon are sharp."""
     width, height = canvas.size
     mood = what.mood
     unit = min(width, height)
@@ -150,7 +150,7 @@ def _sky(canvas: Image.Image, what: Plan, sun: Size, rng: random.Random) -> None
 
 
 def _clouds(canvas: Image.Image, mood: Mood, rng: random.Random) -> None:
-    """Long soft banks: drawn small, blurred, and enlarged, which costs next to nothing."""
+    """Clouds: drawn small, blurred, and enlarged, which is fast."""
     width, height = canvas.size
     small = Image.new("L", (width // 4, height // 4))
     pen = ImageDraw.Draw(small)
@@ -180,7 +180,7 @@ _GREY_WORDS = frozenset(("sketch", "pencil", "drawing", "grey", "gray", "monochr
 
 
 def change(source: Image.Image, prompt: str, rng: random.Random) -> Image.Image:
-    """`source` (RGB) with the prompt's weather, light and subjects laid over it; its shapes stay."""
+    """`source` (RGB) with the prompt's weather, light and subjects drawn over it."""
     moods = _found(prompt, _MOOD_WORDS)
     subjects = _found(prompt, _SUBJECT_WORDS)
     canvas = source.copy()
@@ -220,7 +220,7 @@ def change(source: Image.Image, prompt: str, rng: random.Random) -> Image.Image:
 
 
 def _washed(canvas: Image.Image, name: str, share: float) -> Image.Image:
-    """Under another light: a tint, or for night and storm a filter that lets little through."""
+    """The image in another light: tinted, or for night and storm darkened."""
     top, low, strength = _TINTS[name]
     wash = gradient(canvas.size, (top, low))
     if MOODS[name].dark or name == "storm":
@@ -230,7 +230,7 @@ def _washed(canvas: Image.Image, name: str, share: float) -> Image.Image:
 
 
 def _drift(canvas: Image.Image, rng: random.Random) -> None:
-    """Snow that has settled: on the lower edge, and as a veil that thickens downwards."""
+    """The image with snow: on the lower edge, and as a veil that thickens downwards."""
     width, height = canvas.size
     veil = gradient((width, height // 2), ((0, 0, 0), (150, 150, 150))).convert("L")
     canvas.paste((248, 251, 255), (0, height - height // 2), veil)

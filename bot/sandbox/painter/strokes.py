@@ -1,4 +1,4 @@
-"""The painter's strokes: gradients, glows, lights, weather and land, in Pillow's own operations."""
+"""Gradients, glows, lights, weather and land, drawn with Pillow's own operations."""
 
 import itertools
 import math
@@ -15,7 +15,7 @@ Ridge = list[tuple[float, float]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mood:
-    """One light: the sky from the zenith to the horizon, its sun or moon, the ground from far to near."""
+    """The colours of a time of day: sky from zenith to horizon, sun or moon, ground from far to near."""
 
     sky: tuple[Colour, ...]
     sun: Colour
@@ -61,13 +61,13 @@ MOODS = {
 
 
 def mix(first: Colour, second: Colour, share: float) -> Colour:
-    """`share` of the way from the first colour to the second."""
+    """The colour at `share` (0 to 1) of the way from the first to the second."""
     red, green, blue = (round(a + (b - a) * share) for a, b in zip(first, second, strict=True))
     return red, green, blue
 
 
 def gradient(size: Size, stops: Sequence[Colour]) -> Image.Image:
-    """Top to bottom through `stops`, evenly spaced."""
+    """A vertical gradient through `stops`, evenly spaced."""
     column = Image.new("RGB", (1, 256))
     for row in range(256):
         place = row / 255 * (len(stops) - 1)

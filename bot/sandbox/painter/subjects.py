@@ -1,4 +1,4 @@
-"""The subjects that the painter knows: what a prompt may name and a scene may hold."""
+"""The subjects that a prompt may name."""
 
 import math
 import random
@@ -132,7 +132,7 @@ def _house(canvas: Image.Image, mood: Mood, horizon: int, rng: random.Random) ->
 
 
 def _animal(canvas: Image.Image, mood: Mood, coat: Colour, rng: random.Random, *, tip: bool) -> None:
-    """A cat or a fox that sits in the foreground and looks at you."""
+    """A sitting cat or fox in the foreground, seen from the front."""
     width, height = canvas.size
     unit = min(width, height) * 0.20
     x, foot = width * rng.uniform(0.34, 0.66), height * 0.95

@@ -11,7 +11,7 @@ from pydantic import SecretStr
 from bot.catalog.offers import Offer
 from bot.domain.types import Money
 from bot.providers.fal.provider import FalProvider
-from bot.sandbox.fal.files import PublicHosts
+from bot.sandbox.fal.options import PublicHosts
 from bot.sandbox.fal.server import FalSandbox
 from bot.sandbox.kit.faults import Faults
 from tests.providers.contract.variant import (

@@ -12,7 +12,6 @@ from bot.catalog.offers import Offer
 from bot.domain.types import Money
 from bot.providers.lumenfall.provider import LumenfallProvider
 from bot.sandbox.kit.faults import Faults
-from bot.sandbox.lumenfall.options import PublicHosts
 from bot.sandbox.lumenfall.server import LumenfallSandbox
 from tests.providers.contract.variant import (
     BOMB,
@@ -113,7 +112,7 @@ class LumenfallLink(Variant):
         )
 
     def publish_at(self, origin: str) -> None:
-        self.sandbox.hosts = PublicHosts.all_at(origin)
+        self.sandbox.public_url = origin
 
     def age(self, seconds: float) -> None:
         self.sandbox.age(seconds)

@@ -1,4 +1,4 @@
-"""What the fal stand-in takes and gives for each model, beyond what is common to all."""
+"""fal's other models: BYOK, gpt-image-2, billable units, and the end of a model."""
 
 import asyncio
 import base64
@@ -11,16 +11,26 @@ from PIL import Image
 
 from bot.sandbox import painter
 from bot.sandbox.fal.prices import units_text
-from tests.sandbox.fal.test_faults import EDIT, MODEL, at_the_real_hosts, data_uri, opened, picture_of
+from tests.support.sandbox.fal import (
+    BYOK,
+    BYOK_EDIT,
+    EDIT,
+    MODEL,
+    ONE,
+    ONE_EDIT,
+    TWO,
+    TWO_EDIT,
+    fal_client_process,
+    open_fal,
+)
+from tests.support.sandbox.pictures import data_uri, picture_of
 
-TWO, TWO_EDIT = "openai/gpt-image-2", "openai/gpt-image-2/edit"
-ONE, ONE_EDIT = "fal-ai/gpt-image-1/text-to-image", "fal-ai/gpt-image-1/edit-image"
-BYOK, BYOK_EDIT = f"{ONE}/byok", f"{ONE_EDIT}/byok"
 THEIR_KEY = "sk-someone-elses-key"
+
 SMALL = data_uri(Image.new("RGB", (64, 64), "red"))
 
 
-# ------------------------------------------------------------------------------------------------------ byok
+# ------------------------------------------------------------------------------------------------------------ byok
 
 
 @pytest.mark.parametrize(
@@ -33,40 +43,37 @@ SMALL = data_uri(Image.new("RGB", (64, 64), "red"))
         (BYOK_EDIT, {"quality": "high", "image_urls": [SMALL], "input_fidelity": "low"}, 12, 135, 4_160),
     ],
 )
-async def test_ones_own_openai_key_brings_openais_count(
+async def test_byok_results_have_openais_usage(
     endpoint: str, body: dict[str, Any], text: int, images: int, output: int
 ) -> None:
-    async with opened() as caller:
+    async with open_fal() as caller:
         asked = {**body, "prompt": "a very small", "openai_api_key": THEIR_KEY}
-        code, answer, _ = await caller.outcome(endpoint, **asked)
-        assert (code, len(answer["images"])) == (200, body.get("num_images", 1))
-        assert answer["usage"] == {
+        code, response, _ = await caller.outcome(endpoint, **asked)
+        assert (code, len(response["images"])) == (200, body.get("num_images", 1))
+        assert response["usage"] == {
             "input_tokens": text + images,
             "output_tokens": output,
             "total_tokens": text + images + output,
             "input_tokens_details": {"text_tokens": text, "image_tokens": images},
         }
-        code, answer, _ = await caller.outcome(endpoint.removesuffix("/byok"), **body)
-        assert (code, "usage" in answer) == (200, False)
+        code, response, _ = await caller.outcome(endpoint.removesuffix("/byok"), **body)
+        assert (code, "usage" in response) == (200, False)
 
 
-async def test_ones_own_openai_key_is_needed_and_never_kept() -> None:
-    async with opened() as caller:
+async def test_byok_requires_the_openai_key_and_never_stores_it() -> None:
+    async with open_fal() as caller:
         for body, kind in (({}, "missing"), ({"openai_api_key": ""}, "too_short")):
-            code, answer, _ = await caller.outcome(BYOK, **body)
-            assert (code, answer["detail"][0]["type"]) == (422, kind)
-            assert answer["detail"][0]["loc"] == ["body", "openai_api_key"]
-        code, answer, _ = await caller.outcome(ONE, openai_api_key=THEIR_KEY)
-        assert (code, answer["detail"][0]["type"]) == (422, "extra_forbidden")
-        told = [answer, (await caller.outcome(BYOK, prompt=7, openai_api_key=[THEIR_KEY]))[1]]
-        told.append((await caller.outcome(BYOK, openai_api_key=THEIR_KEY))[1])
-        told.append(caller.sandbox.state())
-        assert THEIR_KEY not in json.dumps(told)
+            code, response, _ = await caller.outcome(BYOK, **body)
+            assert (code, response["detail"][0]["type"]) == (422, kind)
+            assert response["detail"][0]["loc"] == ["body", "openai_api_key"]
+        code, response, _ = await caller.outcome(ONE, openai_api_key=THEIR_KEY)
+        assert (code, response["detail"][0]["type"]) == (422, "extra_forbidden")
+        shown = [response, (await caller.outcome(BYOK, prompt=7, openai_api_key=[THEIR_KEY]))[1]]
+        shown.append((await caller.outcome(BYOK, openai_api_key=THEIR_KEY))[1])
+        shown.append(caller.sandbox.state())
+        assert THEIR_KEY not in json.dumps(shown)
         assert all(request.body is None for request in caller.sandbox.requests.values())
-        assert "<hidden>" in json.dumps(told[-1])
-
-
-# ----------------------------------------------------------------------------------------------- gpt-image-2
+        assert "<hidden>" in json.dumps(shown[-1])
 
 
 SIZES: list[tuple[dict[str, Any], tuple[int, int]]] = [
@@ -81,14 +88,17 @@ SIZES: list[tuple[dict[str, Any], tuple[int, int]]] = [
 ]
 
 
-async def test_gpt_image_2_paints_the_size_asked_for() -> None:
-    async with opened() as caller:
+# ----------------------------------------------------------------------------------------------------- gpt-image-2
+
+
+async def test_gpt_image_2_paints_the_requested_size() -> None:
+    async with open_fal() as caller:
         outcomes = await asyncio.gather(
             *(caller.outcome(TWO, output_format="webp", **asked) for asked, _ in SIZES)
         )
-        for (_, size), (code, answer, _) in zip(SIZES, outcomes, strict=True):
+        for (_, size), (code, response, _) in zip(SIZES, outcomes, strict=True):
             assert code == 200
-            (image,) = answer["images"]
+            (image,) = response["images"]
             _, content, _ = await caller.call("GET", image["url"], headers={})
             assert picture_of(content).size == (image["width"], image["height"]) == size
 
@@ -112,44 +122,44 @@ REFUSED: list[tuple[str, dict[str, Any], str, str]] = [
 ]
 
 
-async def test_gpt_image_2_refuses_what_it_does_not_take() -> None:
-    async with opened() as caller:
+async def test_gpt_image_2_refuses_unknown_parameters_and_sizes() -> None:
+    async with open_fal() as caller:
         outcomes = await asyncio.gather(*(caller.outcome(endpoint, **body) for endpoint, body, _, _ in REFUSED))
-        for (_, body, kind, field), (code, answer, headers) in zip(REFUSED, outcomes, strict=True):
+        for (_, body, kind, field), (code, response, headers) in zip(REFUSED, outcomes, strict=True):
             assert (code, headers["x-fal-billable-units"]) == (422, "0"), body
-            assert {entry["loc"][1] for entry in answer["detail"]} == {field}, body
-            assert kind in [entry["type"] for entry in answer["detail"]], body
+            assert {entry["loc"][1] for entry in response["detail"]} == {field}, body
+            assert kind in [entry["type"] for entry in response["detail"]], body
 
 
 async def test_gpt_image_2_edits_within_its_mask() -> None:
     source = painter.paint("a lake", (512, 512), noise=0)
     mask = Image.new("RGBA", source.size, (0, 0, 0, 255))
     mask.paste((0, 0, 0, 0), (128, 128, 384, 384))
-    async with opened() as caller:
+    async with open_fal() as caller:
         body = {"image_urls": [data_uri(source)], "mask_url": data_uri(mask), "image_size": "square"}
         submitted = await caller.submit(TWO_EDIT, prompt="night", **body)
         assert f"/openai/gpt-image-2/requests/{submitted['request_id']}" in submitted["response_url"]
         await caller.finished(submitted)
-        code, answer, _ = await caller.call("GET", submitted["response_url"])
+        code, response, _ = await caller.call("GET", submitted["response_url"])
         assert code == 200
-        _, content, _ = await caller.call("GET", answer["images"][0]["url"], headers={})
+        _, content, _ = await caller.call("GET", response["images"][0]["url"], headers={})
         edited = picture_of(content).convert("RGB")
         assert edited.getpixel((10, 10)) == source.getpixel((10, 10))
         assert edited.crop((128, 128, 384, 384)).tobytes() != source.crop((128, 128, 384, 384)).tobytes()
 
 
-# --------------------------------------------------------------------------------- pictures, units, last days
+# -------------------------------------------------------------------------------------- pictures, units, last days
 
 
 @pytest.mark.parametrize("endpoint", [MODEL, EDIT, TWO_EDIT])
-async def test_sync_mode_brings_the_pictures_themselves(endpoint: str) -> None:
-    async with opened() as caller:
+async def test_sync_mode_returns_data_uris(endpoint: str) -> None:
+    async with open_fal() as caller:
         sources = {} if endpoint == MODEL else {"image_urls": [SMALL]}
-        code, answer, _ = await caller.outcome(
+        code, response, _ = await caller.outcome(
             endpoint, sync_mode=True, output_format="jpeg", num_images=2, **sources
         )
-        assert (code, len(answer["images"])) == (200, 2)
-        for image in answer["images"]:
+        assert (code, len(response["images"])) == (200, 2)
+        for image in response["images"]:
             head, _, data = image["url"].partition(",")
             assert head == "data:image/jpeg;base64"
             content = base64.b64decode(data)
@@ -158,17 +168,17 @@ async def test_sync_mode_brings_the_pictures_themselves(endpoint: str) -> None:
 
 
 async def test_pictures_can_come_as_file_data_beside_a_dead_link() -> None:
-    async with opened() as caller:
+    async with open_fal() as caller:
         caller.sandbox.faults.set("file_data", times=1)
-        _, answer, _ = await caller.outcome(num_images=2)
-        for image in answer["images"]:
+        _, response, _ = await caller.outcome(num_images=2)
+        for image in response["images"]:
             assert picture_of(base64.b64decode(image["file_data"])).size == (1024, 1024)
             assert (await caller.call("GET", image["url"], headers={}))[0] == 404
         assert "file_data" not in json.dumps((await caller.outcome())[1])
 
 
 async def test_billable_units_count_pictures_or_dollars() -> None:
-    async with opened() as caller:
+    async with open_fal() as caller:
         assert (await caller.outcome(num_images=3))[2]["x-fal-billable-units"] == "3"
         caller.sandbox.dollar_units = True
         for endpoint, body, units in (
@@ -187,24 +197,24 @@ async def test_billable_units_count_pictures_or_dollars() -> None:
 
 
 async def test_a_model_can_end_while_its_work_runs_or_after() -> None:
-    async with opened() as caller:
+    async with open_fal() as caller:
         caller.sandbox.faults.set("run_gone", endpoint=MODEL, times=1)
         submitted = await caller.submit()
         assert (await caller.finished(submitted))["error_type"] == "deprecated"
-        code, answer, headers = await caller.call("GET", submitted["response_url"])
-        assert (code, answer["error_type"], headers["X-Fal-Error-Type"]) == (404, "deprecated", "deprecated")
+        code, response, headers = await caller.call("GET", submitted["response_url"])
+        assert (code, response["error_type"], headers["X-Fal-Error-Type"]) == (404, "deprecated", "deprecated")
         caller.sandbox.faults.set("result_gone", endpoint=MODEL, since="2999-01-01", status=410, body="Over.")
         submitted = await caller.submit()
         assert "error" not in await caller.finished(submitted)
         assert (await caller.call("GET", submitted["response_url"]))[0] == 200
         caller.sandbox.age(1_000 * 365.25 * 86_400)
-        code, answer, _ = await caller.call("GET", submitted["response_url"])
-        assert (code, answer) == (410, {"detail": "Over.", "error_type": "deprecated"})
+        code, response, _ = await caller.call("GET", submitted["response_url"])
+        assert (code, response) == (410, {"detail": "Over.", "error_type": "deprecated"})
         assert (await caller.outcome(TWO))[0] == 200
 
 
 async def test_fals_client_brings_its_key_and_paints_with_gpt_image_2(tmp_path: Path) -> None:
-    async with at_the_real_hosts(tmp_path) as client:
+    async with fal_client_process(tmp_path) as client:
         lines = await client.run(
             f"""
             asked = {{"prompt": "a boat", "quality": "low", "openai_api_key": "{THEIR_KEY}"}}

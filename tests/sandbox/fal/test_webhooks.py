@@ -1,4 +1,4 @@
-"""The fal stand-in's webhooks: what arrives can be verified, comes again when refused, and can go wrong."""
+"""fal's webhooks: signatures, repeated attempts, and faults."""
 
 import asyncio
 import base64
@@ -18,19 +18,19 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from bot.sandbox.fal.server import FalSandbox
-from tests.sandbox.fal.test_faults import AUTH, MODEL, Caller, at_the_real_hosts, opened
+from tests.support.sandbox.fal import AUTH, MODEL, Caller, fal_client_process, open_fal
 
 PAUSES = {"webhook_pauses": (0.01, 0.01)}
 
 
 @dataclass
 class Call:
-    """One POST as it came."""
+    """One POST to the receiver."""
 
     headers: Mapping[str, str]
     raw: bytes
     status_then: str | None
-    """What fal's status said at that moment."""
+    """The request's status at fal at that moment."""
 
     @property
     def body(self) -> Any:
@@ -38,11 +38,11 @@ class Call:
 
 
 @dataclass
-class Receiver:
-    """Takes webhooks; answers 200, or the next of `answers`, after `pause` seconds."""
+class WebhookReceiver:
+    """Receives webhooks; responds with 200, or the next of `responses`, after `pause` seconds."""
 
     url: str = ""
-    answers: list[int] = field(default_factory=list)
+    responses: list[int] = field(default_factory=list)
     calls: list[Call] = field(default_factory=list)
     came: asyncio.Condition = field(default_factory=asyncio.Condition)
     watched: FalSandbox | None = None
@@ -55,7 +55,7 @@ class Receiver:
         async with self.came:
             self.came.notify_all()
         await asyncio.sleep(self.pause)
-        return web.Response(status=self.answers.pop(0) if self.answers else 200)
+        return web.Response(status=self.responses.pop(0) if self.responses else 200)
 
     async def wait_for(self, count: int) -> None:
         async with asyncio.timeout(10), self.came:
@@ -63,8 +63,8 @@ class Receiver:
 
 
 @asynccontextmanager
-async def receiver() -> AsyncIterator[Receiver]:
-    made = Receiver()
+async def receiver() -> AsyncIterator[WebhookReceiver]:
+    made = WebhookReceiver()
     app = web.Application()
     app.router.add_post("/hook", made.take)
     runner = web.AppRunner(app, shutdown_timeout=0.1)
@@ -80,10 +80,10 @@ async def receiver() -> AsyncIterator[Receiver]:
 
 @dataclass
 class WebhookSetup:
-    """The stand-in, someone who calls it, and someone whom it calls."""
+    """The stand-in, a client that calls it, and a receiver for its webhooks."""
 
     caller: Caller
-    hook: Receiver
+    hook: WebhookReceiver
 
     @property
     def sandbox(self) -> FalSandbox:
@@ -91,20 +91,20 @@ class WebhookSetup:
 
     async def submit(self, url: str | None = None, **body: Any) -> dict[str, Any]:
         path = f"/{MODEL}?fal_webhook={quote(url or self.hook.url, safe='')}"
-        status, answer, _ = await self.caller.call("POST", path, json={"prompt": "a boat", **body})
+        status, response, _ = await self.caller.call("POST", path, json={"prompt": "a boat", **body})
         assert status == 200
-        assert isinstance(answer, dict)
-        return answer
+        assert isinstance(response, dict)
+        return response
 
     async def keys(self) -> list[dict[str, str]]:
-        status, answer, _ = await self.caller.call("GET", "/.well-known/jwks.json", headers={})
+        status, response, _ = await self.caller.call("GET", "/.well-known/jwks.json", headers={})
         assert status == 200
-        found = answer["keys"]
+        found = response["keys"]
         assert isinstance(found, list)
         return found
 
     async def sent(self, count: int) -> None:
-        """Wait until so many attempts are on record, answers and all."""
+        """Wait until so many attempts are recorded, with their responses."""
         async with asyncio.timeout(10):
             while True:
                 if len(self.sandbox.deliveries) >= count:
@@ -113,14 +113,14 @@ class WebhookSetup:
 
 
 @asynccontextmanager
-async def scene(**options: Any) -> AsyncIterator[WebhookSetup]:
-    async with receiver() as hook, opened(**{**PAUSES, **options}) as caller:
+async def webhook_setup(**options: Any) -> AsyncIterator[WebhookSetup]:
+    async with receiver() as hook, open_fal(**{**PAUSES, **options}) as caller:
         hook.watched = caller.sandbox
         yield WebhookSetup(caller, hook)
 
 
-def genuine(call: Call, keys: list[dict[str, str]]) -> bool:
-    """What fal tells a receiver to do, but for the clock."""
+def has_valid_signature(call: Call, keys: list[dict[str, str]]) -> bool:
+    """Verify the signature as fal documents it, except for the timestamp."""
     named = [call.headers[f"X-Fal-Webhook-{part}"] for part in ("Request-Id", "User-Id", "Timestamp")]
     message = "\n".join((*named, hashlib.sha256(call.raw).hexdigest())).encode()
     signature = bytes.fromhex(call.headers["X-Fal-Webhook-Signature"])
@@ -134,12 +134,12 @@ def genuine(call: Call, keys: list[dict[str, str]]) -> bool:
     return False
 
 
-def skew(call: Call) -> float:
+def clock_skew(call: Call) -> float:
     return int(call.headers["X-Fal-Webhook-Timestamp"]) - time.time()
 
 
-async def test_a_webhook_brings_the_result_signed() -> None:
-    async with scene(user_id="a-user") as there:
+async def test_a_webhook_has_the_signed_result() -> None:
+    async with webhook_setup(user_id="a-user") as there:
         submitted = await there.submit()
         await there.hook.wait_for(1)
         (call,) = there.hook.calls
@@ -152,19 +152,19 @@ async def test_a_webhook_brings_the_result_signed() -> None:
         assert call.status_then == "COMPLETED"
         keys = await there.keys()
         assert [(key["kty"], key["crv"]) for key in keys] == [("OKP", "Ed25519")] * 2
-        assert genuine(call, keys)
-        assert abs(skew(call)) < 10
+        assert has_valid_signature(call, keys)
+        assert abs(clock_skew(call)) < 10
         call.raw = call.raw.replace(b'"OK"', b'"KO"')
-        assert not genuine(call, keys)
+        assert not has_valid_signature(call, keys)
 
 
-async def test_a_webhook_tells_of_failures_and_cancels() -> None:
-    async with scene() as there:
+async def test_failures_and_cancels_are_sent_as_webhooks() -> None:
+    async with webhook_setup() as there:
         await there.submit(num_images=9)
         await there.hook.wait_for(1)
-        told = there.hook.calls[0].body
-        assert (told["status"], told["error"]) == ("ERROR", "Invalid status code: 422")
-        assert told["payload"]["detail"][0]["loc"] == ["body", "num_images"]
+        shown = there.hook.calls[0].body
+        assert (shown["status"], shown["error"]) == ("ERROR", "Invalid status code: 422")
+        assert shown["payload"]["detail"][0]["loc"] == ["body", "num_images"]
         there.sandbox.queue_seconds = 30
         submitted = await there.submit()
         await there.caller.call("PUT", submitted["cancel_url"])
@@ -172,21 +172,21 @@ async def test_a_webhook_tells_of_failures_and_cancels() -> None:
         assert there.hook.calls[1].body["payload"]["error_type"] == "client_cancelled"
 
 
-async def test_a_refused_webhook_comes_again_and_is_recorded() -> None:
-    async with scene() as there:
-        there.hook.answers = [500, 302]
+async def test_a_refused_webhook_is_sent_again_and_recorded() -> None:
+    async with webhook_setup() as there:
+        there.hook.responses = [500, 302]
         await there.submit()
         await there.sent(3)
         _, state, _ = await there.caller.call("GET", "/sandbox/state")
         assert [(one["attempt"], one["status"]) for one in state["deliveries"]] == [(1, 500), (2, 302), (3, 200)]
         assert state["deliveries"][2]["body"]["status"] == "OK"
         keys = await there.keys()
-        assert all(genuine(call, keys) for call in there.hook.calls)
+        assert all(has_valid_signature(call, keys) for call in there.hook.calls)
         assert len({call.raw for call in there.hook.calls}) == 1
 
 
 async def test_an_unreachable_receiver_is_given_up() -> None:
-    async with scene() as there:
+    async with webhook_setup() as there:
         await there.submit(url="http://127.0.0.1:9/nobody")
         await there.sent(3)
         assert [one.status for one in there.sandbox.deliveries] == [None] * 3
@@ -194,7 +194,7 @@ async def test_an_unreachable_receiver_is_given_up() -> None:
 
 
 async def test_a_slow_receiver_is_not_waited_for() -> None:
-    async with scene(webhook_seconds=0.05, webhook_pauses=()) as there:
+    async with webhook_setup(webhook_seconds=0.05, webhook_pauses=()) as there:
         there.hook.pause = 0.3
         await there.submit()
         await there.sent(1)
@@ -203,44 +203,44 @@ async def test_a_slow_receiver_is_not_waited_for() -> None:
 
 
 async def test_keys_rotate_and_the_one_before_stays_for_a_while() -> None:
-    async with scene() as there:
+    async with webhook_setup() as there:
         await there.submit()
         await there.hook.wait_for(1)
         before = await there.keys()
         there.sandbox.rotate_keys()
         after = await there.keys()
         assert after[1] == before[0]
-        assert genuine(there.hook.calls[0], after)
+        assert has_valid_signature(there.hook.calls[0], after)
         await there.submit()
         await there.hook.wait_for(2)
-        assert genuine(there.hook.calls[1], after)
-        assert not genuine(there.hook.calls[1], before)
+        assert has_valid_signature(there.hook.calls[1], after)
+        assert not has_valid_signature(there.hook.calls[1], before)
         _, rotated, _ = await there.caller.call("POST", "/sandbox/keys/rotate")
-        assert not genuine(there.hook.calls[0], rotated["keys"])
+        assert not has_valid_signature(there.hook.calls[0], rotated["keys"])
         there.sandbox.faults.set("jwks_error", status=503, times=1)
         assert (await there.caller.call("GET", "/.well-known/jwks.json"))[0] == 503
 
 
 async def test_forged_and_skewed_webhooks() -> None:
-    async with scene() as there:
+    async with webhook_setup() as there:
         there.sandbox.faults.set("webhook_forged", times=1)
         there.sandbox.faults.set("webhook_skewed", seconds=-900, times=1)
-        there.hook.answers = [401]
+        there.hook.responses = [401]
         await there.submit()
         await there.hook.wait_for(2)
         keys = await there.keys()
-        assert [genuine(call, keys) for call in there.hook.calls] == [False, True]
-        assert -910 < skew(there.hook.calls[0]) < -890
-        assert abs(skew(there.hook.calls[1])) < 10
+        assert [has_valid_signature(call, keys) for call in there.hook.calls] == [False, True]
+        assert -910 < clock_skew(there.hook.calls[0]) < -890
+        assert abs(clock_skew(there.hook.calls[1])) < 10
         there.sandbox.faults.set("webhook_skewed", seconds=400)
         await there.submit()
         await there.hook.wait_for(3)
-        assert genuine(there.hook.calls[2], keys)
-        assert skew(there.hook.calls[2]) > 390
+        assert has_valid_signature(there.hook.calls[2], keys)
+        assert clock_skew(there.hook.calls[2]) > 390
 
 
 async def test_a_webhook_that_comes_twice_or_empty() -> None:
-    async with scene() as there:
+    async with webhook_setup() as there:
         there.sandbox.faults.set("webhook_twice", times=1)
         await there.submit()
         await there.sent(2)
@@ -249,13 +249,13 @@ async def test_a_webhook_that_comes_twice_or_empty() -> None:
         there.sandbox.faults.set("webhook_payload_null", times=1)
         await there.submit()
         await there.hook.wait_for(3)
-        told = there.hook.calls[2].body
-        assert (told["status"], told["payload"]) == ("OK", None)
-        assert "not JSON serializable" in told["payload_error"]
+        shown = there.hook.calls[2].body
+        assert (shown["status"], shown["payload"]) == ("OK", None)
+        assert "not JSON serializable" in shown["payload_error"]
 
 
 async def test_a_webhook_that_is_early_or_late_or_never_comes() -> None:
-    async with scene() as there:
+    async with webhook_setup() as there:
         faults = there.sandbox.faults
         faults.set("webhook_early", seconds=0.4, times=1)
         submitted = await there.submit()
@@ -280,14 +280,14 @@ async def test_a_webhook_that_is_early_or_late_or_never_comes() -> None:
 
 @pytest.mark.parametrize("url", ["ftp://here.invalid/", "nonsense", "https://"])
 async def test_a_webhook_must_be_a_web_address(url: str) -> None:
-    async with opened() as caller:
+    async with open_fal() as caller:
         path = f"/{MODEL}?fal_webhook={quote(url, safe='')}"
-        status, answer, _ = await caller.call("POST", path, json={"prompt": "x"}, headers=AUTH)
-        assert (status, answer["error_type"]) == (400, "bad_request")
+        status, response, _ = await caller.call("POST", path, json={"prompt": "x"}, headers=AUTH)
+        assert (status, response["error_type"]) == (400, "bad_request")
 
 
-async def test_fals_client_orders_a_webhook(tmp_path: Path) -> None:
-    async with receiver() as hook, at_the_real_hosts(tmp_path) as client:
+async def test_fals_client_asks_for_a_webhook(tmp_path: Path) -> None:
+    async with receiver() as hook, fal_client_process(tmp_path) as client:
         lines = await client.run(
             f"""
             import httpx
@@ -299,5 +299,5 @@ async def test_fals_client_orders_a_webhook(tmp_path: Path) -> None:
         request_id, result, published = lines[0]
         (call,) = hook.calls
         assert (call.body["request_id"], call.body["payload"]) == (request_id, result)
-        assert genuine(call, published["keys"])
+        assert has_valid_signature(call, published["keys"])
         assert client.sandbox.deliveries[0].url == hook.url

@@ -1,1 +1,1 @@
-"""What tests of the stand-ins need."""
+"""The stand-ins in tests: clients, requests and pictures for each."""

@@ -1,4 +1,4 @@
-"""A CONNECT proxy on this machine: clients keep their real host names, and a local TLS port answers them."""
+"""A CONNECT proxy for clients that use real host names: a local TLS port responds in their place."""
 
 import asyncio
 import contextlib
@@ -6,11 +6,11 @@ from typing import Self
 
 
 class ConnectProxy:
-    """`HTTPS_PROXY=forwarder.url` leads `hosts` (port 443) to 127.0.0.1:`port`; others get 403."""
+    """With `HTTPS_PROXY=proxy.url`, port 443 of `hosts` is 127.0.0.1:`port`; other targets get 403."""
 
     def __init__(self, port: int, hosts: tuple[str, ...]) -> None:
         self.url = ""
-        self.asked: list[str] = []
+        self.requested_hosts: list[str] = []
         """The host of each CONNECT, in order."""
         self._port = port
         self._hosts = hosts
@@ -18,7 +18,7 @@ class ConnectProxy:
         self._server: asyncio.Server | None = None
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._greet, "127.0.0.1", 0)
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
         self.url = f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
         return self
 
@@ -29,7 +29,7 @@ class ConnectProxy:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def _greet(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.create_task(self._serve(reader, writer))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -40,15 +40,15 @@ class ConnectProxy:
             head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
             method, target, _ = head.split(" ", 2)
             host, _, port = target.partition(":")
-            self.asked.append(host)
+            self.requested_hosts.append(host)
             if method != "CONNECT" or host not in self._hosts or port != "443":
                 writer.write(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n")
                 await writer.drain()
                 return
-            far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._port)
-            stack.callback(far_writer.close)
+            target_reader, target_writer = await asyncio.open_connection("127.0.0.1", self._port)
+            stack.callback(target_writer.close)
             writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
-            await asyncio.gather(_pipe(reader, far_writer), _pipe(far_reader, writer))
+            await asyncio.gather(_pipe(reader, target_writer), _pipe(target_reader, writer))
 
 
 async def _pipe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

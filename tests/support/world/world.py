@@ -196,7 +196,7 @@ class World:
     @asynccontextmanager
     async def started(self, **more: str | None) -> AsyncIterator[BotProcess]:
         """The bot as its own process, at the gateway."""
-        joined = self.discord.desk.gateway.identifies
+        joined = self.discord.gateway.identifies
         async with self.process(**more) as process:
             await self.discord.wait_connected(identifies=joined + 1, within=15)
             yield process
@@ -213,7 +213,7 @@ class World:
         ) as opened:
             opened.client._connection.guild_ready_timeout = 0.05
             await log_in(opened.client, opened.settings.discord_token)
-            joined = self.discord.desk.gateway.identifies
+            joined = self.discord.gateway.identifies
             async with asyncio.TaskGroup() as group:
                 group.create_task(opened.client.connect())
                 worker = group.create_task(opened.worker.run())
@@ -279,7 +279,7 @@ class World:
 
     async def whisper(self, interaction: int, within: float = 8.0) -> str:
         """What the asker is told privately after the card; it says that it cost nothing."""
-        asked = self.discord.desk.world.interactions[interaction]
+        asked = self.discord.world.interactions[interaction]
         await until(lambda: asked.followups or None, within)
         text = str((await self.discord.ephemeral(interaction))[-1]["content"])
         assert text.endswith("Nothing was charged."), text
@@ -359,8 +359,8 @@ class World:
     def check(self) -> None:
         """What holds after every test: valid requests only, and no secret in any log."""
         assert self.discord.violations == []
-        assert self.discord.desk.traffic.unknown == []
-        tokens = list(self.discord.desk.world.tokens)
+        assert self.discord.traffic.unknown == []
+        tokens = list(self.discord.world.tokens)
         for process in self.processes:
             for secret in (TOKEN, KEY, KEY.partition(":")[2], LUMENFALL_KEY, OXEN_KEY, *tokens):
                 assert secret not in process.log
