@@ -1,6 +1,6 @@
 """Easel, a Discord bot that paints. The map, from the inside out; imports point inwards only.
 
-domain       the nouns, and every error with its sentence
+domain       the nouns, one to a file, and every error with its sentence
 net          where Easel may go, and who may call it
 logs         log lines without secrets
 settings     every environment variable

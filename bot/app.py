@@ -19,7 +19,7 @@ from bot.chat.discord.client import Easel, Services, invite_link, log_in, redire
 from bot.chat.discord.delivery import DiscordDelivery
 from bot.domain.clock import Clock
 from bot.domain.errors import SetupError, StorageError
-from bot.domain.types import Limit
+from bot.domain.limits import Limit
 from bot.net.hosts import AllowedHosts
 from bot.pictures import Pictures
 from bot.ports import Provider

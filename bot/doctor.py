@@ -13,7 +13,9 @@ from bot.app import App
 from bot.catalog.catalog import Model
 from bot.catalog.offers import Unsupported
 from bot.chat.discord.client import invite_link, log_in
-from bot.domain.types import ImageRequest, ModelStatus, Money, ProviderHealth
+from bot.domain.money import Money
+from bot.domain.providers import ModelStatus, ProviderHealth
+from bot.domain.requests import ImageRequest
 from bot.providers.registry import examine
 from bot.settings import Settings
 

@@ -24,7 +24,8 @@ from typing import TypeVar
 from PIL import Image, ImageOps
 
 from bot.domain.errors import BadSource, InvalidResponse
-from bot.domain.types import OutputFormat, Picture
+from bot.domain.pictures import Picture
+from bot.domain.requests import OutputFormat
 
 MAXIMUM_PIXELS = 50_000_000
 """Width times height. Decoded, a picture of this size takes 200 MB."""

@@ -6,17 +6,10 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Mapp
 from typing import Any, Protocol, TypeVar
 
 from bot.catalog.offers import Submit
-from bot.domain.types import (
-    CancelResult,
-    FetchedSource,
-    Finished,
-    ImageRequest,
-    Job,
-    Progress,
-    ProviderHealth,
-    Source,
-    Ticket,
-)
+from bot.domain.jobs import Finished, Job, Progress, Ticket
+from bot.domain.pictures import FetchedSource
+from bot.domain.providers import CancelResult, ProviderHealth
+from bot.domain.requests import ImageRequest, Source
 
 Row = Mapping[str, Any]
 Statement = tuple[str, Sequence[Any]]

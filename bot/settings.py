@@ -11,7 +11,7 @@ from pydantic import AfterValidator, Field, HttpUrl, SecretStr, TypeAdapter, Val
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from bot.domain.errors import SetupError
-from bot.domain.types import Window
+from bot.domain.windows import Window
 from bot.net.hosts import AllowedHosts
 
 

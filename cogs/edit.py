@@ -8,7 +8,7 @@ from discord.ext import commands
 
 from bot.chat.discord.client import Easel, Interaction
 from bot.chat.discord.sources import source_of
-from bot.domain.types import ImageRequest
+from bot.domain.requests import ImageRequest
 from cogs.imagine import model_choices, size_choices, submit
 from cogs.options import DESCRIPTIONS, Background, Compression, Count, Fidelity, Format, Prompt, Quality, Size
 

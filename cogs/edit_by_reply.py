@@ -22,7 +22,8 @@ from bot.chat.discord.client import (
 )
 from bot.chat.discord.sources import pictures_in
 from bot.domain.errors import BadPrompt, BadSource
-from bot.domain.types import AcceptedJob, ImageRequest, ReplyAddress, Source
+from bot.domain.jobs import AcceptedJob
+from bot.domain.requests import ImageRequest, ReplyAddress, Source
 
 log = logging.getLogger(__name__)
 

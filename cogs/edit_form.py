@@ -14,7 +14,7 @@ from bot.chat.discord import messages as screens
 from bot.chat.discord.client import Easel, Interaction, answer_error, answering
 from bot.chat.discord.sources import pictures_in, source_of
 from bot.domain.errors import BadSource
-from bot.domain.types import ImageRequest, Source
+from bot.domain.requests import ImageRequest, Source
 from cogs.imagine import submit
 from cogs.jobs import JobButton
 

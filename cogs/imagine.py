@@ -10,7 +10,7 @@ from discord.ext import commands
 
 from bot.chat.discord import messages as screens
 from bot.chat.discord.client import DISCORD_TROUBLE, Easel, Interaction, failure_kind, reply_address, requester
-from bot.domain.types import ImageRequest
+from bot.domain.requests import ImageRequest
 from cogs.options import DESCRIPTIONS, SIZES, Background, Compression, Count, Format, Prompt, Quality, Size
 
 log = logging.getLogger(__name__)

@@ -13,7 +13,7 @@ from discord.ext import commands
 from bot.chat.discord import messages as screens
 from bot.chat.discord.client import Easel, Interaction, answering, requester
 from bot.domain.errors import NotFound
-from bot.domain.types import JobState
+from bot.domain.jobs import JobState
 
 Button = discord.ui.Button[discord.ui.View]
 

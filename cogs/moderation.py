@@ -11,7 +11,9 @@ from discord.ext import commands
 from bot.chat.discord import messages as screens
 from bot.chat.discord.client import Easel, Interaction, requester, requester_of
 from bot.domain.errors import InvalidInput, NotAllowed
-from bot.domain.types import Limit, Requester, Window
+from bot.domain.limits import Limit
+from bot.domain.requests import Requester
+from bot.domain.windows import Window
 from bot.usecases.moderators import MOST_GRANTED, MOST_IMAGES
 
 Images = app_commands.Range[int, 0, MOST_IMAGES]

@@ -6,7 +6,7 @@ from typing import Literal
 
 from discord import app_commands
 
-from bot.domain.types import MAXIMUM_COUNT, MAXIMUM_PROMPT
+from bot.domain.requests import MAXIMUM_COUNT, MAXIMUM_PROMPT
 
 Prompt = app_commands.Range[str, 1, MAXIMUM_PROMPT]
 Count = app_commands.Range[int, 1, MAXIMUM_COUNT]

@@ -17,7 +17,9 @@ from pydantic import Field, ValidationError, model_validator
 from bot.catalog.offers import Offer, ProviderRequest, Unsupported, join_or
 from bot.catalog.schema import CatalogModel
 from bot.domain.errors import BadPrompt, SetupError, UnsupportedRequest
-from bot.domain.types import ImageRequest, ModelStatus, Money
+from bot.domain.money import Money
+from bot.domain.providers import ModelStatus
+from bot.domain.requests import ImageRequest
 
 NOTICE_BEFORE = timedelta(days=60)
 """How early a switch-off is announced."""

@@ -24,16 +24,12 @@ from bot.catalog.schema import (
     SizeMapping,
 )
 from bot.catalog.sizes import Shape
+from bot.domain.clock import Instant
 from bot.domain.errors import BadPrompt, Refused, UnsupportedRequest
-from bot.domain.types import (
-    MAXIMUM_COUNT,
-    ImageRequest,
-    InputPicture,
-    Instant,
-    ModelStatus,
-    Money,
-    OutputFormat,
-)
+from bot.domain.money import Money
+from bot.domain.pictures import InputPicture
+from bot.domain.providers import ModelStatus
+from bot.domain.requests import MAXIMUM_COUNT, ImageRequest, OutputFormat
 
 WORDS: dict[Option, str] = {
     "quality": "quality",

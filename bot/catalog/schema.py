@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from bot.catalog import sizes as shapes
 from bot.catalog.sizes import Bounds, Shape
-from bot.domain.types import Fidelity
+from bot.domain.requests import Fidelity
 
 Option = Literal["quality", "background", "output_format", "fidelity", "compression"]
 Way = Literal["pass", "rename", "convert", "emulate"]

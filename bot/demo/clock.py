@@ -6,7 +6,7 @@ import time
 
 import simcord
 
-from bot.domain.types import Instant
+from bot.domain.clock import Instant
 
 
 class StageClock:

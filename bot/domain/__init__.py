@@ -1,1 +1,1 @@
-"""The nouns: the standard library and nothing else."""
+"""The nouns, one to a file: the standard library and nothing else."""

@@ -6,7 +6,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from bot.domain.types import Instant
+Instant = int
+"""Milliseconds since the epoch, UTC."""
 
 
 def real_time() -> Instant:

@@ -39,7 +39,9 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from bot.domain.types import Instant, Limit, Money
+from bot.domain.clock import Instant
+from bot.domain.limits import Limit
+from bot.domain.money import Money
 
 EXIT_SETUP = 78
 """EX_CONFIG of sysexits.h."""

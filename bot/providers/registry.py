@@ -14,7 +14,7 @@ from aiohttp import ClientSession
 from bot.catalog.catalog import Catalog
 from bot.domain.clock import Clock
 from bot.domain.errors import SetupError
-from bot.domain.types import ProviderHealth
+from bot.domain.providers import ProviderHealth
 from bot.net.hosts import AllowedHosts
 from bot.net.webhook_server import Handler, WebhookServer
 from bot.pictures import Pictures

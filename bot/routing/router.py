@@ -11,9 +11,11 @@ from dataclasses import dataclass
 
 from bot.catalog.catalog import Catalog, Model
 from bot.catalog.offers import ProviderRequest, Unsupported
-from bot.domain.clock import Clock
+from bot.domain.clock import Clock, Instant
 from bot.domain.errors import InvalidInput, PriceExceeded, ProviderError, ProviderMisconfigured, RateLimited
-from bot.domain.types import ImageRequest, Instant, ModelStatus, Money, ProviderHealth, ProviderOrder
+from bot.domain.money import Money
+from bot.domain.providers import ModelStatus, ProviderHealth, ProviderOrder
+from bot.domain.requests import ImageRequest
 
 LOOK_AGAIN = 5.0
 """Seconds between two looks at a service that is being probed."""

@@ -5,21 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
+from bot.domain.clock import Instant
 from bot.domain.errors import NotFound, QuotaExceeded
-from bot.domain.types import (
-    AcceptedJob,
-    Allowance,
-    Amount,
-    ImageRequest,
-    Instant,
-    Job,
-    JobState,
-    Limit,
-    Money,
-    ReplyAddress,
-    Requester,
-    Ticket,
-)
+from bot.domain.jobs import AcceptedJob, Job, JobState, Ticket
+from bot.domain.limits import Allowance, Limit
+from bot.domain.money import Amount, Money
+from bot.domain.requests import ImageRequest, ReplyAddress, Requester
 from bot.ports import Unit
 from bot.storage import quotas
 from bot.storage.rows import encode, encode_tickets, job_from, redacted, tickets_from

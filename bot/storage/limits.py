@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from bot.domain.types import Instant, Limit
+from bot.domain.clock import Instant
+from bot.domain.limits import Limit
 from bot.ports import Unit
 from bot.storage.quotas import LEDGER, lock
 from bot.storage.rows import limit_from

@@ -7,8 +7,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from bot.domain.clock import Instant
 from bot.domain.errors import SetupError
-from bot.domain.types import Instant
 from bot.ports import Unit
 
 FOLDER = Path(__file__).resolve().parents[2] / "migrations"

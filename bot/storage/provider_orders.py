@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from bot.domain.types import Instant, ProviderOrder
+from bot.domain.clock import Instant
+from bot.domain.providers import ProviderOrder
 from bot.ports import Unit
 from bot.storage.limits import write_note
 from bot.storage.quotas import LEDGER

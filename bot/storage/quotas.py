@@ -12,9 +12,12 @@ from dataclasses import dataclass
 from datetime import UTC
 from zoneinfo import ZoneInfo
 
-from bot.domain import checks as policy
+from bot.domain import limits, windows
+from bot.domain.clock import Instant
 from bot.domain.errors import QuotaExceeded
-from bot.domain.types import Allowance, Amount, Instant, Limit, Money, Requester
+from bot.domain.limits import Allowance, Limit
+from bot.domain.money import Amount, Money
+from bot.domain.requests import Requester
 from bot.ports import Row, Unit
 from bot.storage.rows import limit_from
 
@@ -29,7 +32,7 @@ class _LimitUsage:
     """A rule, its window, and what was used of it."""
 
     rule: Limit
-    window: policy.WindowBounds
+    window: windows.WindowBounds
     spent: int
     reserved: int
 
@@ -191,9 +194,9 @@ def _used(requester: Requester, default: Limit, now: Instant) -> Unit[list[_Limi
         (guild,),
     )
     used = []
-    for rule in policy.applicable_limits(map(limit_from, rows), requester, default):
+    for rule in limits.applicable_limits(map(limit_from, rows), requester, default):
         subject = {"guild": (guild, 0), "operator": OPERATOR}.get(rule.subject, (guild, requester.user_id))
-        window = policy.window_bounds(rule.window, now, UTC if rule.subject == "operator" else zone)
+        window = windows.window_bounds(rule.window, now, UTC if rule.subject == "operator" else zone)
         whole_days = -(-window.start // DAY) * DAY
         sums = yield _SUMS[rule.unit], (*subject, window.start, whole_days)
         used.append(_LimitUsage(rule, window, sums[0]["spent"], sums[0]["reserved"]))

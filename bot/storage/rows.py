@@ -7,19 +7,11 @@ from collections.abc import Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
-from bot.domain.types import (
-    Amount,
-    ImageRequest,
-    Job,
-    JobState,
-    Limit,
-    Money,
-    ProviderOrder,
-    ReplyAddress,
-    Requester,
-    Source,
-    Ticket,
-)
+from bot.domain.jobs import Job, JobState, Ticket
+from bot.domain.limits import Limit
+from bot.domain.money import Amount, Money
+from bot.domain.providers import ProviderOrder
+from bot.domain.requests import ImageRequest, ReplyAddress, Requester, Source
 from bot.ports import Row
 
 

@@ -14,8 +14,8 @@ from typing import Any, cast
 import aiosqlite
 from tenacity import AsyncRetrying, retry_if_exception, stop_after_delay, wait_random
 
+from bot.domain.clock import Instant
 from bot.domain.errors import SetupError, StorageError
-from bot.domain.types import Instant
 from bot.ports import Result, Row, Unit
 from bot.storage import migrations
 

@@ -8,21 +8,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from bot.catalog.catalog import Catalog, Model
-from bot.domain import checks as policy
+from bot.domain import checks
 from bot.domain.clock import Clock
 from bot.domain.errors import BadSource, NotAllowed, NotFound, StorageError
-from bot.domain.types import (
-    AcceptedJob,
-    Allowance,
-    Amount,
-    ImageRequest,
-    Job,
-    JobState,
-    Limit,
-    ProviderOrder,
-    ReplyAddress,
-    Requester,
-)
+from bot.domain.jobs import AcceptedJob, Job, JobState
+from bot.domain.limits import Allowance, Limit
+from bot.domain.money import Amount
+from bot.domain.providers import ProviderOrder
+from bot.domain.requests import ImageRequest, ReplyAddress, Requester
 from bot.ports import Database, Delivery
 from bot.routing.router import Router
 from bot.storage import jobs, quotas
@@ -89,7 +82,7 @@ class MemberService:
         Raises:
             Refused: one of its kinds; nothing was written.
         """
-        policy.check(request)
+        checks.check(request)
         own = await self._provider_orders(requester.guild_id)
         if not request.model:
             request = replace(request, model=self._default(own))
@@ -141,7 +134,7 @@ class MemberService:
                 if source.refetchable:
                     continue
                 try:
-                    fetched = await self._delivery.read(source, policy.MAXIMUM_SOURCE_BYTES)
+                    fetched = await self._delivery.read(source, checks.MAXIMUM_SOURCE_BYTES)
                 except BadSource:
                     break
                 contents[number] = fetched.content

@@ -10,7 +10,10 @@ from typing import get_args
 from bot.catalog.catalog import Catalog, Model
 from bot.domain.clock import Clock
 from bot.domain.errors import InvalidInput, Refused
-from bot.domain.types import Allowance, ImageRequest, Limit, ModelProviders, ProviderOrder, Requester, Window
+from bot.domain.limits import Allowance, Limit
+from bot.domain.providers import ModelProviders, ProviderOrder
+from bot.domain.requests import ImageRequest, Requester
+from bot.domain.windows import Window
 from bot.ports import Database
 from bot.routing.router import Router, parse_names
 from bot.storage import limits as rules

@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 
 from bot.domain.clock import Clock
 from bot.domain.errors import ProviderMisconfigured
-from bot.domain.types import Job, Limit, Progress
+from bot.domain.jobs import Job, Progress
+from bot.domain.limits import Limit
 from bot.pictures import Pictures
 from bot.ports import Database, Delivery, Provider, Unit
 from bot.routing.router import Router

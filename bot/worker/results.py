@@ -11,7 +11,10 @@ from functools import partial
 
 from bot.catalog.offers import ProviderRequest, Unsupported
 from bot.domain.errors import InvalidResponse, ProviderBusy, ProviderError, ProviderMisconfigured
-from bot.domain.types import Amount, CancelResult, Finished, Money, Picture, Progress, Ticket
+from bot.domain.jobs import Finished, Progress, Ticket
+from bot.domain.money import Amount, Money
+from bot.domain.pictures import Picture
+from bot.domain.providers import CancelResult
 from bot.ports import Provider
 from bot.storage import jobs
 from bot.worker.context import ClaimedJob

@@ -27,7 +27,9 @@ from bot.domain.errors import (
     StorageError,
     SubmitUnknown,
 )
-from bot.domain.types import Amount, CancelResult, Finished, Job, JobState, Progress
+from bot.domain.jobs import Finished, Job, JobState, Progress
+from bot.domain.money import Amount
+from bot.domain.providers import CancelResult
 from bot.storage import jobs
 from bot.worker.context import ClaimedJob, LeaseLost, ShuttingDown, WorkerContext
 from bot.worker.results import ResultPoller

@@ -24,7 +24,9 @@ from bot.domain.errors import (
     ResultLost,
     SubmitUnknown,
 )
-from bot.domain.types import InputPicture, Money, Ticket
+from bot.domain.jobs import Ticket
+from bot.domain.money import Money
+from bot.domain.pictures import InputPicture
 from bot.storage import jobs
 from bot.storage import provider_orders as routes
 from bot.worker.context import UNKNOWN_SIZE, ClaimedJob, ShuttingDown

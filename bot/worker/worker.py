@@ -6,7 +6,7 @@ import asyncio
 import logging
 
 from bot.domain.errors import StorageError
-from bot.domain.types import Job
+from bot.domain.jobs import Job
 from bot.storage import jobs
 from bot.worker.context import WorkerContext
 from bot.worker.runner import JobRunner

@@ -12,7 +12,7 @@ import pytest
 import simcord
 
 from bot.demo.stage import Stage, first_answer, image_of, labels
-from bot.domain.types import JobState
+from bot.domain.jobs import JobState
 from tests.support.demo.simcord_stage import (
     PRIVATE,
     job,

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from bot.domain.types import Money
+from bot.domain.money import Money
 from tests.support.world.providers import (
     PATIENT,
     AdjustableClock,

@@ -8,7 +8,7 @@ import pytest
 
 from bot.app import App
 from bot.domain.clock import Clock
-from bot.domain.types import Limit
+from bot.domain.limits import Limit
 from bot.providers.registry import refresh
 from bot.storage import limits as rules
 from tests.support.world.providers import MODEL, asked, first, micros, moderate, moderator

@@ -14,7 +14,8 @@ import pytest
 
 from bot.catalog.catalog import Catalog
 from bot.catalog.offers import Offer, Unsupported
-from bot.domain.types import ImageRequest, InputPicture
+from bot.domain.pictures import InputPicture
+from bot.domain.requests import ImageRequest
 from tests.providers.contract.fal import FalPolled
 from tests.providers.contract.lumenfall import LumenfallLink
 from tests.providers.contract.oxen import OxenQueue

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bot.domain.errors import QuotaExceeded
-from bot.domain.types import AcceptedJob
+from bot.domain.jobs import AcceptedJob
 from bot.ports import Unit
 from bot.storage import jobs, quotas
 from bot.storage import limits as rules

@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from bot.domain.errors import NotFound
-from bot.domain.types import Amount, ImageRequest, Job, JobState, Money, Ticket
+from bot.domain.jobs import Job, JobState, Ticket
+from bot.domain.money import Amount, Money
+from bot.domain.requests import ImageRequest
 from bot.storage import jobs
 from bot.storage.sqlite import Sqlite
 from tests.storage.test_ledger import (

@@ -15,19 +15,13 @@ from typing import Any
 
 import pytest
 
+from bot.domain.clock import Instant
 from bot.domain.errors import QuotaExceeded
-from bot.domain.types import (
-    Amount,
-    ImageRequest,
-    Instant,
-    Job,
-    JobState,
-    Limit,
-    Money,
-    ReplyAddress,
-    Requester,
-    Window,
-)
+from bot.domain.jobs import Job, JobState
+from bot.domain.limits import Limit
+from bot.domain.money import Amount, Money
+from bot.domain.requests import ImageRequest, ReplyAddress, Requester
+from bot.domain.windows import Window
 from bot.ports import Row, Unit
 from bot.storage import jobs, quotas
 from bot.storage import limits as rules

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bot.domain.types import ProviderOrder
+from bot.domain.providers import ProviderOrder
 from bot.storage import limits as rules
 from bot.storage import provider_orders as routes
 from bot.storage.sqlite import Sqlite

@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 
 from bot.domain.errors import QuotaExceeded
-from bot.domain.types import Amount, JobState, Limit, Money
+from bot.domain.jobs import JobState
+from bot.domain.limits import Limit
+from bot.domain.money import Amount, Money
 from bot.ports import Unit
 from bot.storage import jobs, quotas
 from bot.storage import limits as rules

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from bot.domain.types import ImageRequest, JobState, ReplyAddress, Source, Ticket
+from bot.domain.jobs import JobState, Ticket
+from bot.domain.requests import ImageRequest, ReplyAddress, Source
 from bot.storage import jobs
 from tests.storage.test_jobs import claimed, one_claimed
 from tests.storage.test_ledger import CHANNEL, DEFAULT, FAILED, NOW, asked, opened, query

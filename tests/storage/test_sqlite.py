@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 
 from bot.domain.errors import NotFound, StorageError
-from bot.domain.types import AcceptedJob, ImageRequest
+from bot.domain.jobs import AcceptedJob
+from bot.domain.requests import ImageRequest
 from bot.ports import Unit
 from bot.storage import jobs
 from bot.storage import limits as rules

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from bot.domain.errors import NotFound, QuotaExceeded
-from bot.domain.types import Job, JobState, Money, Ticket
+from bot.domain.jobs import Job, JobState, Ticket
+from bot.domain.money import Money
 from bot.ports import Result, Unit
 from bot.storage import jobs, quotas
 from bot.storage import limits as rules

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from bot.domain.errors import NotFound, QuotaExceeded
-from bot.domain.types import Job, JobState, Money, Ticket
+from bot.domain.jobs import Job, JobState, Ticket
+from bot.domain.money import Money
 from bot.storage import jobs
 from bot.storage import limits as rules
 from bot.storage.sqlite import Sqlite

@@ -12,8 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bot.domain.checks import window_bounds
-from bot.domain.types import Allowance, Instant, Limit, Requester, Window
+from bot.domain.clock import Instant
+from bot.domain.limits import Allowance, Limit
+from bot.domain.requests import Requester
+from bot.domain.windows import Window, window_bounds
 from bot.ports import Unit
 from bot.storage import jobs, quotas
 from bot.storage.sqlite import Sqlite, open_sqlite

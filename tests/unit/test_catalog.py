@@ -12,7 +12,9 @@ import pytest
 from bot.catalog.catalog import Catalog, Model
 from bot.catalog.offers import ProviderRequest
 from bot.domain.errors import BadPrompt, SetupError, UnsupportedRequest
-from bot.domain.types import ImageRequest, ModelStatus, Money, Source
+from bot.domain.money import Money
+from bot.domain.providers import ModelStatus
+from bot.domain.requests import ImageRequest, Source
 
 PICTURE = Source(url="https://cdn.discordapp.com/a.png", filename="a.png")
 ASKED = ImageRequest(prompt="a fox in the snow", model="gpt-image-1.5")

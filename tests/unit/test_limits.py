@@ -11,9 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bot.domain.checks import MAXIMUM_SOURCE_BYTES, applicable_limits, check, window_bounds
+from bot.domain.checks import MAXIMUM_SOURCE_BYTES, check
+from bot.domain.clock import Instant
 from bot.domain.errors import BadPrompt, BadSource
-from bot.domain.types import MAXIMUM_PROMPT, ImageRequest, Instant, Limit, Requester, Source, Window
+from bot.domain.limits import Limit, applicable_limits
+from bot.domain.requests import MAXIMUM_PROMPT, ImageRequest, Requester, Source
+from bot.domain.windows import Window, window_bounds
 
 HOUR = 60 * 60 * 1000
 ZONES = (

@@ -12,7 +12,8 @@ import pytest
 from bot.catalog.catalog import Catalog
 from bot.domain.clock import Clock
 from bot.domain.errors import InvalidInput, ProviderBusy, ProviderMisconfigured
-from bot.domain.types import Money, ProviderOrder
+from bot.domain.money import Money
+from bot.domain.providers import ProviderOrder
 from bot.routing.router import Router
 from bot.storage import provider_orders as stored
 from bot.storage.sqlite import Sqlite

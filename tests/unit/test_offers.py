@@ -11,7 +11,8 @@ import pytest
 from bot.catalog.catalog import Catalog, Model
 from bot.catalog.offers import ProviderRequest
 from bot.domain.errors import Refused
-from bot.domain.types import Background, Fidelity, ImageRequest, ModelStatus, OutputFormat, Quality, Source
+from bot.domain.providers import ModelStatus
+from bot.domain.requests import Background, Fidelity, ImageRequest, OutputFormat, Quality, Source
 
 PICTURE = Source(url="https://cdn.discordapp.com/a.png", filename="a.png")
 ASKED = ImageRequest(prompt="a fox in the snow", model="gpt-image-1.5")

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from bot.domain.errors import BadSource
-from bot.domain.types import Picture
+from bot.domain.pictures import Picture
 from bot.pictures import Pictures
 
 

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from PIL import Image, ImageDraw, ImageFilter
 
 from bot.domain.errors import BadSource, InvalidResponse
-from bot.domain.types import OutputFormat, Picture
+from bot.domain.pictures import Picture
+from bot.domain.requests import OutputFormat
 from bot.pictures import KINDS, SUFFIXES, Pictures
 from tests.unit.test_pictures import encoded, noise, png_that_claims, webp_that_claims
 

@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 from bot.catalog.catalog import Catalog
 from bot.catalog.offers import Offer, ProviderRequest, Unsupported
 from bot.domain.errors import Refused, UnsupportedRequest
-from bot.domain.types import ImageRequest, ModelStatus, Money, OutputFormat, Quality, Source
+from bot.domain.money import Money
+from bot.domain.providers import ModelStatus
+from bot.domain.requests import ImageRequest, OutputFormat, Quality, Source
 
 PICTURE = Source(url="https://cdn.discordapp.com/a.png", filename="a.png")
 ASKED = ImageRequest(prompt="a fox in the snow", model="gpt-image-1.5")

@@ -25,7 +25,9 @@ from bot.domain.errors import (
     SubmitUnknown,
     UnsupportedRequest,
 )
-from bot.domain.types import ImageRequest, ModelStatus, Money, ProviderHealth, ProviderOrder, Source
+from bot.domain.money import Money
+from bot.domain.providers import ModelStatus, ProviderHealth, ProviderOrder
+from bot.domain.requests import ImageRequest, Source
 from bot.routing.router import PROBE, BreakerSettings, Router, parse_names
 
 PICTURE = Source(url="https://cdn.discordapp.com/a.png", filename="a.png")

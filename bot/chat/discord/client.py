@@ -24,7 +24,7 @@ from pydantic import SecretStr
 from bot.catalog.catalog import Catalog
 from bot.chat.discord import messages as screens
 from bot.domain.errors import DiscordBusy, EaselError, NotAllowed, SetupError
-from bot.domain.types import ReplyAddress, Requester
+from bot.domain.requests import ReplyAddress, Requester
 from bot.ports import Database
 from bot.storage import limits as rules
 from bot.usecases.members import MemberService

@@ -24,7 +24,9 @@ from bot.catalog.catalog import Catalog
 from bot.chat.discord import messages as screens
 from bot.domain.clock import Clock
 from bot.domain.errors import BadSource, ChannelUnavailable, DiscordBusy, InvalidResponse
-from bot.domain.types import FetchedSource, Finished, Job, Picture, Progress, Source
+from bot.domain.jobs import Finished, Job, Progress
+from bot.domain.pictures import FetchedSource, Picture
+from bot.domain.requests import Source
 from bot.net.hosts import AllowedHosts
 from bot.net.resolver import GuardedResolver
 from bot.pictures import Pictures

@@ -12,19 +12,11 @@ from dataclasses import dataclass, field
 import discord
 
 from bot.domain.errors import EaselError, QuotaExceeded
-from bot.domain.types import (
-    AcceptedJob,
-    Allowance,
-    Finished,
-    ImageRequest,
-    Job,
-    JobState,
-    Limit,
-    ModelProviders,
-    Money,
-    Progress,
-    ProviderOrder,
-)
+from bot.domain.jobs import AcceptedJob, Finished, Job, JobState, Progress
+from bot.domain.limits import Allowance, Limit
+from bot.domain.money import Money
+from bot.domain.providers import ModelProviders, ProviderOrder
+from bot.domain.requests import ImageRequest
 
 CONTENT = 2000
 """Characters in a message: Discord's docs, Message resource."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import discord
 
-from bot.domain.types import Source
+from bot.domain.requests import Source
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".gif")
 

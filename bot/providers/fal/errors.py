@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from bot.domain.clock import Instant
 from bot.domain.errors import (
     GenerationFailed,
     JobCancelled,
@@ -21,7 +22,6 @@ from bot.domain.errors import (
     SourceRejected,
     TicketLost,
 )
-from bot.domain.types import Instant
 from bot.providers.fal.schemas import Status
 from bot.providers.shared.http import Answer, for_status
 

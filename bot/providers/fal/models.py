@@ -7,7 +7,9 @@ from collections.abc import Mapping, Sequence
 from bot.catalog.offers import Offer, Unsupported
 from bot.domain.clock import Clock
 from bot.domain.errors import ProviderError, ProviderMisconfigured
-from bot.domain.types import ImageRequest, ModelStatus, Money, ProviderHealth
+from bot.domain.money import Money
+from bot.domain.providers import ModelStatus, ProviderHealth
+from bot.domain.requests import ImageRequest
 from bot.providers.fal.client import FalClient
 from bot.providers.fal.errors import refusal
 from bot.providers.fal.schemas import Models, PlatformError, parsed, valid

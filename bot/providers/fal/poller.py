@@ -12,7 +12,7 @@ from contextlib import suppress
 
 from bot.domain.clock import Clock
 from bot.domain.errors import GenerationFailed, GenerationTimeout, InvalidResponse, ProviderBusy, ProviderError
-from bot.domain.types import Progress
+from bot.domain.jobs import Progress
 from bot.providers.fal.client import FalClient
 from bot.providers.fal.errors import not_started, refusal, too_early
 from bot.providers.fal.schemas import Generated, Status, TicketData, extended, painted, parsed, valid

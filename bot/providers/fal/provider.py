@@ -25,7 +25,9 @@ from bot.domain.errors import (
     SubmitUnknown,
     TicketLost,
 )
-from bot.domain.types import CancelResult, Finished, ImageRequest, Progress, ProviderHealth, Ticket
+from bot.domain.jobs import Finished, Progress, Ticket
+from bot.domain.providers import CancelResult, ProviderHealth
+from bot.domain.requests import ImageRequest
 from bot.net.hosts import AllowedHosts
 from bot.pictures import Pictures
 from bot.ports import Kept, Tell

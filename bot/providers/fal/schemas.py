@@ -16,8 +16,10 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from bot.catalog.schema import OwnKeyOffer
+from bot.domain.clock import Instant
 from bot.domain.errors import InvalidResponse
-from bot.domain.types import Instant, Money, Progress
+from bot.domain.jobs import Progress
+from bot.domain.money import Money
 from bot.providers.shared.http import Answer, read_data_uri
 
 PICTURE_LIMIT = 33_554_432

@@ -16,7 +16,7 @@ from pydantic import BaseModel
 
 from bot.domain.clock import Clock
 from bot.domain.errors import InvalidResponse, ProviderBusy, ProviderError, ProviderMisconfigured, SourceRejected
-from bot.domain.types import InputPicture, Picture
+from bot.domain.pictures import InputPicture, Picture
 from bot.net.hosts import AllowedHosts
 from bot.providers.fal.client import FalClient
 from bot.providers.fal.errors import upload_refusal

@@ -24,9 +24,8 @@ import aiohttp
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from bot.domain.clock import Clock
+from bot.domain.clock import Clock, Instant
 from bot.domain.errors import ProviderError
-from bot.domain.types import Instant
 from bot.providers.shared.http import Answer, Timeouts, exchange
 
 SKEW = 300

@@ -14,7 +14,9 @@ from typing import Any
 from bot.catalog.offers import Offer, ProviderRequest, Submit, Unsupported
 from bot.domain.clock import Clock
 from bot.domain.errors import InvalidResponse, ModelRetired, ProviderBusy, ProviderError
-from bot.domain.types import ImageRequest, ModelStatus, Money, ProviderHealth
+from bot.domain.money import Money
+from bot.domain.providers import ModelStatus, ProviderHealth
+from bot.domain.requests import ImageRequest
 from bot.providers.lumenfall.client import NAME, LumenfallClient
 from bot.providers.lumenfall.request import as_json
 from bot.providers.lumenfall.schemas import complaint_in, decimal, estimate_in, refusal

@@ -25,7 +25,10 @@ from bot.domain.errors import (
     SubmitUnknown,
     TicketLost,
 )
-from bot.domain.types import CancelResult, Finished, ImageRequest, Money, Progress, ProviderHealth, Ticket
+from bot.domain.jobs import Finished, Progress, Ticket
+from bot.domain.money import Money
+from bot.domain.providers import CancelResult, ProviderHealth
+from bot.domain.requests import ImageRequest
 from bot.net.hosts import AllowedHosts
 from bot.pictures import Pictures
 from bot.ports import Kept, Tell

@@ -14,8 +14,8 @@ from typing import Any
 from urllib.parse import urlencode
 
 from bot.catalog.offers import Submit
+from bot.domain.clock import Instant
 from bot.domain.errors import InvalidResponse, ProviderError, SubmitUnknown
-from bot.domain.types import Instant
 from bot.providers.lumenfall.client import LumenfallClient, room_for
 from bot.providers.lumenfall.request import trace_of, user_of
 from bot.providers.lumenfall.schemas import (

@@ -16,7 +16,7 @@ from typing import Any
 import aiohttp
 
 from bot.catalog.offers import ProviderRequest, Submit
-from bot.domain.types import InputPicture
+from bot.domain.pictures import InputPicture
 
 Extra = Mapping[str, str | bool | int]
 MOST_PARTIALS = 3

@@ -15,6 +15,7 @@ from decimal import ROUND_CEILING, Decimal, InvalidOperation
 from typing import Any
 
 from bot.catalog.offers import Submit
+from bot.domain.clock import Instant
 from bot.domain.errors import (
     InvalidResponse,
     ModelRetired,
@@ -27,7 +28,6 @@ from bot.domain.errors import (
     SourceRejected,
     SubmitUnknown,
 )
-from bot.domain.types import Instant
 from bot.providers.shared.http import Answer, for_status, read_data_uri
 
 REQUEST_ID = "x-lumenfall-request-id"

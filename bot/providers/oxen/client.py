@@ -14,9 +14,8 @@ from urllib.parse import quote, urlencode
 import aiohttp
 from pydantic import SecretStr
 
-from bot.domain.clock import Clock
+from bot.domain.clock import Clock, Instant
 from bot.domain.errors import ProviderBusy, ProviderError, ProviderMisconfigured, SetupError
-from bot.domain.types import Instant
 from bot.providers.oxen.schemas import Row, row_in, rows_in
 from bot.providers.shared.http import (
     JSON_LIMIT,

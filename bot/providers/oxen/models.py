@@ -16,9 +16,10 @@ from decimal import Decimal
 from typing import Any
 
 from bot.catalog.offers import Offer
-from bot.domain.clock import Clock
+from bot.domain.clock import Clock, Instant
 from bot.domain.errors import ProviderError
-from bot.domain.types import Instant, ModelStatus, Money, ProviderHealth
+from bot.domain.money import Money
+from bot.domain.providers import ModelStatus, ProviderHealth
 from bot.providers.oxen.client import OxenClient
 from bot.providers.oxen.schemas import NAME, dollars, money
 from bot.providers.shared.http import Answer, Timeouts

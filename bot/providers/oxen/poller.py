@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from decimal import Decimal
 
-from bot.domain.clock import Clock
+from bot.domain.clock import Clock, Instant
 from bot.domain.errors import (
     GenerationTimeout,
     InvalidResponse,
@@ -17,7 +17,9 @@ from bot.domain.errors import (
     ProviderError,
     TicketLost,
 )
-from bot.domain.types import ImageRequest, Instant, Money, Progress
+from bot.domain.jobs import Progress
+from bot.domain.money import Money
+from bot.domain.requests import ImageRequest
 from bot.providers.oxen.client import OxenClient
 from bot.providers.oxen.events import Wakeup
 from bot.providers.oxen.schemas import Row, TicketData, failure, money

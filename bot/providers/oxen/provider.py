@@ -19,7 +19,9 @@ from pydantic import SecretStr
 from bot.catalog.offers import Offer, Submit
 from bot.domain.clock import Clock
 from bot.domain.errors import InvalidResponse, ProviderError, SubmitUnknown
-from bot.domain.types import CancelResult, Finished, ImageRequest, Progress, ProviderHealth, Ticket
+from bot.domain.jobs import Finished, Progress, Ticket
+from bot.domain.providers import CancelResult, ProviderHealth
+from bot.domain.requests import ImageRequest
 from bot.net.hosts import DEFAULT_PORTS, AllowedHosts
 from bot.pictures import Pictures
 from bot.ports import Kept, Tell

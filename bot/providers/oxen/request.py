@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from bot.catalog.offers import Offer, Submit
 from bot.catalog.schema import CountMapping, Operation
 from bot.domain.errors import PriceExceeded, RequestRejected
-from bot.domain.types import InputPicture
+from bot.domain.pictures import InputPicture
 from bot.providers.oxen.models import ModelInfo
 from bot.providers.shared.http import data_uri
 

@@ -18,6 +18,7 @@ from typing import Annotated, Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from bot.domain.clock import Instant
 from bot.domain.errors import (
     GenerationFailed,
     InvalidResponse,
@@ -30,7 +31,9 @@ from bot.domain.errors import (
     SourceRejected,
     TicketLost,
 )
-from bot.domain.types import ImageRequest, Instant, Money, Ticket
+from bot.domain.jobs import Ticket
+from bot.domain.money import Money
+from bot.domain.requests import ImageRequest
 from bot.providers.shared.http import Answer, for_status, read_data_uri
 
 NAME: Final = "oxen"

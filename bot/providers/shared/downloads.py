@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from bot.domain.errors import BadSource, InvalidResponse, ProviderBusy, ProviderError
-from bot.domain.types import Picture
+from bot.domain.pictures import Picture
 from bot.pictures import Pictures
 from bot.providers.shared.http import Downloads
 from bot.providers.shared.polling import PollPolicy

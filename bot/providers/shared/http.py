@@ -23,6 +23,7 @@ import aiohttp
 import yarl
 from aiohttp.connector import Connection
 
+from bot.domain.clock import Instant
 from bot.domain.errors import (
     InvalidResponse,
     ProviderBusy,
@@ -33,7 +34,6 @@ from bot.domain.errors import (
     SourceRejected,
     TicketLost,
 )
-from bot.domain.types import Instant
 from bot.net import sse
 from bot.net.hosts import AllowedHosts, is_private
 from bot.net.sse import Event

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from pydantic import SecretStr
 
 from bot.catalog.offers import Offer
-from bot.domain.types import Money
+from bot.domain.money import Money
 from bot.providers.fal.provider import FalProvider
 from bot.sandbox.fal.options import PublicHosts
 from bot.sandbox.fal.server import FalSandbox

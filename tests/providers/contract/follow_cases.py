@@ -21,7 +21,9 @@ from bot.domain.errors import (
     SubmitUnknown,
     TicketLost,
 )
-from bot.domain.types import CancelResult, Money, Progress
+from bot.domain.jobs import Progress
+from bot.domain.money import Money
+from bot.domain.providers import CancelResult
 from bot.providers.shared.http import open_session
 from tests.providers.contract.case import Cases
 from tests.providers.contract.variant import Fault

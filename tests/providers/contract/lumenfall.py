@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from pydantic import SecretStr
 
 from bot.catalog.offers import Offer
-from bot.domain.types import Money
+from bot.domain.money import Money
 from bot.providers.lumenfall.provider import LumenfallProvider
 from bot.sandbox.kit.faults import Faults
 from bot.sandbox.lumenfall.server import LumenfallSandbox

@@ -11,7 +11,8 @@ from bot.catalog import sizes as shapes
 from bot.catalog.offers import WORDS, Unsupported
 from bot.catalog.schema import Option
 from bot.domain.errors import SourceRejected
-from bot.domain.types import ImageRequest, Picture
+from bot.domain.pictures import Picture
+from bot.domain.requests import ImageRequest
 from bot.pictures import TYPES
 from tests.providers.contract.case import Cases
 from tests.providers.contract.world import SOURCE, ContractWorld, given

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from pydantic import SecretStr
 
 from bot.catalog.offers import Offer
-from bot.domain.types import Money
+from bot.domain.money import Money
 from bot.providers.oxen.provider import OxenProvider
 from bot.providers.oxen.request import one_at_a_time
 from bot.sandbox.kit.faults import Faults

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bot.domain.errors import InvalidResponse, ProviderError, ResultLost, TicketLost
-from bot.domain.types import Ticket
+from bot.domain.jobs import Ticket
 from tests.providers.contract.case import Cases
 from tests.providers.contract.variant import Fault
 from tests.providers.contract.world import QUICK, ContractWorld

@@ -23,7 +23,8 @@ from bot.domain.errors import (
     RequestRejected,
     SubmitUnknown,
 )
-from bot.domain.types import ImageRequest, Money
+from bot.domain.money import Money
+from bot.domain.requests import ImageRequest
 from tests.providers.contract.case import Cases
 from tests.providers.contract.world import QUICK, SETTLED, SOURCE, ContractWorld, given
 from tests.support.raw_server import nobody, painted, stranger

@@ -18,7 +18,7 @@ import aiohttp
 from bot.catalog.catalog import Catalog
 from bot.catalog.offers import Offer
 from bot.domain.clock import Clock
-from bot.domain.types import Money
+from bot.domain.money import Money
 from bot.net.hosts import AllowedHosts
 from bot.pictures import Pictures
 from bot.ports import Provider

@@ -15,7 +15,10 @@ import pytest
 from bot.catalog.offers import ProviderRequest, Submit
 from bot.domain.clock import Clock, real_time
 from bot.domain.errors import ProviderError
-from bot.domain.types import Finished, ImageRequest, InputPicture, Money, Picture, Progress, Source, Ticket
+from bot.domain.jobs import Finished, Progress, Ticket
+from bot.domain.money import Money
+from bot.domain.pictures import InputPicture, Picture
+from bot.domain.requests import ImageRequest, Source
 from bot.pictures import Pictures
 from bot.ports import Provider
 from bot.providers.shared.http import Timeouts, open_session

@@ -14,14 +14,11 @@ import pytest
 from pydantic import SecretStr
 
 from bot.catalog.offers import Unsupported
-from bot.domain.errors import (
-    GenerationFailed,
-    ModelRetired,
-    ProviderMisconfigured,
-    RateLimited,
-    SubmitUnknown,
-)
-from bot.domain.types import Finished, ImageRequest, Money, ProviderHealth
+from bot.domain.errors import GenerationFailed, ModelRetired, ProviderMisconfigured, RateLimited, SubmitUnknown
+from bot.domain.jobs import Finished
+from bot.domain.money import Money
+from bot.domain.providers import ProviderHealth
+from bot.domain.requests import ImageRequest
 from bot.providers.fal.schemas import Usage
 from tests.support.providers.fal import (
     ASKED,

@@ -22,7 +22,8 @@ from bot.domain.errors import (
     ProviderBusy,
     ProviderError,
 )
-from bot.domain.types import CancelResult, Finished, Progress
+from bot.domain.jobs import Finished, Progress
+from bot.domain.providers import CancelResult
 from bot.providers.fal.provider import FalProvider
 from bot.providers.fal.schemas import readable
 from bot.providers.shared.http import Timeouts

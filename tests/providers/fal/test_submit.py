@@ -35,7 +35,8 @@ from bot.domain.errors import (
     SubmitUnknown,
     TicketLost,
 )
-from bot.domain.types import CancelResult, Ticket
+from bot.domain.jobs import Ticket
+from bot.domain.providers import CancelResult
 from bot.net.hosts import AllowedHosts
 from bot.providers.shared.http import Downloads, Heard, Timeouts, open_session, read_data_uri
 from bot.providers.shared.polling import PollPolicy

@@ -17,7 +17,7 @@ from multidict import CIMultiDict
 
 from bot.domain.clock import Clock, real_time
 from bot.domain.errors import GenerationFailed, PromptRejected, ProviderError
-from bot.domain.types import Finished
+from bot.domain.jobs import Finished
 from bot.net.webhook_server import WebhookServer
 from bot.providers.fal.provider import FalProvider
 from bot.providers.fal.webhooks import Webhooks

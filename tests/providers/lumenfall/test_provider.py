@@ -33,17 +33,11 @@ from bot.domain.errors import (
     SubmitUnknown,
     TicketLost,
 )
-from bot.domain.types import (
-    CancelResult,
-    Finished,
-    ImageRequest,
-    InputPicture,
-    Money,
-    Picture,
-    Progress,
-    Source,
-    Ticket,
-)
+from bot.domain.jobs import Finished, Progress, Ticket
+from bot.domain.money import Money
+from bot.domain.pictures import InputPicture, Picture
+from bot.domain.providers import CancelResult
+from bot.domain.requests import ImageRequest, Source
 from bot.net.hosts import AllowedHosts
 from bot.pictures import Pictures
 from bot.providers.lumenfall.provider import LumenfallProvider

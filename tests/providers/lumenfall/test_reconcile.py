@@ -24,7 +24,7 @@ from bot.domain.errors import (
     ResultLost,
     SubmitUnknown,
 )
-from bot.domain.types import Money
+from bot.domain.money import Money
 from tests.providers.lumenfall.test_provider import (
     ASKED,
     EDIT,

@@ -14,7 +14,7 @@ import pytest
 from aiohttp import web
 
 from bot.domain.errors import PromptRejected, SubmitUnknown
-from bot.domain.types import Money
+from bot.domain.money import Money
 from tests.providers.lumenfall.test_provider import (
     ASKED,
     QUICK,

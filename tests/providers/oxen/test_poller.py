@@ -25,12 +25,10 @@ from bot.domain.errors import (
     SourceRejected,
     TicketLost,
 )
-from bot.domain.types import (
-    CancelResult,
-    ImageRequest,
-    Money,
-    Ticket,
-)
+from bot.domain.jobs import Ticket
+from bot.domain.money import Money
+from bot.domain.providers import CancelResult
+from bot.domain.requests import ImageRequest
 from bot.net.hosts import AllowedHosts
 from tests.support.providers.oxen import (
     ASKED,

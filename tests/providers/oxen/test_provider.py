@@ -27,15 +27,11 @@ from bot.domain.errors import (
     SourceRejected,
     SubmitUnknown,
 )
-from bot.domain.types import (
-    CancelResult,
-    ImageRequest,
-    InputPicture,
-    ModelStatus,
-    Money,
-    Progress,
-    Ticket,
-)
+from bot.domain.jobs import Progress, Ticket
+from bot.domain.money import Money
+from bot.domain.pictures import InputPicture
+from bot.domain.providers import CancelResult, ModelStatus
+from bot.domain.requests import ImageRequest
 from bot.ports import Provider
 from bot.providers.oxen.request import one_at_a_time
 from bot.providers.shared.http import open_session

@@ -13,7 +13,7 @@ import simcord
 
 from bot.demo.stage import Stage, job_of, open_stage
 from bot.domain.errors import Refused
-from bot.domain.types import Job
+from bot.domain.jobs import Job
 from bot.sandbox import painter
 
 PRIVATE = 64

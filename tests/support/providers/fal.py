@@ -18,7 +18,9 @@ from pydantic import SecretStr
 from bot.catalog.catalog import Catalog
 from bot.catalog.offers import Offer, Submit
 from bot.domain.clock import Clock, real_time
-from bot.domain.types import Finished, ImageRequest, InputPicture, Picture, Progress, Source, Ticket
+from bot.domain.jobs import Finished, Progress, Ticket
+from bot.domain.pictures import InputPicture, Picture
+from bot.domain.requests import ImageRequest, Source
 from bot.net.hosts import AllowedHosts
 from bot.pictures import Pictures
 from bot.providers.fal.provider import FalProvider

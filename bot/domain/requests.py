@@ -1,0 +1,104 @@
+"""What a member asks for, which member, and where the answer goes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from bot.domain.clock import Instant
+
+Size = str
+"""`auto`, `square`, `landscape`, `portrait`, a ratio like `16:9`, or pixels like `1536x1024`."""
+Quality = Literal["auto", "low", "medium", "high"]
+Background = Literal["auto", "transparent", "opaque"]
+OutputFormat = Literal["png", "jpeg", "webp", "gif", "avif"]
+Fidelity = Literal["low", "high"]
+
+MAXIMUM_SOURCES = 4
+MAXIMUM_COUNT = 10
+"""Pictures of one request: what Discord takes in one message."""
+MAXIMUM_PROMPT = 4000
+"""Characters. Discord's longest text input holds 4000."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """A picture that somebody points at: something to edit, a reference, or a mask.
+
+    `size` is in bytes, `width` and `height` in pixels where Discord knows them. With a message behind it
+    (`channel_id`, `message_id`, `attachment_id`) it can be fetched again when its link has run out.
+    """
+
+    url: str
+    filename: str
+    content_type: str | None = None
+    size: int = 0
+    width: int | None = None
+    height: int | None = None
+    channel_id: int | None = None
+    message_id: int | None = None
+    attachment_id: int | None = None
+
+    @property
+    def refetchable(self) -> bool:
+        """Whether a message holds it, so that a fresh link can always be had."""
+        return self.message_id is not None and self.channel_id is not None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageRequest:
+    """What a member asks for, in words that belong to no service."""
+
+    prompt: str
+    model: str
+    """Empty until the studio has chosen, where nobody named one."""
+    size: Size = "auto"
+    quality: Quality = "medium"
+    background: Background = "auto"
+    output_format: OutputFormat = "png"
+    count: int = 1
+    fidelity: Fidelity | None = None
+    compression: int | None = None
+    """0 to 100, for formats that lose detail; None: the service's own."""
+    sources: tuple[Source, ...] = ()
+    mask: Source | None = None
+    spoiler: bool = False
+    instead_of: str | None = None
+    """The model that was asked for and is gone, where `model` is its successor."""
+
+    @property
+    def kind(self) -> Literal["imagine", "edit"]:
+        """An edit is a request that points at pictures."""
+        return "edit" if self.sources else "imagine"
+
+    @property
+    def pictures(self) -> tuple[Source, ...]:
+        """Every picture it points at, the mask last; their order numbers the job's spool."""
+        return self.sources if self.mask is None else (*self.sources, self.mask)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Requester:
+    """Who asks, and where."""
+
+    user_id: int
+    guild_id: int
+    channel_id: int
+    role_ids: tuple[int, ...] = ()
+    locale: str = "en-US"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplyAddress:
+    """Where an answer goes; enough for a process without a gateway.
+
+    `token` answers the interaction until `expires_at` on Discord's clock; a job born from a message has
+    none. `file_limit` is in bytes, 0 where Discord did not say.
+    """
+
+    application_id: int
+    channel_id: int
+    token: str | None = field(default=None, repr=False)
+    expires_at: Instant = 0
+    card_id: int | None = None
+    file_limit: int = 0
