@@ -26,7 +26,8 @@ from bot.ports import Provider
 from bot.providers.registry import ProviderDeps, catalog_for, check_services, open_services, refresh, synchronous
 from bot.providers.shared.http import open_session
 from bot.providers.shared.polling import PollPolicy
-from bot.routing.router import BreakerSettings, Router
+from bot.routing.breaker import BreakerSettings
+from bot.routing.router import Router
 from bot.settings import Settings
 from bot.storage import provider_orders as stored
 from bot.storage.sqlite import Sqlite, open_sqlite

@@ -28,7 +28,8 @@ from bot.domain.errors import (
 from bot.domain.money import Money
 from bot.domain.providers import ModelStatus, ProviderHealth, ProviderOrder
 from bot.domain.requests import ImageRequest, Source
-from bot.routing.router import PROBE, BreakerSettings, Router, parse_names
+from bot.routing.breaker import PROBE, BreakerSettings
+from bot.routing.router import Router, parse_names
 
 PICTURE = Source(url="https://cdn.discordapp.com/a.png", filename="a.png")
 ASKED = ImageRequest(prompt="a fox in the snow", model="gpt-image-1.5")

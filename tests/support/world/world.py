@@ -25,7 +25,7 @@ from bot.app import App
 from bot.chat.discord.client import log_in
 from bot.domain.clock import Clock
 from bot.providers.shared.polling import PollPolicy
-from bot.routing.router import BreakerSettings
+from bot.routing.breaker import BreakerSettings
 from bot.sandbox.discord.server import DiscordSandbox, Upload
 from bot.sandbox.fal.server import FalSandbox
 from bot.sandbox.lumenfall.server import LumenfallSandbox
