@@ -29,7 +29,7 @@ from bot.providers.shared.polling import PollPolicy
 from bot.routing.breaker import BreakerSettings
 from bot.routing.router import Router
 from bot.settings import Settings
-from bot.storage import provider_orders as stored
+from bot.storage import notes
 from bot.storage.sqlite import Sqlite, open_sqlite
 from bot.usecases.members import Defaults, MemberService
 from bot.usecases.moderators import ModeratorService
@@ -99,7 +99,7 @@ async def open_app(
         )
         services = await stack.enter_async_context(open_services(parts))
         routes = _routes(settings, catalog, services, clock, cooling)
-        routes.retired |= await database.read(stored.retired())
+        routes.retired |= await database.read(notes.retired())
         house = Defaults(
             default_model=_default_model(settings, catalog, routes), default_rule=_default_rule(settings)
         )

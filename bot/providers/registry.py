@@ -27,7 +27,7 @@ from bot.providers.oxen.request import one_at_a_time
 from bot.providers.shared.polling import PollPolicy
 from bot.routing.router import Router
 from bot.settings import Settings
-from bot.storage import provider_orders as stored
+from bot.storage import notes
 
 log = logging.getLogger(__name__)
 
@@ -204,7 +204,7 @@ async def refresh(services: Mapping[str, Provider], routes: Router, database: Da
         for provider, model, gone in routes.refresh(examination):
             if gone:
                 log.warning("%s no longer has %s", provider, model)
-                await database.write(stored.retire(provider, model, clock.now()))
+                await database.write(notes.retire(provider, model, clock.now()))
             else:
                 log.warning("%s has %s again", provider, model)
-                await database.write(stored.unretire(provider, model))
+                await database.write(notes.unretire(provider, model))

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 from bot.domain.clock import Instant
 from bot.domain.errors import NotFound, QuotaExceeded
-from bot.domain.jobs import AcceptedJob, Job, JobState, Ticket
+from bot.domain.jobs import AcceptedJob, Job, JobState
 from bot.domain.limits import Allowance, Limit
 from bot.domain.money import Amount, Money
 from bot.domain.requests import ImageRequest, ReplyAddress, Requester
 from bot.ports import Unit
-from bot.storage import quotas
-from bot.storage.rows import encode, encode_tickets, job_from, redacted, tickets_from
+from bot.storage import ledger, quotas
+from bot.storage.rows import encode, job_from, redacted
+from bot.storage.spool import UPLOAD_WAIT
 
 PATIENCE = 60 * 60 * 1000
 """Milliseconds after which nobody waits for a picture any more."""
-SPOOL = "INSERT INTO spool (job_id, number, content) VALUES ($1, $2, $3) ON CONFLICT (job_id, number) DO NOTHING"
-UPLOAD_WAIT = 30_000
-"""Milliseconds that a job waits for its uploads to be kept before a worker reads them itself."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,63 +159,6 @@ def renew_lease(job: Job, lease: int, now: Instant) -> Unit[Job | None]:
     return job_from(rows[0]) if rows else None
 
 
-def begin_submit(job: Job, provider: str, now: Instant, *, again: bool) -> Unit[bool]:
-    """Note that a submit is about to leave; `again` counts one that follows a lost answer."""
-    rows = yield (
-        "UPDATE jobs SET provider = $3, submitted_at = $4, resubmits = resubmits + $5, updated_at = $4 "
-        "WHERE id = $1 AND attempts = $2 AND state = 'running' AND COALESCE(ticket, '') = $6 RETURNING id",
-        (job.id, job.attempts, provider, now, int(again), _known(job)),
-    )
-    return bool(rows)
-
-
-def submit_again(job: Job, provider: str, cost: Money | None, now: Instant) -> Unit[bool]:
-    """Note that a submit is about to leave in the place of a lost one, and what that may have cost."""
-    begun = yield from begin_submit(job, provider, now, again=True)
-    if begun:
-        yield from note_double_cost(job, cost, now)
-    return begun
-
-
-def save_ticket(job: Job, ticket: Ticket, now: Instant) -> Unit[bool]:
-    """Keep what the provider gave for the job's latest submit, and its bytes, before anybody waits on it."""
-    rows = yield (
-        "UPDATE jobs SET ticket = $3, submitted_at = NULL, updated_at = $4 "
-        "WHERE id = $1 AND attempts = $2 AND state = 'running' RETURNING id",
-        (job.id, job.attempts, encode_tickets((*job.tickets, ticket)), now),
-    )
-    for number, content in enumerate(ticket.kept if rows else ()):
-        yield SPOOL, (job.id, _kept_from(len(job.tickets)) + number, content)
-    return bool(rows)
-
-
-def _known(job: Job) -> str:
-    return encode_tickets(job.tickets) if job.tickets else ""
-
-
-def stored_results(job_id: int, part: int) -> Unit[tuple[bytes, ...]]:
-    """The finished bytes of a job's ticket with this number, in order."""
-    rows = yield (
-        "SELECT content FROM spool WHERE job_id = $1 AND number >= $2 AND number < $3 ORDER BY number",
-        (job_id, _kept_from(part), _kept_from(part + 1)),
-    )
-    return tuple(bytes(row["content"]) for row in rows)
-
-
-def _kept_from(part: int) -> int:
-    """The pictures that a request points at come before, by their own numbers."""
-    return (part + 1) * 100
-
-
-def tickets_at(provider: str) -> Unit[list[Ticket]]:
-    """The tickets that living jobs hold at a service."""
-    rows = yield (
-        "SELECT ticket FROM jobs WHERE ticket IS NOT NULL AND state IN ('waiting', 'running', 'delivering')",
-        (),
-    )
-    return [ticket for row in rows for ticket in tickets_from(row["ticket"]) if ticket.provider == provider]
-
-
 def switch_model(job: Job, request: ImageRequest, money: Money, default: Limit, now: Instant) -> Unit[Job]:
     """Let a job that nobody has accepted go on as another request, and reserve what that costs more.
 
@@ -325,7 +266,7 @@ def _finish(job: Job, ending: Outcome, now: Instant, condition: str) -> Unit[Job
     yield "DELETE FROM spool WHERE job_id = $1", (job.id,)
     if job.submitted_at is not None:
         reason = f"a lost answer: {job.reserved.money} may have been paid for nothing"
-        yield quotas.LEDGER, (now, requester.guild_id, None, job.id, None, "adjust", 0, 0, 0, reason)
+        yield ledger.LEDGER, (now, requester.guild_id, None, job.id, None, "adjust", 0, 0, 0, reason)
     return ended
 
 
@@ -350,34 +291,3 @@ def with_cancel_requested(worker: str) -> Unit[list[int]]:
         (worker,),
     )
     return [row["id"] for row in rows]
-
-
-def note_double_cost(job: Job, cost: Money | None, now: Instant) -> Unit[None]:
-    """A submit is sent once more after a lost answer: the operator may have paid twice, the member pays once.
-
-    `cost` is what the lost one was billed at, None where nobody can tell.
-    """
-    told = f"{cost} was paid for pictures that were lost"
-    guess = f"{job.reserved.money} may have been paid twice"
-    reason = f"a lost answer: {guess if cost is None else told}"
-    yield quotas.LEDGER, (now, job.requester.guild_id, None, job.id, None, "adjust", 0, 0, 0, reason)
-
-
-def store_uploads(job_id: int, contents: Mapping[int, bytes], now: Instant) -> Unit[None]:
-    """Spool bytes that cannot be fetched again, by their place in the request, and let the job begin.
-
-    The job's row comes first: it is locked by that, so that the job cannot end and leave bytes behind.
-    """
-    rows = yield (
-        "UPDATE jobs SET due_at = CASE WHEN state = 'waiting' AND attempts = 0 THEN $2 ELSE due_at END "
-        "WHERE id = $1 AND state IN ('waiting', 'running') RETURNING id",
-        (job_id, now),
-    )
-    for number, content in contents.items() if rows else ():
-        yield SPOOL, (job_id, number, content)
-
-
-def uploads(job_id: int) -> Unit[dict[int, bytes]]:
-    """The spooled bytes of a job, by their place in the request."""
-    rows = yield "SELECT number, content FROM spool WHERE job_id = $1 AND number < $2", (job_id, _kept_from(0))
-    return {row["number"]: bytes(row["content"]) for row in rows}

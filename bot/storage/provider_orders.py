@@ -5,11 +5,8 @@ from __future__ import annotations
 from bot.domain.clock import Instant
 from bot.domain.providers import ProviderOrder
 from bot.ports import Unit
-from bot.storage.limits import write_note
-from bot.storage.quotas import LEDGER
+from bot.storage.ledger import LEDGER
 from bot.storage.rows import provider_order_from
-
-RETIRED = "retired:"
 
 
 def set_order(guild_id: int, route: ProviderOrder, now: Instant) -> Unit[ProviderOrder | None]:
@@ -47,20 +44,3 @@ def orders(guild_id: int) -> Unit[list[ProviderOrder]]:
     """The orders that a server has of its own."""
     rows = yield "SELECT * FROM routes WHERE guild_id = $1 ORDER BY model", (guild_id,)
     return [provider_order_from(row) for row in rows]
-
-
-def retire(provider: str, model: str, now: Instant) -> Unit[None]:
-    """Remember that a service no longer has a model."""
-    yield from write_note(f"{RETIRED}{provider}:{model}", str(now))
-
-
-def unretire(provider: str, model: str) -> Unit[None]:
-    """The service has it again."""
-    yield "DELETE FROM notes WHERE name = $1", (f"{RETIRED}{provider}:{model}",)
-
-
-def retired() -> Unit[set[tuple[str, str]]]:
-    """Every service and model of which that is remembered."""
-    rows = yield "SELECT name FROM notes WHERE name LIKE $1", (f"{RETIRED}%",)
-    pairs = (row["name"].removeprefix(RETIRED).partition(":") for row in rows)
-    return {(provider, model) for provider, _, model in pairs}

@@ -19,6 +19,7 @@ from bot.domain.limits import Allowance, Limit
 from bot.domain.money import Amount, Money
 from bot.domain.requests import Requester
 from bot.ports import Row, Unit
+from bot.storage.ledger import LEDGER
 from bot.storage.rows import limit_from
 
 QUARTER = 15 * 60 * 1000
@@ -240,11 +241,6 @@ def _write(
     values = (now, guild, member, job_id, grant_id, entry, amount.images, amount.money.micros, actor, reason)
     return LEDGER, values
 
-
-LEDGER = (
-    "INSERT INTO ledger (at, guild_id, member_id, job_id, grant_id, entry, images, micros, actor_id, reason) "
-    "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)"
-)
 
 _ADD = """INSERT INTO usage
     (guild_id, subject_id, level, start, images_spent, images_reserved, micros_spent, micros_reserved)

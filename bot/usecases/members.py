@@ -18,7 +18,7 @@ from bot.domain.providers import ProviderOrder
 from bot.domain.requests import ImageRequest, ReplyAddress, Requester
 from bot.ports import Database, Delivery
 from bot.routing.router import Router
-from bot.storage import jobs, quotas
+from bot.storage import jobs, quotas, spool
 from bot.storage import provider_orders as stored
 
 log = logging.getLogger(__name__)
@@ -138,7 +138,7 @@ class MemberService:
                 except BadSource:
                     break
                 contents[number] = fetched.content
-            await self._database.write(jobs.store_uploads(job.id, contents, self._clock.now()))
+            await self._database.write(spool.store_uploads(job.id, contents, self._clock.now()))
         self._database.wake()
 
     async def _remember_card(self, job_id: int, card_id: int) -> None:

@@ -16,9 +16,9 @@ from bot.domain.requests import ImageRequest, Requester
 from bot.domain.windows import Window
 from bot.ports import Database
 from bot.routing.router import Router, parse_names
+from bot.storage import grants, quotas
 from bot.storage import limits as rules
 from bot.storage import provider_orders as stored
-from bot.storage import quotas
 
 MOST_IMAGES = 100_000
 MOST_GRANTED = 10_000
@@ -75,7 +75,7 @@ class ModeratorService:
         reason = reason.encode("utf-8", "replace").decode("utf-8")
         now = self._clock.now()
         change = await self._database.write(
-            rules.grant(member.guild_id, member.user_id, images, actor_id, reason, now)
+            grants.grant(member.guild_id, member.user_id, images, actor_id, reason, now)
         )
         allowance = await self._database.read(quotas.allowance(member, self._default_rule, now))
         return change, allowance

@@ -16,7 +16,7 @@ from bot.domain.money import Amount, Money
 from bot.domain.pictures import Picture
 from bot.domain.providers import CancelResult
 from bot.ports import Provider
-from bot.storage import jobs
+from bot.storage import spool
 from bot.worker.context import ClaimedJob
 
 log = logging.getLogger(__name__)
@@ -70,7 +70,7 @@ class ResultPoller:
             raise
 
     async def _kept(self, part: int) -> tuple[bytes, ...]:
-        return await self._shop.database.read(jobs.stored_results(self._claim.job.id, part))
+        return await self._shop.database.read(spool.stored_results(self._claim.job.id, part))
 
     async def until_painted(self) -> None:
         """Pass the news on until every piece is painted or has failed.

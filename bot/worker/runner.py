@@ -30,7 +30,7 @@ from bot.domain.errors import (
 from bot.domain.jobs import Finished, Job, JobState, Progress
 from bot.domain.money import Amount
 from bot.domain.providers import CancelResult
-from bot.storage import jobs
+from bot.storage import jobs, submits
 from bot.worker.context import ClaimedJob, LeaseLost, ShuttingDown, WorkerContext
 from bot.worker.results import ResultPoller
 from bot.worker.submission import Submission
@@ -278,7 +278,7 @@ class JobRunner:
         await self._end(ending, sentence=f"{error.sentence} Nothing was charged.")
         if isinstance(error, ResultLost):
             cost = error.cost or self.job.reserved.money
-            await self._shop.database.write(jobs.note_double_cost(self.job, cost, self._shop.clock.now()))
+            await self._shop.database.write(submits.note_double_cost(self.job, cost, self._shop.clock.now()))
 
     async def _unexpected(self, error: Exception) -> None:
         if self.job.state is JobState.DELIVERING:

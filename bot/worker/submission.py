@@ -27,7 +27,7 @@ from bot.domain.errors import (
 from bot.domain.jobs import Ticket
 from bot.domain.money import Money
 from bot.domain.pictures import InputPicture
-from bot.storage import jobs
+from bot.storage import jobs, notes, spool, submits
 from bot.storage import provider_orders as routes
 from bot.worker.context import UNKNOWN_SIZE, ClaimedJob, ShuttingDown
 
@@ -145,7 +145,7 @@ class Submission:
     async def _retire(self, fit: ProviderRequest) -> None:
         model = fit.request.model
         self._shop.routes.retired.add((fit.provider, model))
-        await self._shop.database.write(routes.retire(fit.provider, model, self._shop.clock.now()))
+        await self._shop.database.write(notes.retire(fit.provider, model, self._shop.clock.now()))
         log.warning("%s no longer has %s", fit.provider, model)
 
     # What is asked of whom
@@ -189,9 +189,9 @@ class Submission:
             now, again = shop.clock.now(), job.submitted_at is not None
             if again:
                 log.warning("job %d: is submitted once more; %s may bill it twice", job.id, job.provider)
-                await claim.fenced(jobs.submit_again(job, fit.provider, self._lost_cost, now))
+                await claim.fenced(submits.submit_again(job, fit.provider, self._lost_cost, now))
             else:
-                await claim.fenced(jobs.begin_submit(job, fit.provider, now, again=False))
+                await claim.fenced(submits.begin_submit(job, fit.provider, now, again=False))
             job = claim.job = replace(
                 job, provider=fit.provider, submitted_at=now, resubmits=job.resubmits + int(again)
             )
@@ -215,7 +215,7 @@ class Submission:
 
     async def _save(self, ticket: Ticket) -> None:
         claim = self._claim
-        await claim.fenced(jobs.save_ticket(claim.job, ticket, self._shop.clock.now()))
+        await claim.fenced(submits.save_ticket(claim.job, ticket, self._shop.clock.now()))
         # What it keeps is in the spool by now, and is read from there when there is room for it.
         tickets = (*claim.job.tickets, replace(ticket, kept=()))
         claim.job = replace(claim.job, tickets=tickets, submitted_at=None)
@@ -227,7 +227,7 @@ class Submission:
         request = job.request
         if not request.pictures:
             return [], None
-        spooled = await shop.database.read(jobs.uploads(job.id))
+        spooled = await shop.database.read(spool.uploads(job.id))
         inputs = []
         url: str | None
         for number, source in enumerate(request.pictures):
@@ -284,7 +284,7 @@ class Submission:
             fit = None
         if fit is None or provider is None:
             raise SubmitUnknown(detail=f"{name} is not asked any more", final=True)
-        others = await self._shop.database.read(jobs.tickets_at(name))
+        others = await self._shop.database.read(submits.tickets_at(name))
         return await provider.reconcile(self._order(fit), others)
 
 

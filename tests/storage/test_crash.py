@@ -12,8 +12,7 @@ from pathlib import Path
 import pytest
 
 from bot.domain.errors import QuotaExceeded
-from bot.storage import jobs
-from bot.storage import limits as rules
+from bot.storage import grants, jobs, spool
 from bot.storage.sqlite import Sqlite
 from tests.storage.test_ledger import (
     DEFAULT,
@@ -37,7 +36,7 @@ async def write_until_killed(path: str) -> None:
     """What the child does: jobs without end, and a printed line for whatever was acknowledged."""
     async with opened(Path(path)) as database:
         for painter in range(PAINTERS):
-            await database.write(rules.grant(GUILD, painter, 1_000_000, MODERATOR, "enough", NOW))
+            await database.write(grants.grant(GUILD, painter, 1_000_000, MODERATOR, "enough", NOW))
         async with asyncio.TaskGroup() as group:
             for painter in range(PAINTERS):
                 group.create_task(_paint(database, painter))
@@ -53,7 +52,7 @@ async def _paint(database: Sqlite, painter: int) -> None:
                 await database.write(jobs.accept(asked(number, images=10_000_000), DEFAULT, NOW))
         job = await database.write(begun(new))
         _say("begun", number)
-        await database.write(jobs.store_uploads(number, {0: b"x" * 2000}, NOW))
+        await database.write(spool.store_uploads(number, {0: b"x" * 2000}, NOW))
         _say("spooled", number)
         if number % 3:
             await database.write(jobs.finish(job, done(1, 70) if number % 2 else FAILED, NOW))

@@ -10,7 +10,7 @@ import pytest
 from bot.domain.errors import QuotaExceeded
 from bot.domain.jobs import AcceptedJob
 from bot.ports import Unit
-from bot.storage import jobs, quotas
+from bot.storage import grants, jobs, ledger, quotas
 from bot.storage import limits as rules
 from tests.storage.test_ledger import (
     DAY,
@@ -43,7 +43,7 @@ def grant_until(images: int, expires_at: int | None) -> Unit[int]:
     )
     grant_id: int = rows[0]["id"]
     yield (
-        quotas.LEDGER,
+        ledger.LEDGER,
         (NOW, GUILD, MEMBER, None, grant_id, "grant", images, 0, MODERATOR, None),
     )
     return grant_id
@@ -57,7 +57,7 @@ def pieces_left() -> Unit[list[int]]:
 
 async def test_a_grant_comes_after_the_days_own_pictures(tmp_path: Path) -> None:
     async with opened(tmp_path / "easel.db") as database:
-        assert await database.write(rules.grant(GUILD, MEMBER, 5, MODERATOR, "thanks", NOW)) == 5
+        assert await database.write(grants.grant(GUILD, MEMBER, 5, MODERATOR, "thanks", NOW)) == 5
         assert await database.read(left()) == 15
         await database.write(jobs.accept(asked(1, images=10), DEFAULT, NOW))
         assert await database.read(pieces_left()) == [5]
@@ -125,7 +125,7 @@ async def test_what_comes_back_to_an_expired_grant_stays_expired(tmp_path: Path)
 
 async def test_a_grant_never_lifts_the_servers_limit(tmp_path: Path) -> None:
     async with opened(tmp_path / "easel.db") as database:
-        await database.write(rules.grant(GUILD, MEMBER, 50, MODERATOR, "thanks", NOW))
+        await database.write(grants.grant(GUILD, MEMBER, 50, MODERATOR, "thanks", NOW))
         await database.write(rules.set_limit(GUILD, rule("guild", GUILD, 12), NOW))
         allowance = await database.read(quotas.allowance(requester(), DEFAULT, NOW))
         assert (allowance.left, allowance.granted, allowance.why.subject) == (12, 0, "guild")
@@ -139,7 +139,7 @@ async def test_a_grant_never_lifts_the_servers_limit(tmp_path: Path) -> None:
 
 async def test_a_grant_never_lifts_the_operators_cap(tmp_path: Path) -> None:
     async with opened(tmp_path / "easel.db") as database:
-        await database.write(rules.grant(GUILD, MEMBER, 50, MODERATOR, "thanks", NOW))
+        await database.write(grants.grant(GUILD, MEMBER, 50, MODERATOR, "thanks", NOW))
         await database.write(rules.set_limit(0, rule("operator", 0, 4), NOW))
         await database.write(jobs.accept(asked(1, images=3, who=requester(guild=GUILD + 1)), DEFAULT, NOW))
         assert await database.read(left()) == 1
@@ -152,7 +152,7 @@ async def test_what_is_shown_as_left_is_what_can_be_asked_for(tmp_path: Path) ->
     async with opened(tmp_path / "easel.db") as database:
         await database.write(rules.set_limit(GUILD, rule("everyone", 0, 2), NOW))
         await database.write(rules.set_limit(GUILD, rule("guild", GUILD, 6), NOW))
-        await database.write(rules.grant(GUILD, MEMBER, 9, MODERATOR, "thanks", NOW))
+        await database.write(grants.grant(GUILD, MEMBER, 9, MODERATOR, "thanks", NOW))
         shown = await database.read(left())
         with pytest.raises(QuotaExceeded):
             await database.write(jobs.accept(asked(1, images=shown + 1), DEFAULT, NOW))
@@ -162,12 +162,12 @@ async def test_what_is_shown_as_left_is_what_can_be_asked_for(tmp_path: Path) ->
 
 async def test_taking_back_takes_the_newest_and_only_what_is_left(tmp_path: Path) -> None:
     async with opened(tmp_path / "easel.db") as database:
-        await database.write(rules.grant(GUILD, MEMBER, 3, MODERATOR, "thanks", NOW))
-        await database.write(rules.grant(GUILD, MEMBER, 4, MODERATOR, "thanks", NOW))
-        assert await database.write(rules.grant(GUILD, MEMBER, -5, MODERATOR, "sorry", NOW)) == -5
+        await database.write(grants.grant(GUILD, MEMBER, 3, MODERATOR, "thanks", NOW))
+        await database.write(grants.grant(GUILD, MEMBER, 4, MODERATOR, "thanks", NOW))
+        assert await database.write(grants.grant(GUILD, MEMBER, -5, MODERATOR, "sorry", NOW)) == -5
         assert await database.read(pieces_left()) == [2, 0]
-        assert await database.write(rules.grant(GUILD, MEMBER, -5, MODERATOR, "sorry", NOW)) == -2
-        assert await database.write(rules.grant(GUILD, MEMBER, -5, MODERATOR, "sorry", NOW)) == 0
+        assert await database.write(grants.grant(GUILD, MEMBER, -5, MODERATOR, "sorry", NOW)) == -2
+        assert await database.write(grants.grant(GUILD, MEMBER, -5, MODERATOR, "sorry", NOW)) == 0
         assert await database.read(left()) == 10
         rows = await database.read(query("SELECT images, reason FROM ledger WHERE entry = 'adjust' ORDER BY id"))
         assert [(row["images"], row["reason"]) for row in rows] == [(-4, "sorry"), (-1, "sorry"), (-2, "sorry")]
@@ -176,18 +176,18 @@ async def test_taking_back_takes_the_newest_and_only_what_is_left(tmp_path: Path
 
 async def test_what_has_expired_is_not_there_to_be_taken_back(tmp_path: Path) -> None:
     async with opened(tmp_path / "easel.db") as database:
-        await database.write(rules.grant(GUILD, MEMBER, 3, MODERATOR, "thanks", NOW))
+        await database.write(grants.grant(GUILD, MEMBER, 3, MODERATOR, "thanks", NOW))
         await database.write(grant_until(9, NOW + HOUR))
         later = NOW + 2 * HOUR
-        assert await database.write(rules.grant(GUILD, MEMBER, -12, MODERATOR, "sorry", later)) == -3
+        assert await database.write(grants.grant(GUILD, MEMBER, -12, MODERATOR, "sorry", later)) == -3
         assert await database.read(pieces_left()) == [0, 9]
 
 
 async def test_granted_pictures_that_are_being_painted_cannot_be_taken_back(tmp_path: Path) -> None:
     async with opened(tmp_path / "easel.db") as database:
-        await database.write(rules.grant(GUILD, MEMBER, 5, MODERATOR, "thanks", NOW))
+        await database.write(grants.grant(GUILD, MEMBER, 5, MODERATOR, "thanks", NOW))
         job = await database.write(begun(asked(1, images=13)))
-        assert await database.write(rules.grant(GUILD, MEMBER, -5, MODERATOR, "sorry", NOW)) == -2
+        assert await database.write(grants.grant(GUILD, MEMBER, -5, MODERATOR, "sorry", NOW)) == -2
         await database.write(jobs.finish(job, done(13), NOW))
         assert await database.read(left()) == 0
         await assert_balanced(database)
@@ -195,8 +195,8 @@ async def test_granted_pictures_that_are_being_painted_cannot_be_taken_back(tmp_
 
 async def test_granting_taking_back_and_asking_at_once_never_go_below_zero(tmp_path: Path) -> None:
     async with opened(tmp_path / "easel.db") as database:
-        given = [rules.grant(GUILD, MEMBER, 2, MODERATOR, "thanks", NOW) for _ in range(10)]
-        taken = [rules.grant(GUILD, MEMBER, -3, MODERATOR, "sorry", NOW) for _ in range(10)]
+        given = [grants.grant(GUILD, MEMBER, 2, MODERATOR, "thanks", NOW) for _ in range(10)]
+        taken = [grants.grant(GUILD, MEMBER, -3, MODERATOR, "sorry", NOW) for _ in range(10)]
         wanted = [jobs.accept(asked(number), DEFAULT, NOW) for number in range(1, 31)]
         changes = asyncio.gather(
             *(database.write(unit) for pair in zip(given, taken, strict=True) for unit in pair)

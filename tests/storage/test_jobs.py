@@ -10,7 +10,7 @@ from bot.domain.errors import NotFound
 from bot.domain.jobs import Job, JobState, Ticket
 from bot.domain.money import Amount, Money
 from bot.domain.requests import ImageRequest
-from bot.storage import jobs
+from bot.storage import jobs, spool, submits
 from bot.storage.sqlite import Sqlite
 from tests.storage.test_ledger import (
     DEFAULT,
@@ -111,8 +111,8 @@ async def test_of_a_waiting_and_a_leased_job_the_sooner_is_announced(tmp_path: P
 async def test_an_abandoned_job_is_claimed_again_with_its_ticket(tmp_path: Path) -> None:
     async with opened(tmp_path / "easel.db") as database:
         job = await one_claimed(database)
-        assert await database.write(jobs.begin_submit(job, "fal", NOW, again=False))
-        assert await database.write(jobs.save_ticket(job, TICKET, NOW))
+        assert await database.write(submits.begin_submit(job, "fal", NOW, again=False))
+        assert await database.write(submits.save_ticket(job, TICKET, NOW))
         assert await claimed(database, NOW + LEASE - 1, worker="w2") == []
         [again] = await claimed(database, NOW + LEASE, worker="w2")
         assert (again.state, again.attempts, again.worker) == (JobState.RUNNING, 2, "w2")
@@ -136,8 +136,8 @@ async def test_a_lost_claim_can_write_nothing_at_all(tmp_path: Path) -> None:
         before = await database.read(query("SELECT * FROM jobs"))
         later = NOW + LEASE + 1
         assert await database.write(jobs.renew_lease(lost, LEASE, later)) is None
-        assert not await database.write(jobs.begin_submit(lost, "fal", later, again=True))
-        assert not await database.write(jobs.save_ticket(lost, TICKET, later))
+        assert not await database.write(submits.begin_submit(lost, "fal", later, again=True))
+        assert not await database.write(submits.save_ticket(lost, TICKET, later))
         assert not await database.write(jobs.reschedule(lost, later, later, not_submitted=True))
         assert not await database.write(jobs.begin_delivery(lost, COST, later))
         assert not await database.write(jobs.finish(lost, done(1, 500), later))
@@ -153,15 +153,15 @@ async def test_a_job_that_has_ended_can_be_written_by_nobody(tmp_path: Path) -> 
         assert await database.write(jobs.finish(job, done(1, 500), NOW))
         before = await database.read(query("SELECT * FROM jobs"))
         assert await database.write(jobs.renew_lease(job, LEASE, NOW)) is None
-        assert not await database.write(jobs.begin_submit(job, "fal", NOW, again=True))
-        assert not await database.write(jobs.save_ticket(job, TICKET, NOW))
+        assert not await database.write(submits.begin_submit(job, "fal", NOW, again=True))
+        assert not await database.write(submits.save_ticket(job, TICKET, NOW))
         assert not await database.write(jobs.reschedule(job, NOW, NOW, not_submitted=True))
         assert not await database.write(jobs.begin_delivery(job, COST, NOW))
-        await database.write(jobs.store_uploads(1, {0: b"late"}, NOW))
+        await database.write(spool.store_uploads(1, {0: b"late"}, NOW))
         await database.write(jobs.remember_card(1, 99))
         await database.write(jobs.cancel(1, NOW))
         assert await database.read(query("SELECT * FROM jobs")) == before
-        assert await database.read(jobs.uploads(1)) == {}
+        assert await database.read(spool.uploads(1)) == {}
         assert await claimed(database, NOW + jobs.PATIENCE) == []
 
 
@@ -180,16 +180,16 @@ async def test_a_submit_is_counted_when_it_is_sent_again_and_never_for_work_that
 ) -> None:
     async with opened(tmp_path / "easel.db") as database:
         job = await one_claimed(database)
-        assert await database.write(jobs.begin_submit(job, "fal", NOW, again=False))
-        assert await database.write(jobs.begin_submit(job, "fal", NOW + 5, again=True))
+        assert await database.write(submits.begin_submit(job, "fal", NOW, again=False))
+        assert await database.write(submits.begin_submit(job, "fal", NOW + 5, again=True))
         again = await database.read(jobs.get(1))
         assert (again.resubmits, again.submitted_at) == (1, NOW + 5)
-        assert await database.write(jobs.save_ticket(job, TICKET, NOW))
+        assert await database.write(submits.save_ticket(job, TICKET, NOW))
         # Whoever does not know of the ticket submits nothing; whoever does, submits what is still missing.
-        assert not await database.write(jobs.begin_submit(job, "fal", NOW, again=True))
+        assert not await database.write(submits.begin_submit(job, "fal", NOW, again=True))
         knowing = await database.read(jobs.get(1))
         assert (knowing.tickets, knowing.submitted_at) == ((TICKET,), None)
-        assert await database.write(jobs.begin_submit(knowing, "oxen", NOW + 9, again=False))
+        assert await database.write(submits.begin_submit(knowing, "oxen", NOW + 9, again=False))
         knowing = await database.read(jobs.get(1))
         assert (knowing.provider, knowing.submitted_at, knowing.resubmits) == ("oxen", NOW + 9, 1)
 
@@ -197,8 +197,8 @@ async def test_a_submit_is_counted_when_it_is_sent_again_and_never_for_work_that
 async def test_a_postponed_job_keeps_its_ticket_and_comes_back_when_it_is_due(tmp_path: Path) -> None:
     async with opened(tmp_path / "easel.db") as database:
         job = await one_claimed(database)
-        await database.write(jobs.begin_submit(job, "fal", NOW, again=False))
-        await database.write(jobs.save_ticket(job, TICKET, NOW))
+        await database.write(submits.begin_submit(job, "fal", NOW, again=False))
+        await database.write(submits.save_ticket(job, TICKET, NOW))
         assert await database.write(jobs.reschedule(job, NOW + 9, NOW, not_submitted=False))
         assert not await database.write(jobs.finish(job, FAILED, NOW))
         assert await database.read(jobs.next_due()) == NOW + 9
@@ -210,7 +210,7 @@ async def test_a_postponed_job_keeps_its_ticket_and_comes_back_when_it_is_due(tm
 async def test_a_postponed_job_remembers_a_submit_whose_answer_was_lost(tmp_path: Path) -> None:
     async with opened(tmp_path / "easel.db") as database:
         job = await one_claimed(database)
-        await database.write(jobs.begin_submit(job, "fal", NOW, again=False))
+        await database.write(submits.begin_submit(job, "fal", NOW, again=False))
         assert await database.write(jobs.reschedule(job, NOW + 9, NOW, not_submitted=False))
         [again] = await claimed(database, NOW + 9)
         assert (again.tickets, again.submitted_at, again.provider) == ((), NOW, "fal")
@@ -219,7 +219,7 @@ async def test_a_postponed_job_remembers_a_submit_whose_answer_was_lost(tmp_path
 async def test_a_submit_that_certainly_was_not_accepted_is_forgotten(tmp_path: Path) -> None:
     async with opened(tmp_path / "easel.db") as database:
         job = await one_claimed(database)
-        await database.write(jobs.begin_submit(job, "fal", NOW, again=False))
+        await database.write(submits.begin_submit(job, "fal", NOW, again=False))
         assert await database.write(jobs.reschedule(job, NOW + 9, NOW, not_submitted=True))
         assert (await database.read(jobs.get(1))).submitted_at is None
 
@@ -262,7 +262,7 @@ async def test_cancelling_a_running_job_asks_its_worker(tmp_path: Path) -> None:
 async def test_cancelling_a_postponed_job_with_a_ticket_hands_it_to_a_worker_at_once(tmp_path: Path) -> None:
     async with opened(tmp_path / "easel.db") as database:
         job = await one_claimed(database)
-        await database.write(jobs.save_ticket(job, TICKET, NOW))
+        await database.write(submits.save_ticket(job, TICKET, NOW))
         await database.write(jobs.reschedule(job, NOW + 30_000, NOW, not_submitted=False))
         answer = await database.write(jobs.cancel(1, NOW + 1))
         assert (answer.state, answer.cancel_requested) == (JobState.WAITING, True)

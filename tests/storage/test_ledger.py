@@ -23,8 +23,7 @@ from bot.domain.money import Amount, Money
 from bot.domain.requests import ImageRequest, ReplyAddress, Requester
 from bot.domain.windows import Window
 from bot.ports import Row, Unit
-from bot.storage import jobs, quotas
-from bot.storage import limits as rules
+from bot.storage import grants, jobs, quotas, submits
 from bot.storage.sqlite import Sqlite, open_sqlite
 
 HOUR = 60 * 60 * 1000
@@ -231,7 +230,7 @@ async def test_a_possible_double_cost_is_noted_and_charged_to_nobody(
 ) -> None:
     async with opened(tmp_path / "easel.db") as database:
         job = await database.write(begun(asked(1, micros=134_000)))
-        await database.write(jobs.note_double_cost(job, cost, NOW))
+        await database.write(submits.note_double_cost(job, cost, NOW))
         [row] = await database.read(query("SELECT * FROM ledger WHERE entry = 'adjust'"))
         assert (row["job_id"], row["member_id"], row["images"], row["micros"]) == (1, None, 0, 0)
         assert row["reason"] == reason
@@ -244,7 +243,7 @@ async def test_two_hundred_jobs_at_once_that_all_fail_leave_every_allowance_wher
     people = [requester(member, guild) for guild in (GUILD, GUILD + 1) for member in range(100, 105)]
     async with opened(tmp_path / "easel.db") as database:
         for who in people:
-            await database.write(rules.grant(who.guild_id, who.user_id, 15, MODERATOR, "thanks", NOW))
+            await database.write(grants.grant(who.guild_id, who.user_id, 15, MODERATOR, "thanks", NOW))
         before = [await database.read(quotas.allowance(who, DEFAULT, NOW)) for who in people]
         refused = 0
 

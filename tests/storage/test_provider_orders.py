@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bot.domain.providers import ProviderOrder
-from bot.storage import limits as rules
+from bot.storage import notes
 from bot.storage import provider_orders as routes
 from bot.storage.sqlite import Sqlite
 from tests.storage.test_ledger import GUILD, MODERATOR, NOW, opened, query
@@ -83,18 +83,18 @@ async def test_every_model_has_an_order_of_its_own(tmp_path: Path) -> None:
 @pytest.mark.parametrize("model", ["gpt-image-1.5", "a:b:c", "50%_off"])
 async def test_a_retired_model_stays_so_after_a_restart_until_it_is_back(tmp_path: Path, model: str) -> None:
     async with opened(tmp_path / "easel.db") as database:
-        assert await database.read(routes.retired()) == set()
+        assert await database.read(notes.retired()) == set()
         for provider in ("fal", "oxen", "oxen"):
-            await database.write(routes.retire(provider, model, NOW))
+            await database.write(notes.retire(provider, model, NOW))
     async with opened(tmp_path / "easel.db") as database:
-        assert await database.read(routes.retired()) == {("fal", model), ("oxen", model)}
-        await database.write(routes.unretire("fal", model))
-        await database.write(routes.unretire("fal", "never-heard-of"))
-        assert await database.read(routes.retired()) == {("oxen", model)}
+        assert await database.read(notes.retired()) == {("fal", model), ("oxen", model)}
+        await database.write(notes.unretire("fal", model))
+        await database.write(notes.unretire("fal", "never-heard-of"))
+        assert await database.read(notes.retired()) == {("oxen", model)}
 
 
 async def test_other_notes_retire_nothing(tmp_path: Path) -> None:
     async with opened(tmp_path / "easel.db") as database:
-        await database.write(rules.write_note("commands", "retired:fal:gpt-image-1.5"))
-        await database.write(rules.write_note("not-retired:fal:x", "1"))
-        assert await database.read(routes.retired()) == set()
+        await database.write(notes.write_note("commands", "retired:fal:gpt-image-1.5"))
+        await database.write(notes.write_note("not-retired:fal:x", "1"))
+        assert await database.read(notes.retired()) == set()

@@ -18,8 +18,7 @@ from bot.domain.errors import NotFound, StorageError
 from bot.domain.jobs import AcceptedJob
 from bot.domain.requests import ImageRequest
 from bot.ports import Unit
-from bot.storage import jobs
-from bot.storage import limits as rules
+from bot.storage import jobs, notes
 from bot.storage.sqlite import GROUP, Sqlite, open_sqlite
 from tests.storage.test_ledger import DEFAULT, NOW, asked, assert_balanced, opened, query, requester
 
@@ -36,14 +35,14 @@ def pages(most: int) -> Unit[int]:
 
 def noted_and_then(name: str, fault: Exception) -> Unit[None]:
     """Writes something, then fails."""
-    yield from rules.write_note(name, "written")
+    yield from notes.write_note(name, "written")
     raise fault
 
 
 def counted(name: str) -> Unit[int]:
     """Adds one to a number that is kept under a name."""
-    before = int((yield from rules.note(name)) or 0)
-    yield from rules.write_note(name, str(before + 1))
+    before = int((yield from notes.note(name)) or 0)
+    yield from notes.write_note(name, str(before + 1))
     return before + 1
 
 
@@ -60,11 +59,11 @@ async def test_a_refusal_in_a_group_takes_only_itself_back(tmp_path: Path) -> No
     async with opened(tmp_path / "easel.db") as database:
         answers = await at_once(
             database,
-            rules.write_note("a", "1"),
+            notes.write_note("a", "1"),
             noted_and_then("b", NotFound("gone")),
-            rules.write_note("c", "1"),
+            notes.write_note("c", "1"),
             noted_and_then("d", ValueError("a bug")),
-            rules.write_note("e", "1"),
+            notes.write_note("e", "1"),
         )
         assert [type(answer) for answer in answers] == [type(None), NotFound, type(None), ValueError, type(None)]
         assert await names(database) == ["a", "c", "e"]
@@ -72,11 +71,11 @@ async def test_a_refusal_in_a_group_takes_only_itself_back(tmp_path: Path) -> No
 
 async def test_a_statement_that_the_database_refuses_takes_only_its_unit_back(tmp_path: Path) -> None:
     def broken() -> Unit[None]:
-        yield from rules.write_note("b", "1")
+        yield from notes.write_note("b", "1")
         yield "INSERT INTO notes (name, content) VALUES ('b', 'twice')", ()
 
     async with opened(tmp_path / "easel.db") as database:
-        answers = await at_once(database, rules.write_note("a", "1"), broken(), rules.write_note("c", "1"))
+        answers = await at_once(database, notes.write_note("a", "1"), broken(), notes.write_note("c", "1"))
         assert isinstance(answers[1], RuntimeError)
         assert "UNIQUE" in str(answers[1])
         assert await names(database) == ["a", "c"]
@@ -100,18 +99,18 @@ async def test_what_a_unit_read_still_holds_when_it_writes_however_many_write(tm
 
 async def test_a_full_disk_refuses_the_whole_group_and_the_next_one_works_again(tmp_path: Path) -> None:
     async with opened(tmp_path / "easel.db") as database:
-        await database.write(rules.write_note("before", "1"))
+        await database.write(notes.write_note("before", "1"))
         await database.write(pages(1))
         answers = await at_once(
             database,
-            rules.write_note("small", "1"),
-            rules.write_note("large", "x" * 100_000),
-            rules.write_note("never tried", "1"),
+            notes.write_note("small", "1"),
+            notes.write_note("large", "x" * 100_000),
+            notes.write_note("never tried", "1"),
         )
         assert [type(answer) for answer in answers] == [StorageError] * 3
         assert await names(database) == ["before"]
         await database.write(pages(PLENTY))
-        await database.write(rules.write_note("after", "x" * 100_000))
+        await database.write(notes.write_note("after", "x" * 100_000))
         assert await names(database) == ["after", "before"]
 
 
@@ -154,12 +153,12 @@ def no_file_may_grow_beyond(size: int) -> Iterator[None]:
 @pytest.mark.skipif(sys.platform == "win32", reason="only Unix can limit the size of files")
 async def test_a_commit_that_fails_refuses_the_whole_group(tmp_path: Path) -> None:
     async with opened(tmp_path / "easel.db") as database:
-        await database.write(rules.write_note("before", "1"))
+        await database.write(notes.write_note("before", "1"))
         with no_file_may_grow_beyond((tmp_path / "easel.db-wal").stat().st_size):
-            answers = await at_once(database, rules.write_note("a", "1"), rules.write_note("b", "1"))
+            answers = await at_once(database, notes.write_note("a", "1"), notes.write_note("b", "1"))
         assert [type(answer) for answer in answers] == [StorageError] * 2
         assert await names(database) == ["before"]
-        await database.write(rules.write_note("after", "1"))
+        await database.write(notes.write_note("after", "1"))
         assert await names(database) == ["after", "before"]
 
 
@@ -169,9 +168,9 @@ async def test_a_commit_that_the_engine_refuses_leaves_no_transaction_open(tmp_p
             query("CREATE TABLE child (name TEXT REFERENCES notes (name) DEFERRABLE INITIALLY DEFERRED)")
         )
         orphan = query("INSERT INTO child VALUES ('nobody')")
-        answers = await at_once(database, rules.write_note("a", "1"), orphan)
+        answers = await at_once(database, notes.write_note("a", "1"), orphan)
         assert [type(answer) for answer in answers] == [StorageError] * 2
-        await database.write(rules.write_note("b", "1"))
+        await database.write(notes.write_note("b", "1"))
         assert await names(database) == ["b"]
 
 
@@ -181,15 +180,15 @@ async def test_a_file_that_somebody_else_holds_is_a_storage_error_and_then_works
         other = sqlite3.connect(tmp_path / "easel.db", isolation_level=None)
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(StorageError):
-            await database.write(rules.write_note("a", "1"))
+            await database.write(notes.write_note("a", "1"))
         other.close()
-        await database.write(rules.write_note("b", "1"))
+        await database.write(notes.write_note("b", "1"))
         assert await names(database) == ["b"]
 
 
 async def test_a_cancelled_caller_does_not_take_its_unit_back(tmp_path: Path) -> None:
     async with opened(tmp_path / "easel.db") as database:
-        callers = [asyncio.create_task(database.write(rules.write_note(name, "1"))) for name in "abc"]
+        callers = [asyncio.create_task(database.write(notes.write_note(name, "1"))) for name in "abc"]
         await asyncio.sleep(0)
         callers[1].cancel()
         await asyncio.wait(callers)
@@ -200,12 +199,12 @@ async def test_a_cancelled_caller_does_not_take_its_unit_back(tmp_path: Path) ->
 async def test_a_caller_cancelled_while_its_unit_runs_harms_nobody(tmp_path: Path) -> None:
     async with opened(tmp_path / "easel.db") as database:
         for number in range(40):
-            caller = asyncio.create_task(database.write(rules.write_note(f"{number:02}", "1")))
+            caller = asyncio.create_task(database.write(notes.write_note(f"{number:02}", "1")))
             for _ in range(number % 8):
                 await asyncio.sleep(0)
             caller.cancel()
             await asyncio.wait([caller])
-        await database.write(rules.write_note("last", "1"))
+        await database.write(notes.write_note("last", "1"))
         kept = await names(database)
         assert kept[-1] == "last"
         assert len(kept) >= 30
@@ -219,7 +218,7 @@ async def test_closing_commits_all_that_was_queued(tmp_path: Path) -> None:
     await database.aclose()
     assert sorted([await caller for caller in callers]) == list(range(1, 2 * GROUP + 1))
     async with opened(path) as again:
-        assert await again.read(rules.note("n")) == str(2 * GROUP)
+        assert await again.read(notes.note("n")) == str(2 * GROUP)
 
 
 async def test_a_cancelled_close_leaves_no_caller_without_an_answer(tmp_path: Path) -> None:
@@ -235,16 +234,16 @@ async def test_a_cancelled_close_leaves_no_caller_without_an_answer(tmp_path: Pa
     done = [answer for answer in answers if isinstance(answer, int)]
     assert {type(answer) for answer in answers} <= {int, StorageError}
     async with opened(tmp_path / "easel.db") as again:
-        assert await again.read(rules.note("n")) == (str(max(done)) if done else None)
+        assert await again.read(notes.note("n")) == (str(max(done)) if done else None)
 
 
 async def test_after_closing_nothing_is_read_or_written(tmp_path: Path) -> None:
     database = await open_sqlite(tmp_path / "easel.db", NOW)
     await database.aclose()
     with pytest.raises(StorageError):
-        await database.write(rules.write_note("a", "1"))
+        await database.write(notes.write_note("a", "1"))
     with pytest.raises(StorageError):
-        await database.read(rules.note("a"))
+        await database.read(notes.note("a"))
     await database.aclose()
 
 
@@ -253,20 +252,20 @@ async def test_a_reader_sees_all_that_was_committed_before_it_asked(tmp_path: Pa
 
         async def write_and_look(number: int) -> None:
             name = str(number)
-            await database.write(rules.write_note(name, "old"))
-            assert await database.read(rules.note(name)) == "old"
-            await database.write(rules.write_note(name, "new"))
-            assert await database.read(rules.note(name)) == "new"
+            await database.write(notes.write_note(name, "old"))
+            assert await database.read(notes.note(name)) == "old"
+            await database.write(notes.write_note(name, "new"))
+            assert await database.read(notes.note(name)) == "new"
 
         await asyncio.gather(*(write_and_look(number) for number in range(100)))
 
 
 async def test_a_unit_that_only_reads_sees_one_moment(tmp_path: Path) -> None:
     def two_looks() -> Unit[tuple[str | None, str | None]]:
-        first = yield from rules.note("n")
+        first = yield from notes.note("n")
         for _ in range(200):
             yield "SELECT COUNT(*) FROM notes", ()
-        return first, (yield from rules.note("n"))
+        return first, (yield from notes.note("n"))
 
     async with opened(tmp_path / "easel.db") as database:
         await database.write(counted("n"))
@@ -278,7 +277,7 @@ async def test_a_unit_that_only_reads_sees_one_moment(tmp_path: Path) -> None:
 async def test_a_unit_that_writes_is_no_reading(tmp_path: Path) -> None:
     async with opened(tmp_path / "easel.db") as database:
         with pytest.raises(StorageError):
-            await database.read(rules.write_note("a", "1"))
+            await database.read(notes.write_note("a", "1"))
         assert await names(database) == []
 
 
@@ -308,7 +307,7 @@ async def test_nothing_stays_open(tmp_path: Path) -> None:
     with warnings.catch_warnings(record=True) as seen:
         warnings.simplefilter("always")
         async with opened(tmp_path / "easel.db") as database:
-            await at_once(database, rules.write_note("a", "1"), noted_and_then("b", NotFound()))
+            await at_once(database, notes.write_note("a", "1"), noted_and_then("b", NotFound()))
             await names(database)
         del database
         gc.collect()

@@ -16,7 +16,7 @@ from bot.domain.errors import NotFound, QuotaExceeded
 from bot.domain.jobs import Job, JobState, Ticket
 from bot.domain.money import Money
 from bot.ports import Result, Unit
-from bot.storage import jobs, quotas
+from bot.storage import grants, jobs, quotas, submits
 from bot.storage import limits as rules
 from bot.storage.sqlite import open_sqlite
 from tests.storage.test_ledger import (
@@ -120,7 +120,7 @@ class StorageMachine(RuleBasedStateMachine):
     def save_a_ticket(self, data: st.DataObject) -> None:
         job = data.draw(st.sampled_from(self.claims))
         owned = self.owned(job, JobState.RUNNING)
-        assert self.write(jobs.save_ticket(job, Ticket(provider="fal", data={}), self.now)) == owned
+        assert self.write(submits.save_ticket(job, Ticket(provider="fal", data={}), self.now)) == owned
         self.paints[job.id].ticket |= owned
 
     @precondition(lambda self: self.claims)
@@ -187,7 +187,7 @@ class StorageMachine(RuleBasedStateMachine):
 
     @rule(member=members, images=st.integers(-6, 6))
     def grant(self, member: int, images: int) -> None:
-        change = self.write(rules.grant(GUILD, member, images, MODERATOR, "so be it", self.now))
+        change = self.write(grants.grant(GUILD, member, images, MODERATOR, "so be it", self.now))
         assert change == max(images, -self.grants[member])
         self.grants[member] += change
 

@@ -11,7 +11,7 @@ import pytest
 from bot.domain.errors import NotFound, QuotaExceeded
 from bot.domain.jobs import Job, JobState, Ticket
 from bot.domain.money import Money
-from bot.storage import jobs
+from bot.storage import jobs, spool, submits
 from bot.storage import limits as rules
 from bot.storage.sqlite import Sqlite
 from tests.storage.test_jobs import claimed, one_claimed
@@ -38,7 +38,7 @@ SECOND = Ticket(provider="oxen", data={"ids": ["b", "c"]}, count=2)
 
 async def keep(database: Sqlite, job: Job, ticket: Ticket) -> Job:
     """Save a ticket as the worker does; returns the job as the worker then knows it."""
-    assert await database.write(jobs.save_ticket(job, ticket, NOW))
+    assert await database.write(submits.save_ticket(job, ticket, NOW))
     return replace(job, tickets=(*job.tickets, replace(ticket, kept=())), submitted_at=None)
 
 
@@ -58,26 +58,26 @@ async def test_the_next_submit_is_written_down_only_by_who_knows_of_all_the_tick
         once = await keep(database, unaware, FIRST)
         twice = await keep(database, once, SECOND)
         for stale in (unaware, once):
-            assert not await database.write(jobs.begin_submit(stale, "fal", NOW, again=False))
+            assert not await database.write(submits.begin_submit(stale, "fal", NOW, again=False))
         assert (await database.read(jobs.get(1))).submitted_at is None
-        assert await database.write(jobs.begin_submit(twice, "fal", NOW + 3, again=False))
+        assert await database.write(submits.begin_submit(twice, "fal", NOW + 3, again=False))
         assert (await database.read(jobs.get(1))).submitted_at == NOW + 3
 
 
 async def test_kept_pictures_are_read_piece_by_piece_and_never_taken_for_uploads(tmp_path: Path) -> None:
     async with opened(tmp_path / "easel.db") as database:
         job = await one_claimed(database)
-        await database.write(jobs.store_uploads(1, {0: b"upload", 4: b"mask"}, NOW))
+        await database.write(spool.store_uploads(1, {0: b"upload", 4: b"mask"}, NOW))
         pictures = tuple(bytes([number]) * 9 for number in range(10))
         job = await keep(database, job, replace(FIRST, kept=pictures))
         job = await keep(database, job, SECOND)
         await keep(database, job, replace(SECOND, kept=(b"last", b"\x00\xff")))
-        assert await database.read(jobs.uploads(1)) == {0: b"upload", 4: b"mask"}
-        assert await database.read(jobs.stored_results(1, 0)) == pictures
-        assert await database.read(jobs.stored_results(1, 1)) == ()
-        assert await database.read(jobs.stored_results(1, 2)) == (b"last", b"\x00\xff")
-        assert await database.read(jobs.stored_results(1, 3)) == ()
-        assert await database.read(jobs.stored_results(2, 0)) == ()
+        assert await database.read(spool.uploads(1)) == {0: b"upload", 4: b"mask"}
+        assert await database.read(spool.stored_results(1, 0)) == pictures
+        assert await database.read(spool.stored_results(1, 1)) == ()
+        assert await database.read(spool.stored_results(1, 2)) == (b"last", b"\x00\xff")
+        assert await database.read(spool.stored_results(1, 3)) == ()
+        assert await database.read(spool.stored_results(2, 0)) == ()
 
 
 @pytest.mark.parametrize("ending", [FAILED, done(1)])
@@ -87,9 +87,9 @@ async def test_kept_pictures_survive_a_restart_and_go_with_the_job(tmp_path: Pat
     async with opened(tmp_path / "easel.db") as database:
         [job] = await claimed(database, NOW + LEASE, worker="w2")
         assert job.tickets == (FIRST,)
-        assert await database.read(jobs.stored_results(1, 0)) == (b"paid for",)
+        assert await database.read(spool.stored_results(1, 0)) == (b"paid for",)
         await database.write(jobs.finish(job, ending, NOW))
-        assert await database.read(jobs.stored_results(1, 0)) == ()
+        assert await database.read(spool.stored_results(1, 0)) == ()
         assert await database.read(query("SELECT * FROM spool")) == []
         assert (await database.read(jobs.get(1))).tickets == ()
 
@@ -98,7 +98,7 @@ async def test_a_lost_claim_keeps_no_pictures(tmp_path: Path) -> None:
     async with opened(tmp_path / "easel.db") as database:
         lost = await one_claimed(database)
         await claimed(database, NOW + LEASE, worker="w2")
-        assert not await database.write(jobs.save_ticket(lost, replace(FIRST, kept=(b"late",)), NOW))
+        assert not await database.write(submits.save_ticket(lost, replace(FIRST, kept=(b"late",)), NOW))
         assert await database.read(query("SELECT * FROM spool")) == []
 
 
@@ -110,7 +110,7 @@ async def test_the_one_ticket_of_an_earlier_version_stands_for_all_of_its_pictur
         [job] = await claimed(database)
         assert job.tickets == (Ticket(provider="fal", data={"request_id": "old"}, count=4),)
         assert job.accepted == job.request.count
-        [ticket] = await database.read(jobs.tickets_at("fal"))
+        [ticket] = await database.read(submits.tickets_at("fal"))
         assert ticket.data == {"request_id": "old"}
         assert await database.write(jobs.finish(job, done(4), NOW))
 
@@ -128,9 +128,13 @@ async def test_the_tickets_at_a_service_are_those_of_living_jobs(tmp_path: Path)
             if number == 4:
                 await database.write(jobs.begin_delivery(job, job.reserved, NOW))
         await database.write(jobs.accept(asked(5), DEFAULT, NOW))
-        assert sorted(ticket.data["id"] for ticket in await database.read(jobs.tickets_at("fal"))) == [1, 3, 4]
-        assert sorted(ticket.data["id"] for ticket in await database.read(jobs.tickets_at("oxen"))) == [-4, -3, -1]
-        assert await database.read(jobs.tickets_at("lumenfall")) == []
+        assert sorted(ticket.data["id"] for ticket in await database.read(submits.tickets_at("fal"))) == [1, 3, 4]
+        assert sorted(ticket.data["id"] for ticket in await database.read(submits.tickets_at("oxen"))) == [
+            -4,
+            -3,
+            -1,
+        ]
+        assert await database.read(submits.tickets_at("lumenfall")) == []
 
 
 async def waiting_for_a_successor(database: Sqlite, cap: int | None = None) -> Job:

@@ -15,7 +15,7 @@ from bot.chat.discord import messages as screens
 from bot.chat.discord.client import DISCORD_TROUBLE, Easel, failure_kind
 from bot.domain.clock import Clock
 from bot.ports import Database
-from bot.storage import limits as rules
+from bot.storage import notes
 from bot.usecases.moderators import ModeratorService
 
 log = logging.getLogger(__name__)
@@ -40,11 +40,11 @@ class Announcer:
 
     async def _once(self, guild_id: int, channel: discord.TextChannel | None, notice: str) -> None:
         name = f"told {guild_id}: {notice}"
-        if channel is None or await self._database.read(rules.note(name)) is not None:
+        if channel is None or await self._database.read(notes.note(name)) is not None:
             return
         # Written down first: better said never than twice.
         today = datetime.fromtimestamp(self._clock.now() / 1000, UTC).date()
-        await self._database.write(rules.write_note(name, today.isoformat()))
+        await self._database.write(notes.write_note(name, today.isoformat()))
         try:
             await channel.send(screens.announcement(notice), allowed_mentions=screens.NOBODY)
         except DISCORD_TROUBLE as error:

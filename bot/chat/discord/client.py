@@ -26,7 +26,7 @@ from bot.chat.discord import messages as screens
 from bot.domain.errors import DiscordBusy, EaselError, NotAllowed, SetupError
 from bot.domain.requests import ReplyAddress, Requester
 from bot.ports import Database
-from bot.storage import limits as rules
+from bot.storage import notes
 from bot.usecases.members import MemberService
 from bot.usecases.moderators import ModeratorService
 
@@ -181,10 +181,10 @@ class Easel(commands.Bot):
         text = json.dumps(payload, sort_keys=True)
         digest = hashlib.sha256(text.encode()).hexdigest()
         name = f"commands of {self.application_id}"
-        if await self._database.read(rules.note(name)) == digest:
+        if await self._database.read(notes.note(name)) == digest:
             return
         await self.tree.sync()
-        await self._database.write(rules.write_note(name, digest))
+        await self._database.write(notes.write_note(name, digest))
         log.info("told Discord about %d commands", len(payload))
 
 
