@@ -11,7 +11,6 @@ import re
 import discord
 from discord.ext import commands
 
-from bot.chat.discord import messages as screens
 from bot.chat.discord.client import (
     DISCORD_TROUBLE,
     Easel,
@@ -20,6 +19,8 @@ from bot.chat.discord.client import (
     failure_kind,
     requester_of,
 )
+from bot.chat.discord.messages.content import NO_MENTIONS, MessageContent
+from bot.chat.discord.messages.progress import accepted_message
 from bot.chat.discord.sources import pictures_in
 from bot.domain.errors import BadPrompt, BadSource
 from bot.domain.jobs import AcceptedJob
@@ -81,7 +82,7 @@ class Replies(commands.Cog):
     async def _show_card(self, message: discord.Message, accepted: AcceptedJob, note: str) -> None:
         rooms, job = self._client.rooms, accepted.job
         label = rooms.catalog.model(job.request.model).label
-        card = screens.card(accepted, label, note)
+        card = accepted_message(accepted, label, note)
         card_id = await _reply_card(message, card)
         await rooms.studio.after_accept(job, card_id)
 
@@ -127,7 +128,7 @@ class Replies(commands.Cog):
             return None
 
 
-async def _reply_card(message: discord.Message, card: screens.MessageContent) -> int | None:
+async def _reply_card(message: discord.Message, card: MessageContent) -> int | None:
     """Show the card as a reply, its id; the job goes on without. The nonce makes the second try harmless."""
     for _ in range(2):
         try:
@@ -135,7 +136,7 @@ async def _reply_card(message: discord.Message, card: screens.MessageContent) ->
                 card.content,
                 view=card.view or discord.utils.MISSING,
                 nonce=f"card{message.id}",
-                allowed_mentions=screens.NOBODY,
+                allowed_mentions=NO_MENTIONS,
             )
         except DISCORD_TROUBLE as error:
             log.info("job %d: its card was not taken by Discord: %s", message.id, failure_kind(error))

@@ -10,8 +10,9 @@ import discord
 from discord import app_commands
 from discord.ext import commands
 
-from bot.chat.discord import messages as screens
 from bot.chat.discord.client import Easel, Interaction, answer_error, answering
+from bot.chat.discord.messages.buttons import CUSTOM_ID
+from bot.chat.discord.messages.content import truncate
 from bot.chat.discord.sources import pictures_in, source_of
 from bot.domain.errors import BadSource
 from bot.domain.requests import ImageRequest, Source
@@ -42,7 +43,7 @@ class EditForm(discord.ui.Modal):
             options=[
                 discord.SelectOption(
                     label=f"Picture {number}",
-                    description=screens.truncate(picture.filename, 100),
+                    description=truncate(picture.filename, 100),
                     value=str(number),
                     default=number == 1,
                 )
@@ -151,7 +152,7 @@ class Forms(commands.Cog):
         if interaction.type is discord.InteractionType.modal_submit:
             await self._check_form(interaction, custom_id)
         elif interaction.type is discord.InteractionType.component:
-            known = screens.CUSTOM_ID.fullmatch(custom_id)
+            known = CUSTOM_ID.fullmatch(custom_id)
             if known is None or known["verb"] not in ("cancel", "edit", "delete"):
                 await answer_error(interaction, BadSource("This button belongs to an older Easel."))
 

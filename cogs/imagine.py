@@ -8,8 +8,9 @@ import discord
 from discord import app_commands
 from discord.ext import commands
 
-from bot.chat.discord import messages as screens
 from bot.chat.discord.client import DISCORD_TROUBLE, Easel, Interaction, failure_kind, reply_address, requester
+from bot.chat.discord.messages.content import NO_MENTIONS, MessageContent
+from bot.chat.discord.messages.progress import accepted_message
 from bot.domain.requests import ImageRequest
 from cogs.options import DESCRIPTIONS, SIZES, Background, Compression, Count, Format, Prompt, Quality, Size
 
@@ -88,16 +89,16 @@ async def submit(interaction: Interaction, request: ImageRequest, parent_id: int
     if not accepted.created:
         return
     label = rooms.catalog.model(accepted.job.request.model).label
-    card = screens.card(accepted, label)
+    card = accepted_message(accepted, label)
     card_id = await _show_card(interaction, card)
     await rooms.studio.after_accept(accepted.job, card_id)
 
 
-async def _show_card(interaction: Interaction, card: screens.MessageContent) -> int | None:
+async def _show_card(interaction: Interaction, card: MessageContent) -> int | None:
     """The first answer; the card's id. The job is written down and goes on, also where no card can be shown."""
     try:
         answer = await interaction.response.send_message(
-            card.content, view=card.view or discord.utils.MISSING, allowed_mentions=screens.NOBODY
+            card.content, view=card.view or discord.utils.MISSING, allowed_mentions=NO_MENTIONS
         )
     except DISCORD_TROUBLE as error:
         log.info("job %d: its card was not taken by Discord: %s", interaction.id, failure_kind(error))

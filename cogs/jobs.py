@@ -10,8 +10,9 @@ import discord
 from discord import app_commands
 from discord.ext import commands
 
-from bot.chat.discord import messages as screens
 from bot.chat.discord.client import Easel, Interaction, answering, requester
+from bot.chat.discord.messages.content import NO_MENTIONS
+from bot.chat.discord.messages.jobs import jobs_message
 from bot.domain.errors import NotFound
 from bot.domain.jobs import JobState
 
@@ -99,12 +100,12 @@ class Jobs(commands.Cog):
         """See your running and recent pictures, and cancel what still waits."""
         asker = requester(interaction)
         history = await self._client.rooms.studio.history(asker)
-        screen = screens.history(history, asker.guild_id)
+        screen = jobs_message(history, asker.guild_id)
         await interaction.response.send_message(
             screen.content,
             view=screen.view or discord.utils.MISSING,
             ephemeral=True,
-            allowed_mentions=screens.NOBODY,
+            allowed_mentions=NO_MENTIONS,
             suppress_embeds=True,
         )
 

@@ -8,8 +8,11 @@ import discord
 from discord import app_commands
 from discord.ext import commands
 
-from bot.chat.discord import messages as screens
 from bot.chat.discord.client import Easel, Interaction, requester, requester_of
+from bot.chat.discord.messages.content import NO_MENTIONS
+from bot.chat.discord.messages.limits import grant_text, limit_cleared_text, limit_set_text, limits_text
+from bot.chat.discord.messages.notices import with_notices
+from bot.chat.discord.messages.provider_table import provider_order_text, provider_table
 from bot.domain.errors import InvalidInput, NotAllowed
 from bot.domain.limits import Limit
 from bot.domain.requests import Requester
@@ -83,7 +86,7 @@ class Moderation(commands.GroupCog, group_name="moderate", group_description="Wh
         moderator = check_moderator(interaction)
         rule = limit_of(moderator, member, role, images, per)
         former = await self._client.rooms.treasury.limit(moderator.guild_id, rule)
-        await _answer(interaction, screens.limit_set(rule, former))
+        await _answer(interaction, limit_set_text(rule, former))
 
     @app_commands.command()
     @app_commands.describe(member="The member whose own limit goes.", role="The role whose limit goes.")
@@ -97,14 +100,14 @@ class Moderation(commands.GroupCog, group_name="moderate", group_description="Wh
         moderator = check_moderator(interaction)
         rule = limit_of(moderator, member, role)
         former = await self._client.rooms.treasury.clear(moderator.guild_id, rule)
-        await _answer(interaction, screens.limit_cleared(former))
+        await _answer(interaction, limit_cleared_text(former))
 
     @app_commands.command()
     async def limits(self, interaction: Interaction) -> None:
         """See every limit of this server."""
         moderator = check_moderator(interaction)
         rules = await self._client.rooms.treasury.limits(moderator.guild_id)
-        await _answer(interaction, screens.limits(rules))
+        await _answer(interaction, limits_text(rules))
 
     @app_commands.command()
     @app_commands.describe(
@@ -123,14 +126,14 @@ class Moderation(commands.GroupCog, group_name="moderate", group_description="Wh
         moderator = check_moderator(interaction)
         receiver = requester_of(member, moderator.channel_id)
         change, left = await self._client.rooms.treasury.grant(receiver, images, moderator.user_id, reason)
-        await _answer(interaction, screens.granted(member.id, change, left))
+        await _answer(interaction, grant_text(member.id, change, left))
 
     @app_commands.command()
     async def services(self, interaction: Interaction) -> None:
         """See which models there are, who paints them, and until when."""
         moderator = check_moderator(interaction)
         lineups = await self._client.rooms.treasury.model_providers(moderator.guild_id)
-        await _announce(interaction, screens.routes(lineups))
+        await _announce(interaction, provider_table(lineups))
 
     @app_commands.command()
     @app_commands.describe(
@@ -143,7 +146,7 @@ class Moderation(commands.GroupCog, group_name="moderate", group_description="Wh
         rooms = self._client.rooms
         route, former = await rooms.treasury.route(moderator.guild_id, model, services, moderator.user_id)
         label = rooms.catalog.model(rooms.catalog.canonical(model)).label
-        await _answer(interaction, screens.route_set(label, route, former))
+        await _answer(interaction, provider_order_text(label, route, former))
 
     @model.autocomplete("model")
     async def models(self, interaction: Interaction, current: str) -> list[app_commands.Choice[str]]:
@@ -167,11 +170,11 @@ class Moderation(commands.GroupCog, group_name="moderate", group_description="Wh
 async def _announce(interaction: Interaction, sentence: str) -> None:
     """Answer, and say below which models are announced to be switched off."""
     notices = interaction.client.rooms.treasury.notices()
-    await _answer(interaction, screens.with_notices(sentence, notices))
+    await _answer(interaction, with_notices(sentence, notices))
 
 
 async def _answer(interaction: Interaction, sentence: str) -> None:
-    await interaction.response.send_message(sentence, ephemeral=True, allowed_mentions=screens.NOBODY)
+    await interaction.response.send_message(sentence, ephemeral=True, allowed_mentions=NO_MENTIONS)
 
 
 async def setup(client: Easel) -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from discord import app_commands
 from discord.ext import commands
 
-from bot.chat.discord import messages as screens
 from bot.chat.discord.client import Easel, Interaction, requester
+from bot.chat.discord.messages.content import NO_MENTIONS
+from bot.chat.discord.messages.quota import quota_message
 
 
 class Quota(commands.Cog):
@@ -20,10 +21,8 @@ class Quota(commands.Cog):
     async def quota(self, interaction: Interaction) -> None:
         """See what you have left and when it starts anew."""
         allowance = await self._client.rooms.studio.allowance(requester(interaction))
-        screen = screens.allowance(allowance)
-        await interaction.response.send_message(
-            embeds=screen.embeds, ephemeral=True, allowed_mentions=screens.NOBODY
-        )
+        screen = quota_message(allowance)
+        await interaction.response.send_message(embeds=screen.embeds, ephemeral=True, allowed_mentions=NO_MENTIONS)
 
 
 async def setup(client: Easel) -> None:

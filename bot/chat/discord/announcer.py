@@ -11,8 +11,9 @@ from datetime import UTC, datetime
 
 import discord
 
-from bot.chat.discord import messages as screens
 from bot.chat.discord.client import DISCORD_TROUBLE, Easel, failure_kind
+from bot.chat.discord.messages.content import NO_MENTIONS
+from bot.chat.discord.messages.notices import notice_text
 from bot.domain.clock import Clock
 from bot.ports import Database
 from bot.storage import notes
@@ -46,7 +47,7 @@ class Announcer:
         today = datetime.fromtimestamp(self._clock.now() / 1000, UTC).date()
         await self._database.write(notes.write_note(name, today.isoformat()))
         try:
-            await channel.send(screens.announcement(notice), allowed_mentions=screens.NOBODY)
+            await channel.send(notice_text(notice), allowed_mentions=NO_MENTIONS)
         except DISCORD_TROUBLE as error:
             log.info("the moderators of %d could not be told: %s", guild_id, failure_kind(error))
 

@@ -22,7 +22,8 @@ from discord.ext import commands
 from pydantic import SecretStr
 
 from bot.catalog.catalog import Catalog
-from bot.chat.discord import messages as screens
+from bot.chat.discord.messages.content import NO_MENTIONS
+from bot.chat.discord.messages.refusals import refusal_text
 from bot.domain.errors import DiscordBusy, EaselError, NotAllowed, SetupError
 from bot.domain.requests import ReplyAddress, Requester
 from bot.ports import Database
@@ -279,12 +280,12 @@ async def answer_reply_error(client: Easel, message: discord.Message, error: Bas
     seconds = client.reply_refusal_seconds
     try:
         try:
-            await message.reply(sentence, delete_after=seconds, allowed_mentions=screens.NOBODY)
+            await message.reply(sentence, delete_after=seconds, allowed_mentions=NO_MENTIONS)
         except discord.HTTPException as failure:
             if failure.code != NO_HISTORY:
                 raise
             # Where Easel may not read what was said, it may not answer it either, only speak.
-            await message.channel.send(sentence, delete_after=seconds, allowed_mentions=screens.NOBODY)
+            await message.channel.send(sentence, delete_after=seconds, allowed_mentions=NO_MENTIONS)
     except DISCORD_TROUBLE as failure:
         log.info("a reply was not taken by Discord: %s", failure_kind(failure))
 
@@ -292,7 +293,7 @@ async def answer_reply_error(client: Easel, message: discord.Message, error: Bas
 def _sentence(error: BaseException, event_id: int) -> str | None:
     """The member's sentence; None where nobody is left to hear it."""
     if isinstance(error, EaselError):
-        return screens.refusal(error)
+        return refusal_text(error)
     if isinstance(error, discord.NotFound) and error.code == UNKNOWN_INTERACTION:
         log.warning("Discord did not wait for the answer to %d", event_id)
         return None

@@ -21,7 +21,10 @@ import aiohttp
 import discord
 
 from bot.catalog.catalog import Catalog
-from bot.chat.discord import messages as screens
+from bot.chat.discord.messages.buttons import custom_id
+from bot.chat.discord.messages.content import NO_MENTIONS
+from bot.chat.discord.messages.progress import progress_message
+from bot.chat.discord.messages.result import alt_text, result_message
 from bot.domain.clock import Clock
 from bot.domain.errors import BadSource, ChannelUnavailable, DiscordBusy, InvalidResponse
 from bot.domain.jobs import Finished, Job, Progress
@@ -137,7 +140,7 @@ class DiscordDelivery:
         card = job.reply.card_id
         if card is None:
             return
-        screen = screens.card_in_progress(job, progress, self._label(job))
+        screen = progress_message(job, progress, self._label(job))
         message = self._channel(job).get_partial_message(card)
         preview = await self._preview(job, progress)
         try:
@@ -146,7 +149,7 @@ class DiscordDelivery:
                     content=screen.content,
                     view=screen.view,
                     attachments=preview or discord.utils.MISSING,
-                    allowed_mentions=screens.NOBODY,
+                    allowed_mentions=NO_MENTIONS,
                 )
         except (discord.DiscordException, aiohttp.ClientError, OSError, TimeoutError) as error:
             log.info("job %d: its card was not brought up to date: %s", job.id, type(error).__name__)
@@ -163,7 +166,7 @@ class DiscordDelivery:
             io.BytesIO(small.content),
             filename=name,
             spoiler=job.request.spoiler,
-            description=screens.alt_text(job.request, finished=False),
+            description=alt_text(job.request, finished=False),
         )
         return [file]
 
@@ -192,7 +195,7 @@ class DiscordDelivery:
                     continue
                 if any(name.removeprefix("SPOILER_").startswith(prefix) for name in _names(message)):
                     return message.id
-                if screens.custom_id("delete", job.id) in _custom_ids(message):
+                if custom_id("delete", job.id) in _custom_ids(message):
                     return message.id
         except (discord.Forbidden, discord.NotFound):
             return None
@@ -238,7 +241,7 @@ class DiscordDelivery:
         return replace(finished, pictures=tuple(fitting), links=tuple(links))
 
     async def _post(self, job: Job, finished: Finished) -> int:
-        screen = screens.result(job, finished, self._label(job))
+        screen = result_message(job, finished, self._label(job))
         with _attached(job, finished.pictures) as files:
             return await self._send(
                 job,
@@ -286,7 +289,7 @@ class DiscordDelivery:
         webhook = discord.Webhook.partial(job.reply.application_id, job.reply.token or "", client=self._client)
         # Only an interaction's webhook may speak privately, and `partial` takes it for a channel's.
         webhook.type = discord.WebhookType.application
-        await webhook.send(sentence, ephemeral=True, allowed_mentions=screens.NOBODY)
+        await webhook.send(sentence, ephemeral=True, allowed_mentions=NO_MENTIONS)
 
     async def _reply(self, job: Job, sentence: str) -> None:
         await self._send(job, content=f"<@{job.requester.user_id}> {sentence}")
@@ -321,7 +324,7 @@ def _since(job: Job) -> discord.Object:
 @contextmanager
 def _attached(job: Job, pictures: Sequence[Picture]) -> Iterator[list[discord.File]]:
     """The pictures as files. discord.py leaves each in a reference cycle: closed, they hold no bytes there."""
-    alt = screens.alt_text(job.request)
+    alt = alt_text(job.request)
     files = [
         discord.File(
             io.BytesIO(picture.content),
