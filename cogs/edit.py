@@ -7,10 +7,22 @@ from discord import app_commands
 from discord.ext import commands
 
 from bot.chat.discord.client import Easel, Interaction
-from bot.chat.discord.sources import source_of
+from bot.chat.discord.convert import source_of
 from bot.domain.requests import ImageRequest
-from cogs.imagine import model_choices, size_choices, submit
-from cogs.options import DESCRIPTIONS, Background, Compression, Count, Fidelity, Format, Prompt, Quality, Size
+from cogs.options import (
+    DESCRIPTIONS,
+    Background,
+    Compression,
+    Count,
+    Fidelity,
+    Format,
+    Prompt,
+    Quality,
+    Size,
+    model_choices,
+    size_choices,
+)
+from cogs.requests import submit
 
 
 class Edit(commands.Cog):

@@ -11,17 +11,12 @@ import re
 import discord
 from discord.ext import commands
 
-from bot.chat.discord.client import (
-    DISCORD_TROUBLE,
-    Easel,
-    answer_reply_error,
-    check_may_post,
-    failure_kind,
-    requester_of,
-)
+from bot.chat.discord.client import Easel
+from bot.chat.discord.convert import check_may_post, pictures_in, requester_of
+from bot.chat.discord.error_replies import answer_reply_error
+from bot.chat.discord.errors import DISCORD_TROUBLE, failure_kind
 from bot.chat.discord.messages.content import NO_MENTIONS, MessageContent
 from bot.chat.discord.messages.progress import accepted_message
-from bot.chat.discord.sources import pictures_in
 from bot.domain.errors import BadPrompt, BadSource
 from bot.domain.jobs import AcceptedJob
 from bot.domain.requests import ImageRequest, ReplyAddress, Source

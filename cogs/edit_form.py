@@ -10,14 +10,15 @@ import discord
 from discord import app_commands
 from discord.ext import commands
 
-from bot.chat.discord.client import Easel, Interaction, answer_error, answering
+from bot.chat.discord.client import Easel, Interaction
+from bot.chat.discord.convert import pictures_in, source_of
+from bot.chat.discord.error_replies import answer_error, answering
 from bot.chat.discord.messages.buttons import CUSTOM_ID
 from bot.chat.discord.messages.content import truncate
-from bot.chat.discord.sources import pictures_in, source_of
 from bot.domain.errors import BadSource
 from bot.domain.requests import ImageRequest, Source
-from cogs.imagine import submit
-from cogs.jobs import JobButton
+from cogs.buttons import JobButton
+from cogs.requests import submit
 
 FORM_SECONDS = 60 * 60.0
 """How long a form may stay open; discord.py keeps each in memory until it is sent in."""

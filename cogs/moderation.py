@@ -8,7 +8,8 @@ import discord
 from discord import app_commands
 from discord.ext import commands
 
-from bot.chat.discord.client import Easel, Interaction, requester, requester_of
+from bot.chat.discord.client import Easel, Interaction
+from bot.chat.discord.convert import requester, requester_of
 from bot.chat.discord.messages.content import NO_MENTIONS
 from bot.chat.discord.messages.limits import grant_text, limit_cleared_text, limit_set_text, limits_text
 from bot.chat.discord.messages.notices import with_notices

@@ -6,6 +6,7 @@ from typing import Literal
 
 from discord import app_commands
 
+from bot.chat.discord.client import Interaction
 from bot.domain.requests import MAXIMUM_COUNT, MAXIMUM_PROMPT
 
 Prompt = app_commands.Range[str, 1, MAXIMUM_PROMPT]
@@ -41,3 +42,19 @@ SIZES = {
     "21:9": "very wide (21:9)",
 }
 """What Discord offers while a size is typed; anything else that is one may be typed all the same."""
+
+
+async def model_choices(interaction: Interaction, current: str) -> list[app_commands.Choice[str]]:
+    """Models of this server whose label or name holds what was typed so far; Discord shows 25 at most."""
+    typed = current.lower()
+    return [
+        app_commands.Choice(name=model.label, value=model.name)
+        for model in await interaction.client.rooms.studio.models(interaction.guild_id or 0)
+        if typed in model.label.lower() or typed in model.name
+    ][:25]
+
+
+def size_choices(current: str) -> list[app_commands.Choice[str]]:
+    """Usual sizes that hold what was typed so far."""
+    typed = current.strip().lower()
+    return [app_commands.Choice(name=name, value=size) for size, name in SIZES.items() if typed in name]

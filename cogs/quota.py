@@ -5,7 +5,8 @@ from __future__ import annotations
 from discord import app_commands
 from discord.ext import commands
 
-from bot.chat.discord.client import Easel, Interaction, requester
+from bot.chat.discord.client import Easel, Interaction
+from bot.chat.discord.convert import requester
 from bot.chat.discord.messages.content import NO_MENTIONS
 from bot.chat.discord.messages.quota import quota_message
 

@@ -23,7 +23,8 @@ from PIL import Image
 
 from bot import settings
 from bot.app import App, open_app
-from bot.chat.discord.client import Easel, Interaction, answer_error
+from bot.chat.discord.client import Easel, Interaction
+from bot.chat.discord.error_replies import answer_error
 from bot.demo.cdn import LocalCdn
 from bot.demo.clock import StageClock
 from bot.demo.providers import StandIns, open_stand_ins

@@ -11,7 +11,8 @@ from datetime import UTC, datetime
 
 import discord
 
-from bot.chat.discord.client import DISCORD_TROUBLE, Easel, failure_kind
+from bot.chat.discord.client import Easel
+from bot.chat.discord.errors import DISCORD_TROUBLE, failure_kind
 from bot.chat.discord.messages.content import NO_MENTIONS
 from bot.chat.discord.messages.notices import notice_text
 from bot.domain.clock import Clock

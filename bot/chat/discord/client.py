@@ -1,8 +1,4 @@
-"""discord.py: the client, its command tree, and the one place that answers what went wrong in commands.
-
-Menus, buttons, modals and replies come here as well: `answer_error` for interactions, `answer_reply_error`
-for messages, which have no private way.
-"""
+"""discord.py: the client and its command tree."""
 
 from __future__ import annotations
 
@@ -10,11 +6,9 @@ import asyncio
 import hashlib
 import json
 import logging
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
-import aiohttp
 import discord
 import yarl
 from discord import app_commands
@@ -22,10 +16,9 @@ from discord.ext import commands
 from pydantic import SecretStr
 
 from bot.catalog.catalog import Catalog
-from bot.chat.discord.messages.content import NO_MENTIONS
-from bot.chat.discord.messages.refusals import refusal_text
-from bot.domain.errors import DiscordBusy, EaselError, NotAllowed, SetupError
-from bot.domain.requests import ReplyAddress, Requester
+from bot.chat.discord.error_replies import answer_error
+from bot.chat.discord.errors import BAD_TOKEN
+from bot.domain.errors import DiscordBusy, SetupError
 from bot.ports import Database
 from bot.storage import notes
 from bot.usecases.members import MemberService
@@ -52,15 +45,8 @@ PERMISSIONS = discord.Permissions(
     read_message_history=True,
 )
 """Exactly what Easel needs; the invite link asks for these."""
-
-UNKNOWN_INTERACTION = 10062
-NO_HISTORY = 160002
-BAD_TOKEN = 4004
-"""The gateway's close code."""
 TOKEN_REFUSED = "DISCORD_TOKEN is refused by Discord. Copy it anew from the developer portal."  # noqa: S105
 GATEWAY_PAUSE = 5.0
-DISCORD_TROUBLE = (discord.HTTPException, aiohttp.ClientError, OSError, TimeoutError)
-"""What discord.py raises when Discord, or the way to it, does not do what it should."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -190,128 +176,3 @@ class Easel(commands.Bot):
 
 
 Interaction = discord.Interaction[Easel]
-
-
-def requester(interaction: Interaction) -> Requester:
-    """Who asks, as the core knows it.
-
-    Raises:
-        NotAllowed: not in a server.
-    """
-    member = interaction.user
-    if interaction.guild_id is None or not isinstance(member, discord.Member):
-        raise NotAllowed("Easel paints in servers only. Ask it there.")
-    return requester_of(member, interaction.channel_id or 0, str(interaction.locale))
-
-
-def requester_of(member: discord.Member, channel_id: int, locale: str = "en-US") -> Requester:
-    """A member of a server, as the core knows them."""
-    return Requester(
-        user_id=member.id,
-        guild_id=member.guild.id,
-        channel_id=channel_id,
-        # As Discord sent them: `member.roles` leaves out what is not cached yet, just after a start.
-        role_ids=tuple(member._roles),  # noqa: SLF001 - discord.py is pinned to 2.7.1
-        locale=locale,
-    )
-
-
-def reply_address(interaction: Interaction) -> ReplyAddress:
-    """Where the pictures go.
-
-    Raises:
-        NotAllowed: Easel may not post there; better said before anything is spent.
-    """
-    check_may_post(interaction.app_permissions, interaction.channel)
-    return ReplyAddress(
-        application_id=interaction.application_id,
-        channel_id=interaction.channel_id or 0,
-        token=interaction.token,
-        expires_at=int(interaction.expires_at.timestamp() * 1000),
-        file_limit=interaction.filesize_limit,
-    )
-
-
-def check_may_post(held: discord.Permissions, channel: object) -> None:
-    """Refuse where Easel could not post the result."""
-    in_thread = isinstance(channel, discord.Thread)
-    may_send = held.send_messages_in_threads if in_thread else held.send_messages
-    missing = [
-        name
-        for name, granted in (
-            ("View Channel", held.view_channel),
-            ("Send Messages in Threads" if in_thread else "Send Messages", may_send),
-            ("Attach Files", held.attach_files),
-            ("Read Message History", held.read_message_history),
-        )
-        if not granted
-    ]
-    if missing:
-        raise NotAllowed(f"Easel may not post pictures here. Ask a moderator to give it: {', '.join(missing)}.")
-
-
-async def answer_error(interaction: Interaction, error: BaseException) -> None:
-    """Tell the asker, and only the asker, what went wrong. Never raises."""
-    if interaction.client.is_closed():
-        return
-    sentence = _sentence(error, interaction.id)
-    if sentence is None:
-        return
-    try:
-        if interaction.response.is_done():
-            await interaction.followup.send(sentence, ephemeral=True)
-        else:
-            await interaction.response.send_message(sentence, ephemeral=True)
-    except DISCORD_TROUBLE as failure:
-        # Also where Discord delivered an interaction twice: its other copy was answered.
-        log.info("an answer was not taken by Discord: %s", failure_kind(failure))
-
-
-def failure_kind(failure: BaseException) -> str:
-    """For the log: no message of a library's exception, which may hold a link."""
-    return f"code {failure.code}" if isinstance(failure, discord.HTTPException) else type(failure).__name__
-
-
-async def answer_reply_error(client: Easel, message: discord.Message, error: BaseException) -> None:
-    """A message has nothing private: a short public reply that removes itself. Never raises."""
-    sentence = _sentence(error, message.id)
-    if sentence is None:
-        return
-    seconds = client.reply_refusal_seconds
-    try:
-        try:
-            await message.reply(sentence, delete_after=seconds, allowed_mentions=NO_MENTIONS)
-        except discord.HTTPException as failure:
-            if failure.code != NO_HISTORY:
-                raise
-            # Where Easel may not read what was said, it may not answer it either, only speak.
-            await message.channel.send(sentence, delete_after=seconds, allowed_mentions=NO_MENTIONS)
-    except DISCORD_TROUBLE as failure:
-        log.info("a reply was not taken by Discord: %s", failure_kind(failure))
-
-
-def _sentence(error: BaseException, event_id: int) -> str | None:
-    """The member's sentence; None where nobody is left to hear it."""
-    if isinstance(error, EaselError):
-        return refusal_text(error)
-    if isinstance(error, discord.NotFound) and error.code == UNKNOWN_INTERACTION:
-        log.warning("Discord did not wait for the answer to %d", event_id)
-        return None
-    if isinstance(error, app_commands.CommandSignatureMismatch):
-        return "This command has just changed. Restart Discord and try again."
-    if isinstance(error, app_commands.TransformerError):
-        return f"“{str(error.value)[:60]}” is not something that Easel understands here. Nothing was charged."
-    if isinstance(error, DISCORD_TROUBLE):
-        log.warning("Discord did not do what %d needed: %s", event_id, failure_kind(error))
-        return "Discord did not do what Easel asked of it. Try again in a moment. Nothing was charged."
-    code = f"{event_id % 1_000_000:06d}"
-    log.error("unexpected %s (code %s)", type(error).__name__, code, exc_info=error)
-    return f"Something went wrong on our side (code {code}). Nothing was charged."
-
-
-async def answering(interaction: Interaction, work: Callable[[], Awaitable[None]]) -> None:
-    """Run a button's or a form's work; their errors reach no handler of discord.py's."""
-    try:
-        await work()
-    except Exception as error:  # noqa: BLE001 - the one place that answers what went wrong
-        await answer_error(interaction, error)
