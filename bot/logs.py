@@ -51,5 +51,6 @@ def configure(level: str, secrets: Sequence[str]) -> None:
     handler.setFormatter(Redacting(secrets))
     handler.addFilter(OneLine())
     logging.basicConfig(level=level, handlers=[handler], force=True)
-    # aiosqlite writes every statement.
-    logging.getLogger("aiosqlite").setLevel(max(logging.WARNING, logging.getLevelName(level)))
+    # aiosqlite writes every statement, httpx every URL, the signed ones too.
+    for name in ("aiosqlite", "httpx"):
+        logging.getLogger(name).setLevel(max(logging.WARNING, logging.getLevelName(level)))

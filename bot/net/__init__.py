@@ -1,1 +1,1 @@
-"""HTTP: which hosts Easel reaches, event streams, and the server for webhooks."""
+"""HTTP: which hosts Easel reaches, bounded requests (httpx over aiohttp's connections), and the webhook server."""

@@ -1,7 +1,7 @@
-"""Which hosts may be spoken to: patterns `host`, `*.host`, `host:port` and `host:*`.
+"""Hosts that a client may reach: patterns `host`, `*.host`, `host:port` and `host:*`.
 
-A pattern without a port means the scheme's own port. A private address is reached only if it is listed as
-such: no name pattern lets one in, whatever its name server says.
+A pattern without a port means the scheme's own port. A private address is reached only if it is listed
+itself: no name pattern lets one in, whatever its name server says.
 """
 
 from __future__ import annotations
@@ -11,6 +11,12 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
+# Python 3.11.7 takes these for public: services of a cloud (192.0.0.192 at Oracle, 168.63.129.16 at
+# Azure), site-local addresses, and IPv6 addresses that a gateway turns into IPv4 ones.
+_NOT_PUBLIC = tuple(
+    ipaddress.ip_network(net)
+    for net in ("192.0.0.0/24", "168.63.129.16/32", "::/96", "::ffff:0:0:0/96", "64:ff9b:1::/48", "fec0::/10")
+)
 
 
 def is_private(address: str) -> bool:
@@ -19,7 +25,7 @@ def is_private(address: str) -> bool:
         parsed = ipaddress.ip_address(address.strip("[]"))
     except ValueError:
         return False
-    return not parsed.is_global
+    return not parsed.is_global or parsed.is_multicast or any(parsed in net for net in _NOT_PUBLIC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +33,9 @@ class AllowedHosts:
     """A parsed list of patterns."""
 
     patterns: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return ",".join(self.patterns)
 
     @classmethod
     def parse(cls, text: str) -> AllowedHosts:
@@ -52,6 +61,14 @@ class AllowedHosts:
         if not host or parts.username is not None:
             return False
         return any(self._matches(pattern, parts.scheme, host, port) for pattern in self.patterns)
+
+    def with_url(self, url: str) -> AllowedHosts:
+        """The same list with the host and port of an http(s) URL."""
+        parts = urlsplit(url)
+        host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
+        port = parts.port or DEFAULT_PORTS[parts.scheme]
+        plain = parts.scheme == "https" and port == DEFAULT_PORTS["https"]
+        return AllowedHosts((*self.patterns, f"{host}" if plain else f"{host}:{port}"))
 
     def lists_address(self, address: str) -> bool:
         """Whether an IP address itself, or localhost for a loopback one, stands in the list."""

@@ -1,6 +1,8 @@
 """Server-sent events, read with limits (https://html.spec.whatwg.org/multipage/server-sent-events.html).
 
-The libraries for this keep whatever arrives; what a service sends here may be a hundred megabytes by mistake.
+httpx-sse is not used. Its reader collects a line and an event for as long as they last, and what a service sends
+by mistake may be a hundred megabytes; its decoder alone is not public, reports events without data, which the
+standard drops, and passes over comments, which show that the service is alive.
 """
 
 from __future__ import annotations
@@ -11,7 +13,9 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
 
-from bot.domain.errors import InvalidResponse
+import httpx
+
+from bot.net.errors import ResponseTooLarge
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,18 +33,25 @@ class Event:
             return None
 
 
-async def events(chunks: AsyncIterator[bytes], limit: int) -> AsyncIterator[Event | None]:
-    """The events of a stream; None for a comment, which only says that the other side is alive.
+def is_event_stream(response: httpx.Response) -> bool:
+    """Whether the response's type is `text/event-stream`."""
+    content_type: str = response.headers.get("content-type", "")
+    return content_type.partition(";")[0].strip().lower() == "text/event-stream"
+
+
+async def events(response: httpx.Response, limit: int) -> AsyncIterator[Event | None]:
+    """The events of a streamed response; None for a comment.
 
     Raises:
-        InvalidResponse: an event is longer than `limit` bytes.
+        ResponseTooLarge: an event has more than `limit` bytes.
+        httpx.RequestError: the stream broke off.
     """
     name, size = "", 0
     data: list[str] = []
-    async for line in _lines(chunks, limit):
+    async for line in _lines(response, limit):
         size += len(line)
         if size > limit:
-            raise InvalidResponse(detail="an event is too big")
+            raise ResponseTooLarge("event", request=response.request)
         if not line:
             if data:
                 yield Event(name or "message", "\n".join(data))
@@ -56,17 +67,17 @@ async def events(chunks: AsyncIterator[bytes], limit: int) -> AsyncIterator[Even
             data.append(value)
 
 
-async def _lines(chunks: AsyncIterator[bytes], limit: int) -> AsyncIterator[bytes]:
-    """Lines without their ends, of whichever of the three kinds."""
+async def _lines(response: httpx.Response, limit: int) -> AsyncIterator[bytes]:
+    """Lines without their ends, of any of the three kinds."""
     rest, after_return = bytearray(), False
-    async for chunk in chunks:
+    async for chunk in response.aiter_raw():
         # A \r ends a line at once; a \n that comes in the next chunk is the other half of that end.
         first, *others = re.split(rb"\r\n|\r|\n", chunk.removeprefix(b"\n") if after_return else chunk)
-        after_return = chunk.endswith(b"\r") if chunk else after_return
+        after_return = chunk.endswith(b"\r")
         # Only what is new is looked at: a line may be long, and come in a thousand chunks.
         rest += first
         if len(rest) > limit:
-            raise InvalidResponse(detail="an event is too big")
+            raise ResponseTooLarge("event", request=response.request)
         for line in others:
             yield bytes(rest)
             rest = bytearray(line)

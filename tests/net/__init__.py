@@ -1,1 +1,1 @@
-"""Hosts, event streams and the webhook server."""
+"""HTTP with bounds, over real sockets: the transport, the client, the event streams, the webhook server."""

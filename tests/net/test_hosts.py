@@ -74,6 +74,22 @@ def test_addresses_of_this_machine_and_of_private_nets_are_private(address: str)
     assert is_private(address)
 
 
+@pytest.mark.parametrize(
+    "address",
+    [
+        "192.0.0.192",
+        "168.63.129.16",
+        "224.0.0.1",
+        "ff02::1",
+        "::127.0.0.1",
+        "::ffff:0:10.0.0.1",
+        "64:ff9b:1::a00:1",
+    ],
+)
+def test_a_clouds_own_services_and_addresses_of_gateways_are_private(address: str) -> None:
+    assert is_private(address)
+
+
 @pytest.mark.parametrize("address", ["8.8.8.8", "2606:4700::1111", "fal.media"])
 def test_public_addresses_and_names_are_not(address: str) -> None:
     assert not is_private(address)
@@ -87,3 +103,13 @@ def test_a_pattern_of_another_form_is_refused(text: str) -> None:
 
 def test_an_empty_list_allows_nothing() -> None:
     assert not AllowedHosts.parse(" , ").allows("https://fal.media/")
+
+
+@pytest.mark.parametrize(
+    "url", ["https://a.example/v1", "http://a.example/", "http://127.0.0.1:8080/x", "http://[::1]/"]
+)
+def test_a_url_of_the_operators_own_joins_the_list_with_its_port_only(url: str) -> None:
+    hosts = AllowedHosts.parse("b.example").with_url(url)
+    assert hosts.allows(url)
+    assert hosts.allows("https://b.example/")
+    assert not hosts.allows("http://a.example:81/")

@@ -7,14 +7,19 @@ import itertools
 import time
 from collections.abc import AsyncIterator, Sequence
 
+import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.domain.errors import InvalidResponse
-from bot.net.sse import Event, events
+from bot.net.errors import ResponseTooLarge
+from bot.net.sse import Event, events, is_event_stream
 
 ENDS = ("\n", "\r", "\r\n")
+
+
+def response_of(chunks: AsyncIterator[bytes]) -> httpx.Response:
+    return httpx.Response(200, content=chunks, request=httpx.Request("GET", "https://fal.example/events"))
 
 
 async def arriving(chunks: Sequence[bytes]) -> AsyncIterator[bytes]:
@@ -23,7 +28,7 @@ async def arriving(chunks: Sequence[bytes]) -> AsyncIterator[bytes]:
 
 
 async def _read(chunks: Sequence[bytes], limit: int) -> list[Event | None]:
-    return [event async for event in events(arriving(chunks), limit)]
+    return [event async for event in events(response_of(arriving(chunks)), limit)]
 
 
 def read(*chunks: bytes, limit: int = 10_000) -> list[Event | None]:
@@ -81,7 +86,7 @@ def test_every_kind_of_line_end_means_the_same_wherever_the_stream_is_cut(end: s
 
 
 @pytest.mark.parametrize("end", ENDS, ids=repr)
-async def test_an_event_is_told_at_its_empty_line_and_not_at_the_next_one(end: str) -> None:
+async def test_an_event_ends_at_its_empty_line_and_not_at_the_next_one(end: str) -> None:
     rest: asyncio.Queue[bytes] = asyncio.Queue()
 
     async def chunks() -> AsyncIterator[bytes]:
@@ -90,7 +95,7 @@ async def test_an_event_is_told_at_its_empty_line_and_not_at_the_next_one(end: s
 
     rest.put_nowait(f"data: now{end}{end}".encode())
     async with asyncio.timeout(5):
-        assert await anext(aiter(events(chunks(), 100))) == Event("message", "now")
+        assert await anext(aiter(events(response_of(chunks()), 100))) == Event("message", "now")
 
 
 texts = st.text(st.characters(exclude_characters="\r\n", exclude_categories=["Cs"]), max_size=20)
@@ -140,9 +145,9 @@ def test_whatever_is_written_is_read_back_in_any_pieces(
 )
 def test_an_event_without_end_is_given_up_at_the_limit(chunks: list[bytes]) -> None:
     endless = itertools.chain(chunks, [b"\n\n"])
-    with pytest.raises(InvalidResponse) as refused:
+    with pytest.raises(ResponseTooLarge) as refused:
         read(*endless, limit=100)
-    assert refused.value.detail == "an event is too big"
+    assert refused.value.request.method == "GET"
 
 
 def test_the_limit_is_for_one_event_and_not_for_the_stream() -> None:
@@ -152,7 +157,7 @@ def test_the_limit_is_for_one_event_and_not_for_the_stream() -> None:
     assert len(read(b": still here\n\n" * 50, limit=100)) == 50
 
 
-def test_a_picture_of_eight_megabytes_in_small_pieces_holds_nobody_up() -> None:
+def test_a_picture_of_eight_megabytes_in_small_pieces_does_not_block_the_loop() -> None:
     stream = b"data: " + b"x" * 8_000_000 + b"\n\n"
     pieces = [stream[place : place + 4096] for place in range(0, len(stream), 4096)]
     before = time.process_time()
@@ -168,3 +173,18 @@ def test_a_picture_of_eight_megabytes_in_small_pieces_holds_nobody_up() -> None:
 )
 def test_data_is_json_or_nothing(data: str, value: object) -> None:
     assert Event("message", data).json() == value
+
+
+@pytest.mark.parametrize(
+    ("content_type", "streams"),
+    [
+        ("text/event-stream", True),
+        ("Text/Event-Stream; charset=utf-8", True),
+        ("text/event-stream-not", False),
+        ("application/json", False),
+        (None, False),
+    ],
+)
+def test_the_content_type_promises_events(content_type: str | None, streams: bool) -> None:
+    headers = {"content-type": content_type} if content_type else {}
+    assert is_event_stream(httpx.Response(200, headers=headers)) is streams

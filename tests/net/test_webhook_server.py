@@ -16,42 +16,42 @@ from bot.net.webhook_server import WebhookServer
 
 
 @dataclass
-class Desk:
-    """A route that keeps what it is given."""
+class Receiver:
+    """A handler that records what it receives."""
 
     status: int = 200
-    letters: list[tuple[dict[str, str], bytes]] = field(default_factory=list)
+    received: list[tuple[dict[str, str], bytes]] = field(default_factory=list)
     seen: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def receive(self, headers: Mapping[str, str], body: bytes) -> int:
-        self.letters.append((dict(headers), body))
+        self.received.append((dict(headers), body))
         self.seen.set()
         assert headers.get("x-NAME") == headers.get("X-Name")
         return self.status
 
 
 @dataclass
-class Door:
-    """The listener, and somebody outside."""
+class WebhookEndpoint:
+    """The webhook server, its handler, and a client that calls it."""
 
-    desk: Desk
-    listener: WebhookServer
+    receiver: Receiver
+    server: WebhookServer
     http: aiohttp.ClientSession
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.listener.port}/fal"
+        return f"http://127.0.0.1:{self.server.port}/fal"
 
     async def post(self, body: bytes | AsyncIterator[bytes] = b"", url: str = "", **headers: str) -> int:
-        async with self.http.post(url or self.url, data=body, headers=headers) as answer:
-            said = await answer.text()
-            assert len(said) < 40
-            assert answer.headers["Connection"] == "close"
-            return answer.status
+        async with self.http.post(url or self.url, data=body, headers=headers) as response:
+            text = await response.text()
+            assert len(text) < 40
+            assert response.headers["Connection"] == "close"
+            return response.status
 
     async def raw(self, *parts: bytes) -> bytes:
         """What comes back until the connection is closed."""
-        reader, writer = await asyncio.open_connection("127.0.0.1", self.listener.port)
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.server.port)
         try:
             for part in parts:
                 writer.write(part)
@@ -64,128 +64,128 @@ class Door:
 
 
 @pytest.fixture
-async def door() -> AsyncIterator[Door]:
-    desk = Desk()
+async def endpoint() -> AsyncIterator[WebhookEndpoint]:
+    receiver = Receiver()
     bounds = {"body_seconds": 0.2, "connection_seconds": 0.5}
     async with (
         WebhookServer(
-            "127.0.0.1", 0, {"/fal": desk.receive}, body_limit=1000, most_connections=3, **bounds
-        ) as listener,
+            "127.0.0.1", 0, {"/fal": receiver.receive}, body_limit=1000, max_connections=3, **bounds
+        ) as server,
         aiohttp.ClientSession() as http,
     ):
-        yield Door(desk, listener, http)
+        yield WebhookEndpoint(receiver, server, http)
 
 
 @pytest.mark.parametrize("status", [200, 400, 401, 503])
-async def test_the_route_is_given_the_call_and_says_how_to_answer(door: Door, status: int) -> None:
-    door.desk.status = status
-    assert await door.post(b'{"a": 1}', **{"X-Name": "value"}) == status
-    ((headers, body),) = door.desk.letters
+async def test_the_handler_gets_the_request_and_decides_the_status(endpoint: WebhookEndpoint, status: int) -> None:
+    endpoint.receiver.status = status
+    assert await endpoint.post(b'{"a": 1}', **{"X-Name": "value"}) == status
+    ((headers, body),) = endpoint.receiver.received
     assert (headers["X-Name"], body) == ("value", b'{"a": 1}')
 
 
-async def test_a_query_does_not_change_the_path(door: Door) -> None:
-    assert await door.post(url=f"{door.url}?a=b") == 200
+async def test_a_query_does_not_change_the_path(endpoint: WebhookEndpoint) -> None:
+    assert await endpoint.post(url=f"{endpoint.url}?a=b") == 200
 
 
-async def test_other_paths_and_methods_are_not_there(door: Door) -> None:
-    assert await door.post(url=door.url + "/more") == 404
-    assert await door.post(url=door.url.removesuffix("/fal")) == 404
-    async with door.http.get(door.url) as answer:
-        assert answer.status == 405
-    assert door.desk.letters == []
+async def test_other_paths_and_methods_are_not_there(endpoint: WebhookEndpoint) -> None:
+    assert await endpoint.post(url=endpoint.url + "/more") == 404
+    assert await endpoint.post(url=endpoint.url.removesuffix("/fal")) == 404
+    async with endpoint.http.get(endpoint.url) as response:
+        assert response.status == 405
+    assert endpoint.receiver.received == []
 
 
-async def test_a_body_that_is_too_long_is_not_read(door: Door) -> None:
+async def test_a_body_that_is_too_long_is_not_read(endpoint: WebhookEndpoint) -> None:
     async def endless() -> AsyncIterator[bytes]:
         for _ in range(20):
             yield bytes(100)
 
-    assert await door.post(bytes(1000)) == 200
-    assert await door.post(bytes(1001)) == 413
-    assert await door.post(endless()) == 413
+    assert await endpoint.post(bytes(1000)) == 200
+    assert await endpoint.post(bytes(1001)) == 413
+    assert await endpoint.post(endless()) == 413
     announced = b"POST /fal HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999999\r\n\r\n"
-    assert b" 413 " in await door.raw(announced)
-    assert len(door.desk.letters) == 1
+    assert b" 413 " in await endpoint.raw(announced)
+    assert len(endpoint.receiver.received) == 1
 
 
-async def test_a_packed_body_stays_as_it_is(door: Door) -> None:
+async def test_a_packed_body_stays_as_it_is(endpoint: WebhookEndpoint) -> None:
     packed = gzip.compress(bytes(1_000_000))[:900]
-    assert await door.post(packed, **{"Content-Encoding": "gzip"}) == 200
-    assert door.desk.letters[0][1] == packed
+    assert await endpoint.post(packed, **{"Content-Encoding": "gzip"}) == 200
+    assert endpoint.receiver.received[0][1] == packed
 
 
-async def test_a_body_that_never_comes_is_not_waited_for(door: Door) -> None:
-    answer = await door.raw(b"POST /fal HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n12345")
-    assert b" 408 " in answer
+async def test_a_body_that_never_comes_is_not_waited_for(endpoint: WebhookEndpoint) -> None:
+    response = await endpoint.raw(b"POST /fal HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n12345")
+    assert b" 408 " in response
 
 
 @pytest.mark.parametrize("part", [b"", b"POST /fal HT", b"POST /fal HTTP/1.1\r\nHost: x\r\n"])
-async def test_whoever_says_nothing_is_shown_the_door(door: Door, part: bytes) -> None:
+async def test_a_silent_client_is_disconnected(endpoint: WebhookEndpoint, part: bytes) -> None:
     begun = asyncio.get_running_loop().time()
-    assert await door.raw(part) == b""
+    assert await endpoint.raw(part) == b""
     assert 0.3 < asyncio.get_running_loop().time() - begun < 2
 
 
-async def test_no_more_than_so_many_connections_are_held(door: Door) -> None:
-    idle = [await asyncio.open_connection("127.0.0.1", door.listener.port) for _ in range(3)]
+async def test_no_more_than_so_many_connections_are_held(endpoint: WebhookEndpoint) -> None:
+    idle = [await asyncio.open_connection("127.0.0.1", endpoint.server.port) for _ in range(3)]
     # The fourth is closed at once, while the others are not.
     async with asyncio.timeout(0.3):
-        assert await door.raw(b"") == b""
+        assert await endpoint.raw(b"") == b""
     for reader, writer in idle:
         assert await reader.read() == b""
         writer.close()
-    assert await door.post() == 200
+    assert await endpoint.post() == 200
 
 
-async def test_what_is_no_http_gets_a_short_answer(door: Door) -> None:
-    answer = await door.raw(b"\x16\x03\x01 hello\r\n\r\n")
-    assert b" 400 " in answer
-    assert len(answer) < 1000
+async def test_what_is_no_http_gets_a_short_response(endpoint: WebhookEndpoint) -> None:
+    response = await endpoint.raw(b"\x16\x03\x01 hello\r\n\r\n")
+    assert b" 400 " in response
+    assert len(response) < 1000
 
 
-async def test_nothing_of_a_call_is_logged(door: Door, caplog: pytest.LogCaptureFixture) -> None:
+async def test_nothing_of_a_call_is_logged(endpoint: WebhookEndpoint, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     secret = "a-very-secret-signature"
-    assert await door.post(secret.encode(), url=f"{door.url}?s={secret}", **{"X-Name": secret}) == 200
-    assert await door.post(secret.encode(), url=f"{door.url}/{secret}") == 404
+    assert await endpoint.post(secret.encode(), url=f"{endpoint.url}?s={secret}", **{"X-Name": secret}) == 200
+    assert await endpoint.post(secret.encode(), url=f"{endpoint.url}/{secret}") == 404
     bad = b"POST /fal HTTP/1.1\r\nHost: x\r\nX-\x01Bad: " + secret.encode() + b"\r\n\r\n"
-    assert b" 400 " in await door.raw(bad)
+    assert b" 400 " in await endpoint.raw(bad)
     # Somebody who hangs up in the middle of a body.
-    _, writer = await asyncio.open_connection("127.0.0.1", door.listener.port)
+    _, writer = await asyncio.open_connection("127.0.0.1", endpoint.server.port)
     writer.write(b"POST /fal HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n" + secret.encode())
     await writer.drain()
     writer.transport.abort()
-    assert await door.post() == 200
+    assert await endpoint.post() == 200
     assert caplog.text == ""
 
 
-async def test_a_mistake_of_our_own_is_logged_and_answered(caplog: pytest.LogCaptureFixture) -> None:
+async def test_an_error_of_a_handler_is_logged_and_responded_to(caplog: pytest.LogCaptureFixture) -> None:
     async def receive(_headers: Mapping[str, str], _body: bytes) -> int:
         raise ZeroDivisionError
 
     async with (
-        WebhookServer("127.0.0.1", 0, {"/fal": receive}) as listener,
+        WebhookServer("127.0.0.1", 0, {"/fal": receive}) as server,
         aiohttp.ClientSession() as http,
-        http.post(f"http://127.0.0.1:{listener.port}/fal", data=b"secret") as answer,
+        http.post(f"http://127.0.0.1:{server.port}/fal", data=b"secret") as response,
     ):
-        assert answer.status == 500
+        assert response.status == 500
     assert "ZeroDivisionError" in caplog.text
     assert "secret" not in caplog.text
 
 
-async def test_a_taken_port_is_said_in_one_line(door: Door) -> None:
-    with pytest.raises(SetupError, match=rf"Nobody can listen at 127.0.0.1:{door.listener.port}: "):
-        async with WebhookServer("127.0.0.1", door.listener.port, {}):
+async def test_a_taken_port_is_one_line(endpoint: WebhookEndpoint) -> None:
+    with pytest.raises(SetupError, match=rf"Easel cannot listen at 127.0.0.1:{endpoint.server.port}: "):
+        async with WebhookServer("127.0.0.1", endpoint.server.port, {}):
             pass
 
 
 async def test_closing_ends_what_is_open() -> None:
-    async with WebhookServer("127.0.0.1", 0, {}) as listener:
-        reader, writer = await asyncio.open_connection("127.0.0.1", listener.port)
+    async with WebhookServer("127.0.0.1", 0, {}) as server:
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
         writer.write(b"POST /fal HTTP/1.1\r\n")
         await writer.drain()
     assert await asyncio.wait_for(reader.read(), 1) == b""
     writer.close()
     with pytest.raises(OSError, match="onnect"):
-        await asyncio.open_connection("127.0.0.1", listener.port)
+        await asyncio.open_connection("127.0.0.1", server.port)

@@ -20,8 +20,8 @@ from tests.providers.contract.fal import FalPolled
 from tests.providers.contract.lumenfall import LumenfallLink
 from tests.providers.contract.oxen import OxenQueue
 from tests.providers.contract.variant import Variant
+from tests.providers.contract.wire import painted
 from tests.providers.contract.world import SOURCE, given, open_house
-from tests.support.raw_server import painted
 
 FOLDER = Path(__file__).with_name("recordings")
 WAYS: Mapping[str, type[Variant]] = {"fal": FalPolled, "lumenfall": LumenfallLink, "oxen": OxenQueue}

@@ -30,8 +30,8 @@ from bot.domain.errors import BadSource, ChannelUnavailable, DiscordBusy, Invali
 from bot.domain.jobs import Finished, Job, Progress
 from bot.domain.pictures import FetchedSource, Picture
 from bot.domain.requests import Source
+from bot.net.guard import GuardedResolver
 from bot.net.hosts import AllowedHosts
-from bot.net.resolver import GuardedResolver
 from bot.pictures import Pictures
 
 log = logging.getLogger(__name__)

@@ -12,9 +12,9 @@ from collections.abc import AsyncIterator, Callable, Collection, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
 
 from bot.domain.errors import ProviderBusy, ProviderError
-from bot.net.sse import Event
 from bot.providers.shared.http import Answering
 from bot.providers.shared.polling import PollPolicy
+from bot.providers.shared.sse import Event
 
 log = logging.getLogger(__name__)
 

@@ -34,9 +34,9 @@ from bot.domain.errors import (
     SourceRejected,
     TicketLost,
 )
-from bot.net import sse
 from bot.net.hosts import AllowedHosts, is_private
-from bot.net.sse import Event
+from bot.providers.shared import sse
+from bot.providers.shared.sse import Event
 
 JSON_LIMIT = 1_048_576
 MAXIMUM_REDIRECTS = 3

@@ -27,8 +27,8 @@ from bot.domain.providers import CancelResult
 from bot.providers.shared.http import open_session
 from tests.providers.contract.case import Cases
 from tests.providers.contract.variant import Fault
+from tests.providers.contract.wire import nobody, stranger
 from tests.providers.contract.world import QUICK, ContractWorld
-from tests.support.raw_server import nobody, stranger
 
 case = Cases()
 

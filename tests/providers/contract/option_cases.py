@@ -15,8 +15,8 @@ from bot.domain.pictures import Picture
 from bot.domain.requests import ImageRequest
 from bot.pictures import TYPES
 from tests.providers.contract.case import Cases
+from tests.providers.contract.wire import painted, stranger
 from tests.providers.contract.world import SOURCE, ContractWorld, given
-from tests.support.raw_server import painted, stranger
 
 case = Cases()
 

@@ -8,8 +8,8 @@ from bot.domain.errors import InvalidResponse, ProviderError, ResultLost, Ticket
 from bot.domain.jobs import Ticket
 from tests.providers.contract.case import Cases
 from tests.providers.contract.variant import Fault
+from tests.providers.contract.wire import stranger
 from tests.providers.contract.world import QUICK, ContractWorld
-from tests.support.raw_server import stranger
 
 case = Cases()
 

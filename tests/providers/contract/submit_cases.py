@@ -26,8 +26,8 @@ from bot.domain.errors import (
 from bot.domain.money import Money
 from bot.domain.requests import ImageRequest
 from tests.providers.contract.case import Cases
+from tests.providers.contract.wire import nobody, painted, stranger
 from tests.providers.contract.world import QUICK, SETTLED, SOURCE, ContractWorld, given
-from tests.support.raw_server import nobody, painted, stranger
 
 case = Cases()
 

@@ -23,7 +23,7 @@ from bot.pictures import Pictures
 from bot.ports import Provider
 from bot.providers.shared.http import Timeouts, open_session
 from tests.providers.contract.variant import Fault, Lack, Setting, Stage, Variant, opened
-from tests.support.raw_server import Bend, between
+from tests.providers.contract.wire import Bend, between
 
 SOURCE = Source(url="https://cdn.discordapp.com/a.png", filename="a.png")
 QUICK = Timeouts(connect=2, silence=0.3, total=0.8)

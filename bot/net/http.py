@@ -1,0 +1,184 @@
+"""What all HTTP requests share: clients that reach known hosts only, and responses with bounds.
+
+Names and errors are httpx's. Of those errors `ConnectError` (with `DestinationRefused`), `ConnectTimeout` and
+`PoolTimeout` alone mean that nothing has left; after any other the request may have been carried out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import zlib
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from http.cookiejar import CookieJar, DefaultCookiePolicy
+from ssl import SSLContext
+from typing import Any, TypedDict, Unpack
+
+import httpx
+
+from bot.net.errors import ResponseTooLarge
+from bot.net.hosts import AllowedHosts
+from bot.net.resolver import Destinations
+from bot.net.transport import Transport, timeout_error
+
+JSON_LIMIT = 1_048_576
+_GZIP_OR_ZLIB = 47
+_ABOUT_THE_WIRE = (b"content-encoding", b"content-length", b"transfer-encoding")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timeouts:
+    """Seconds: until there is a connection, between two reads, and for the whole exchange.
+
+    There is none for writing alone; a service that stops reading an upload runs into `total`.
+    """
+
+    connect: float = 10.0
+    read: float = 60.0
+    total: float = 120.0
+
+    def as_httpx(self) -> httpx.Timeout:
+        """The same for httpx, which knows no total."""
+        # httpx-aiohttp takes `pool` for all that happens until there is a connection, `connect` for each address.
+        return httpx.Timeout(connect=self.connect, read=self.read, write=None, pool=self.connect)
+
+
+class RequestOptions(TypedDict, total=False):
+    """What `httpx.AsyncClient.build_request` takes, as far as a body can be sent with its length."""
+
+    headers: Mapping[str, str]
+    params: Mapping[str, str]
+    json: Any
+    content: bytes
+    data: Mapping[str, str | Sequence[str]]
+    files: Sequence[tuple[str, tuple[str | None, bytes | str, str]]]
+
+
+def open_client(
+    *,
+    hosts: AllowedHosts | None = None,
+    base_urls: Sequence[str] = (),
+    connections: int = 100,
+    ssl: SSLContext | None = None,
+) -> httpx.AsyncClient:
+    """A client for one purpose, to be used with `async with`.
+
+    It reaches `hosts` at public addresses (or at private ones that are listed themselves) and `base_urls`, which
+    the operator has set, at any. No proxy, no cookies, no redirects; certificates are verified.
+
+    Raises:
+        httpx.InvalidURL, httpx.UnsupportedProtocol: a base URL is no clear http(s) URL.
+    """
+    destinations = Destinations(hosts or AllowedHosts(()), base_urls)
+    return httpx.AsyncClient(
+        transport=Transport(destinations, connections=connections, ssl=ssl),
+        headers={"Accept-Encoding": "identity"},
+        cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
+        event_hooks={"request": [destinations.check]},
+        follow_redirects=False,
+        trust_env=False,
+    )
+
+
+@asynccontextmanager
+async def stream(
+    client: httpx.AsyncClient, method: str, url: str, *, timeouts: Timeouts, **options: Unpack[RequestOptions]
+) -> AsyncIterator[httpx.Response]:
+    """Send a request; the response's body is still to be read, all of it within `timeouts.total`.
+
+    Raises:
+        httpx.RequestError: see the module; also from the `async with` block, while the body is read there.
+        httpx.InvalidURL: nothing was sent.
+    """
+    try:
+        request = client.build_request(method, url, timeout=timeouts.as_httpx(), **options)
+    except UnicodeError:  # httpx decodes the host, and not every xn-- name can be
+        raise httpx.InvalidURL("not a URL") from None
+    try:
+        async with asyncio.timeout(timeouts.total) as deadline:
+            response = await client.send(request, stream=True, follow_redirects=False)
+            try:
+                yield response
+            finally:
+                await response.aclose()
+    except TimeoutError:
+        if not deadline.expired():
+            raise
+        raise timeout_error(request) from None
+
+
+async def request(
+    client: httpx.AsyncClient,
+    method: str,
+    url: str,
+    *,
+    timeouts: Timeouts,
+    limit: int = JSON_LIMIT,
+    **options: Unpack[RequestOptions],
+) -> httpx.Response:
+    """Send a request and read the whole response, a redirect as it is.
+
+    Raises:
+        ResponseTooLarge: the body has more than `limit` bytes.
+        httpx.RequestError, httpx.InvalidURL: as `stream`.
+    """
+    async with stream(client, method, url, timeouts=timeouts, **options) as response:
+        return await read(response, limit)
+
+
+async def read(response: httpx.Response, limit: int = JSON_LIMIT) -> httpx.Response:
+    """The whole of a streamed response, its body unpacked.
+
+    Raises:
+        ResponseTooLarge: more than `limit` bytes, as sent or once unpacked.
+        httpx.DecodingError: a compressed body that is damaged.
+        httpx.RequestError: it broke off.
+    """
+    content = _unpacked(await _raw(response, limit), response, limit)
+    # Left as they are, these headers would have httpx unpack the body once more.
+    headers = [(name, value) for name, value in response.headers.raw if name.lower() not in _ABOUT_THE_WIRE]
+    return httpx.Response(
+        response.status_code,
+        headers=headers,
+        content=content,
+        request=response.request,
+        extensions=response.extensions,
+    )
+
+
+async def _raw(response: httpx.Response, limit: int) -> bytes:
+    announced = response.headers.get("content-length", "")
+    if announced.isdecimal() and (len(announced) > 18 or int(announced) > limit):
+        raise ResponseTooLarge("announced", request=response.request)
+    parts, size = [], 0
+    async for part in response.aiter_raw():
+        size += len(part)
+        if size > limit:
+            raise ResponseTooLarge("received", request=response.request)
+        parts.append(part)
+    return b"".join(parts)
+
+
+def _unpacked(content: bytes, response: httpx.Response, limit: int) -> bytes:
+    """A body without gzip or deflate, which a service may use although Accept-Encoding excludes it."""
+    if response.headers.get("content-encoding", "").strip().lower() not in ("gzip", "deflate"):
+        return content
+    decoder = zlib.decompressobj(_GZIP_OR_ZLIB)
+    try:
+        unpacked = decoder.decompress(content, limit + 1)
+    except zlib.error:
+        raise httpx.DecodingError("damaged", request=response.request) from None
+    if len(unpacked) > limit:
+        raise ResponseTooLarge("unpacked", request=response.request)
+    if content and not decoder.eof:
+        raise httpx.DecodingError("cut short", request=response.request)
+    return unpacked
+
+
+def json_of(response: httpx.Response) -> Any:
+    """A body's JSON, whatever type it claims to be; None where it is none (a page, or cut short)."""
+    try:
+        return response.json()
+    except (ValueError, RecursionError):
+        return None
