@@ -23,7 +23,8 @@ from bot.domain.limits import Limit
 from bot.net.hosts import AllowedHosts
 from bot.pictures import Pictures
 from bot.ports import Provider
-from bot.providers.registry import ProviderDeps, catalog_for, check_services, open_services, refresh, synchronous
+from bot.providers.health import refresh
+from bot.providers.registry import ProviderDeps, catalog_for, check_services, open_services, synchronous
 from bot.providers.shared.http import open_session
 from bot.providers.shared.polling import PollPolicy
 from bot.routing.breaker import BreakerSettings

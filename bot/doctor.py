@@ -16,7 +16,7 @@ from bot.chat.discord.client import invite_link, log_in
 from bot.domain.money import Money
 from bot.domain.providers import ModelStatus, ProviderHealth
 from bot.domain.requests import ImageRequest
-from bot.providers.registry import examine
+from bot.providers.health import examine
 from bot.settings import Settings
 
 HEAD = 11

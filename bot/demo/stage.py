@@ -31,7 +31,7 @@ from bot.demo.providers import StandIns, open_stand_ins
 from bot.domain.clock import Clock
 from bot.domain.errors import EaselError
 from bot.ports import Unit
-from bot.providers.registry import refresh
+from bot.providers.health import refresh
 from bot.providers.shared.polling import PollPolicy
 from bot.sandbox.fal.server import FalSandbox
 from bot.worker.context import RetryPolicy

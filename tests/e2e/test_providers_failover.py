@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bot.providers.registry import refresh
+from bot.providers.health import refresh
 from tests.support.world.providers import PATIENT, asked, errors, first, notes
 from tests.support.world.world import World, assert_one_picture, moved
 

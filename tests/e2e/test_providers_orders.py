@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from bot.providers.registry import refresh
+from bot.providers.health import refresh
 from tests.support.world.providers import MODEL, asked, first, moderate, moderator
 from tests.support.world.world import World, assert_one_picture
 

@@ -9,7 +9,7 @@ import pytest
 from bot.app import App
 from bot.domain.clock import Clock
 from bot.domain.limits import Limit
-from bot.providers.registry import refresh
+from bot.providers.health import refresh
 from bot.storage import limits as rules
 from tests.support.world.providers import MODEL, asked, first, micros, moderate, moderator
 from tests.support.world.world import World, assert_one_picture

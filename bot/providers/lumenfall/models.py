@@ -18,8 +18,9 @@ from bot.domain.money import Money
 from bot.domain.providers import ModelStatus, ProviderHealth
 from bot.domain.requests import ImageRequest
 from bot.providers.lumenfall.client import NAME, LumenfallClient
+from bot.providers.lumenfall.errors import complaint_in, refusal
 from bot.providers.lumenfall.request import as_json
-from bot.providers.lumenfall.schemas import complaint_in, decimal, estimate_in, refusal
+from bot.providers.lumenfall.schemas import decimal, estimate_in
 from bot.providers.shared.http import Answer
 
 MOST_LEFT = 10_000_000

@@ -33,10 +33,11 @@ from bot.net.hosts import AllowedHosts
 from bot.pictures import Pictures
 from bot.ports import Kept, Tell
 from bot.providers.lumenfall.client import NAME, LumenfallClient, room_for
+from bot.providers.lumenfall.errors import refusal
 from bot.providers.lumenfall.models import Account
 from bot.providers.lumenfall.reconcile import LISTED_AFTER, LONGEST_DRY_RUN, History
 from bot.providers.lumenfall.request import MOST_PARTIALS, Extra, SubmitOptions, trace_of
-from bot.providers.lumenfall.schemas import Generated, painted_in, refusal
+from bot.providers.lumenfall.schemas import Generated, painted_in
 from bot.providers.lumenfall.stream import ResponseStream
 from bot.providers.shared.downloads import Gatherer
 from bot.providers.shared.http import AnswerLost, Downloads, Timeouts

@@ -17,15 +17,9 @@ from bot.catalog.offers import Submit
 from bot.domain.clock import Instant
 from bot.domain.errors import InvalidResponse, ProviderError, SubmitUnknown
 from bot.providers.lumenfall.client import LumenfallClient, room_for
+from bot.providers.lumenfall.errors import ErrorDetails, complaint_in
 from bot.providers.lumenfall.request import trace_of, user_of
-from bot.providers.lumenfall.schemas import (
-    ErrorDetails,
-    Generated,
-    complaint_in,
-    micros,
-    painted_in,
-    request_id_in,
-)
+from bot.providers.lumenfall.schemas import Generated, micros, painted_in, request_id_in
 from bot.providers.shared.http import Answer
 
 LONGEST_DRY_RUN = 30_000

@@ -10,16 +10,9 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from bot.domain.errors import PromptRejected, SubmitUnknown
+from bot.providers.lumenfall.errors import complaint_in
 from bot.providers.lumenfall.request import MOST_PARTIALS
-from bot.providers.lumenfall.schemas import (
-    REQUEST_ID,
-    Generated,
-    complaint_in,
-    content_of,
-    cost_in,
-    painted_in,
-    request_id_in,
-)
+from bot.providers.lumenfall.schemas import REQUEST_ID, Generated, content_of, cost_in, painted_in, request_id_in
 from bot.providers.shared.http import Answering
 
 EVENT_LIMIT = 33_554_432

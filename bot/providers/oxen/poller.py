@@ -21,8 +21,9 @@ from bot.domain.jobs import Progress
 from bot.domain.money import Money
 from bot.domain.requests import ImageRequest
 from bot.providers.oxen.client import OxenClient
+from bot.providers.oxen.errors import failure
 from bot.providers.oxen.events import Wakeup
-from bot.providers.oxen.schemas import Row, TicketData, failure, money
+from bot.providers.oxen.schemas import Row, TicketData, money
 from bot.providers.shared.polling import PollPolicy
 
 MISSES = 3

@@ -26,12 +26,13 @@ from bot.net.hosts import DEFAULT_PORTS, AllowedHosts
 from bot.pictures import Pictures
 from bot.ports import Kept, Tell
 from bot.providers.oxen.client import LIST_LIMIT, Listing, OxenClient, json_of
+from bot.providers.oxen.errors import empty_handed, refusal
 from bot.providers.oxen.events import Events
 from bot.providers.oxen.models import ModelInfo, Models
 from bot.providers.oxen.poller import Generations, PollSchedule
 from bot.providers.oxen.reconcile import SubmitMatcher, merged
 from bot.providers.oxen.request import content_of, refuse_dear
-from bot.providers.oxen.schemas import NAME, PICTURE_LIMIT, TicketData, empty_handed, ids_in, painted_in, refusal
+from bot.providers.oxen.schemas import NAME, PICTURE_LIMIT, TicketData, ids_in, painted_in
 from bot.providers.shared.downloads import Gatherer
 from bot.providers.shared.http import JSON_LIMIT, Answer, AnswerLost, Downloads, Timeouts
 from bot.providers.shared.polling import PollPolicy
