@@ -14,7 +14,7 @@ import pytest
 from bot.domain.errors import QuotaExceeded
 from bot.storage import grants, jobs, spool
 from bot.storage.sqlite import Sqlite
-from tests.storage.test_ledger import (
+from tests.support.ledger import (
     DEFAULT,
     FAILED,
     GUILD,

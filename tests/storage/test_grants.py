@@ -12,7 +12,7 @@ from bot.domain.jobs import AcceptedJob
 from bot.ports import Unit
 from bot.storage import grants, jobs, ledger, quotas
 from bot.storage import limits as rules
-from tests.storage.test_ledger import (
+from tests.support.ledger import (
     DAY,
     DEFAULT,
     FAILED,

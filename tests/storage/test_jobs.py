@@ -12,7 +12,7 @@ from bot.domain.money import Amount, Money
 from bot.domain.requests import ImageRequest
 from bot.storage import jobs, spool, submits
 from bot.storage.sqlite import Sqlite
-from tests.storage.test_ledger import (
+from tests.support.ledger import (
     DEFAULT,
     FAILED,
     GUILD,

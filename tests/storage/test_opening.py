@@ -14,7 +14,7 @@ import pytest
 from bot.domain.errors import SetupError
 from bot.storage import jobs, migrations
 from bot.storage.sqlite import TYPES, open_sqlite
-from tests.storage.test_ledger import DEFAULT, NOW, asked, left, opened, query
+from tests.support.ledger import DEFAULT, NOW, asked, left, opened, query
 
 SCHEMA = "SELECT type, name, tbl_name, sql FROM sqlite_master ORDER BY name"
 

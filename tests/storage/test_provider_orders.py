@@ -10,7 +10,7 @@ from bot.domain.providers import ProviderOrder
 from bot.storage import notes
 from bot.storage import provider_orders as routes
 from bot.storage.sqlite import Sqlite
-from tests.storage.test_ledger import GUILD, MODERATOR, NOW, opened, query
+from tests.support.ledger import GUILD, MODERATOR, NOW, opened, query
 
 MODEL = "gpt-image-1.5"
 BOTH = ProviderOrder(model=MODEL, services=("lumenfall", "fal"), set_by=MODERATOR)

@@ -18,7 +18,7 @@ from bot.ports import Unit
 from bot.storage import jobs, quotas
 from bot.storage import limits as rules
 from bot.storage.sqlite import Sqlite
-from tests.storage.test_ledger import (
+from tests.support.ledger import (
     DAY,
     DEFAULT,
     FAILED,

@@ -10,7 +10,7 @@ from bot.domain.jobs import JobState, Ticket
 from bot.domain.requests import ImageRequest, ReplyAddress, Source
 from bot.storage import jobs, spool, submits
 from tests.storage.test_jobs import claimed, one_claimed
-from tests.storage.test_ledger import CHANNEL, DEFAULT, FAILED, NOW, asked, opened, query
+from tests.support.ledger import CHANNEL, DEFAULT, FAILED, NOW, asked, opened, query
 
 SECRETS = ("token", "source", "mask", "ticket", "upload", "kept")
 

@@ -20,7 +20,7 @@ from bot.domain.requests import ImageRequest
 from bot.ports import Unit
 from bot.storage import jobs, notes
 from bot.storage.sqlite import GROUP, Sqlite, open_sqlite
-from tests.storage.test_ledger import DEFAULT, NOW, asked, assert_balanced, opened, query, requester
+from tests.support.ledger import DEFAULT, NOW, asked, assert_balanced, opened, query, requester
 
 PLENTY = 1_000_000_000
 

@@ -19,7 +19,7 @@ from bot.ports import Result, Unit
 from bot.storage import grants, jobs, quotas, submits
 from bot.storage import limits as rules
 from bot.storage.sqlite import open_sqlite
-from tests.storage.test_ledger import (
+from tests.support.ledger import (
     DAY,
     DEFAULT,
     FAILED,
@@ -33,7 +33,7 @@ from tests.storage.test_ledger import (
     done,
     requester,
 )
-from tests.storage.test_ledger import rule as limit_of
+from tests.support.ledger import rule as limit_of
 
 MEMBERS = (1, 2)
 members = st.sampled_from(MEMBERS)

@@ -15,7 +15,7 @@ from bot.storage import jobs, spool, submits
 from bot.storage import limits as rules
 from bot.storage.sqlite import Sqlite
 from tests.storage.test_jobs import claimed, one_claimed
-from tests.storage.test_ledger import (
+from tests.support.ledger import (
     DEFAULT,
     FAILED,
     GUILD,

@@ -19,7 +19,7 @@ from bot.domain.windows import Window, window_bounds
 from bot.ports import Unit
 from bot.storage import jobs, quotas
 from bot.storage.sqlite import Sqlite, open_sqlite
-from tests.storage.test_ledger import (
+from tests.support.ledger import (
     DAY,
     DEFAULT,
     FAILED,

@@ -18,7 +18,7 @@ from bot.routing.router import Router
 from bot.storage import provider_orders as stored
 from bot.storage.sqlite import Sqlite
 from bot.usecases.moderators import ModeratorService
-from tests.storage.test_ledger import DAY, DEFAULT, GUILD, MODERATOR, NOW, opened
+from tests.support.ledger import DAY, DEFAULT, GUILD, MODERATOR, NOW, opened
 
 MODEL = "gpt-image-1.5"
 
