@@ -1,6 +1,6 @@
 """The barest discord.py bot that can paint: the floor that Easel is measured against.
 
-No database, no checks, no queue of its own, nothing bounded: answer, submit, poll, download, upload, done.
+No database, no checks, no queue of its own, no bounds: respond, submit, poll, download, upload, done.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ ENDPOINT = "fal-ai/gpt-image-1.5"
 
 
 class Barest(discord.Client):
-    """Paints whatever it is asked, each request on the task that discord.py made for it."""
+    """Paints each request on the task that discord.py made for its interaction."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -35,12 +35,12 @@ class Barest(discord.Client):
         self.session: aiohttp.ClientSession | None = None
 
     async def setup_hook(self) -> None:
-        """Tell Discord the one command."""
+        """Open the session and sync the one command."""
         self.session = aiohttp.ClientSession(headers={"Authorization": f"Key {os.environ['FAL_KEY']}"})
         await self.tree.sync()
 
     async def close(self) -> None:
-        """Leave Discord and fal."""
+        """Close the connections to Discord and fal."""
         if self.session is not None:
             await self.session.close()
         await super().close()
@@ -48,7 +48,7 @@ class Barest(discord.Client):
     async def imagine(self, interaction: discord.Interaction, prompt: str) -> None:
         """Paint a picture."""
         await interaction.response.send_message("Painting.")
-        picture = await self.painted(prompt)
+        picture = await self.paint(prompt)
         channel = self.get_partial_messageable(interaction.channel_id or 0)
         await channel.send(
             f"{interaction.user.mention} {prompt}",
@@ -56,27 +56,27 @@ class Barest(discord.Client):
             allowed_mentions=discord.AllowedMentions(users=[interaction.user]),
         )
 
-    async def painted(self, prompt: str) -> bytes:
+    async def paint(self, prompt: str) -> bytes:
         """The bytes of one picture."""
-        order = {"prompt": prompt, "quality": "medium", "image_size": "1024x1024", "output_format": "png"}
-        ticket = await self.json("POST", f"{os.environ['FAL_QUEUE_URL']}/{ENDPOINT}", order)
-        # fal says nothing of its own accord.
-        while (await self.json("GET", ticket["status_url"]))["status"] != "COMPLETED":  # noqa: ASYNC110
+        arguments = {"prompt": prompt, "quality": "medium", "image_size": "1024x1024", "output_format": "png"}
+        submitted = await self.request_json("POST", f"{os.environ['FAL_QUEUE_URL']}/{ENDPOINT}", arguments)
+        # fal's queue has to be polled.
+        while (await self.request_json("GET", submitted["status_url"]))["status"] != "COMPLETED":  # noqa: ASYNC110
             await asyncio.sleep(POLL_SECONDS)
-        result = await self.json("GET", ticket["response_url"])
-        async with self.opened.get(result["images"][0]["url"]) as response:
+        result = await self.request_json("GET", submitted["response_url"])
+        async with self.open_session.get(result["images"][0]["url"]) as response:
             response.raise_for_status()
             return await response.read()
 
-    async def json(self, method: str, url: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
-        """One call to fal's queue."""
-        async with self.opened.request(method, url, json=body) as response:
+    async def request_json(self, method: str, url: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+        """The response of fal's queue to one request."""
+        async with self.open_session.request(method, url, json=body) as response:
             response.raise_for_status()
-            answer: dict[str, Any] = await response.json()
-            return answer
+            content: dict[str, Any] = await response.json()
+            return content
 
     @property
-    def opened(self) -> aiohttp.ClientSession:
+    def open_session(self) -> aiohttp.ClientSession:
         """The session that `setup_hook` made."""
         if self.session is None:
             raise RuntimeError("not logged in")

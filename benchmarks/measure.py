@@ -1,4 +1,4 @@
-"""The bots' figures: bursts and a steady stream of `/imagine`, their memory and their work meanwhile."""
+"""Loads the bots with bursts and a steady stream of `/imagine`, and measures times, memory and processor time."""
 
 from __future__ import annotations
 
@@ -14,55 +14,63 @@ from typing import Any
 
 import psutil
 
-from benchmarks.processes import Shape, Stage, raised
+from benchmarks.processes import Bot, RunningBot, StandInOptions, start_bot
 
 Record = dict[str, Any]
 
 SAMPLE_SECONDS = 0.05
 QUIET_SECONDS = 3.0
-"""Between two phases, so that cards are gone and leases written."""
-PHASE_PATIENCE = 180.0
+"""Pause before a phase, so that the cards of the last one are deleted and its leases written."""
+PHASE_TIMEOUT = 180.0
 """Seconds beyond its own length that a phase may take."""
-OWN_FILE = re.compile(r"easel-(\d+)-")
+RESULT_FILE = re.compile(r"easel-(\d+)-")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Load:
-    """What a bot is asked for."""
+    """The interactions that each bot receives."""
 
     burst: int = 300
+    """Interactions at once."""
     bursts: int = 3
-    """How often: the bots take turns, so that a busy machine meets them alike."""
+    """The bots take turns, so that a busy machine slows them alike."""
     seconds: float = 30
     rate: float = 20
+    """Interactions per second of the stream."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Phase:
-    """What came of one load; times in milliseconds, `seconds` from the first event to the last result."""
+    """The figures of a burst or of the stream; times in milliseconds."""
 
-    asked: int
-    answers: list[float]
+    sent: int
+    """Interactions."""
+    responses: list[float]
+    """From the interaction to its initial response."""
     results: list[float]
+    """From the interaction to the message with its picture."""
     refused: int
     seconds: float
+    """From the first interaction to the last result."""
     processor_seconds: float
     rest: int
+    """Resident bytes before the phase."""
     peak: int
+    """The most resident bytes during the phase."""
 
     @property
     def jobs_per_second(self) -> float:
-        """Delivered pictures in each second."""
+        """Pictures delivered per second."""
         return len(self.results) / self.seconds if self.seconds else 0.0
 
     @property
     def processor_ms(self) -> float:
-        """Milliseconds of the bot's processor time for each delivered picture."""
+        """Milliseconds of the bot's processor time per delivered picture."""
         return 1000 * self.processor_seconds / max(1, len(self.results))
 
     @property
     def growth(self) -> int:
-        """Bytes between rest and peak."""
+        """Resident bytes that the phase added at its peak."""
         return self.peak - self.rest
 
 
@@ -73,12 +81,12 @@ class Figures:
     at_once: int
     burst: Phase
     """All bursts as one."""
-    steady: Phase
+    stream: Phase
     accepted: int
-    """Interactions that got a public first answer."""
+    """Interactions with a public initial response."""
     submits: int
     posts: dict[int, int]
-    """Result messages with files for each interaction that has any."""
+    """How many messages hold the picture of each interaction that has one."""
 
     @property
     def delivered_once(self) -> int:
@@ -93,22 +101,22 @@ class Figures:
 
 @dataclass(slots=True)
 class PeakMemory:
-    """The highest resident memory seen, in bytes."""
+    """The most resident bytes sampled so far."""
 
-    peak: int = field(default=0)
+    resident: int = 0
 
 
 @dataclass(slots=True)
 class Run:
-    """One bot under way, and what came of it so far."""
+    """One bot, with the figures of the phases it has been through."""
 
-    stage: Stage
+    bot: RunningBot
     phases: list[Phase] = field(default_factory=list)
     records: list[Record] = field(default_factory=list)
 
     async def load(self, count: int, rate: float | None, name: str) -> None:
-        """One phase."""
-        phase, records = await _phase(self.stage, count, rate, name)
+        """Load the bot once: `count` interactions, all at once or `rate` a second."""
+        phase, records = await _phase(self.bot, count, rate, name)
         self.phases.append(phase)
         self.records += records
 
@@ -117,36 +125,36 @@ class Run:
         return Figures(
             at_once=at_once,
             burst=_merged(self.phases[:-1]),
-            steady=self.phases[-1],
+            stream=self.phases[-1],
             accepted=sum(record["ack_ms"] is not None and not record["ephemeral"] for record in self.records),
-            submits=int((await self.stage.fal_state())["submits"]),
-            posts=await _posts(self.stage),
+            submits=int((await self.bot.fal_state())["submits"]),
+            posts=await _posts(self.bot),
         )
 
 
-async def measured(bots: Iterable[str], shape: Shape, load: Load, output: Path) -> dict[str, Figures]:
-    """Raise a stage for each bot, warm them up, and load them in turn."""
+async def measure(bots: Iterable[Bot], options: StandInOptions, load: Load, output: Path) -> dict[str, Figures]:
+    """Start every bot, send each a picture per channel to warm it up, and load them in turn."""
     async with AsyncExitStack() as stack:
-        runs = {bot: Run(await stack.enter_async_context(raised(bot, shape, output))) for bot in bots}
+        runs = {bot.name: Run(await stack.enter_async_context(start_bot(bot, options, output))) for bot in bots}
         for run in runs.values():
-            # One picture in each channel: what is imported and opened only once is not the load's.
-            _, records = await _fire(run.stage, shape.channels, None, "warm-up", PHASE_PATIENCE)
+            # The first picture pays for imports and connections, which are not the load's.
+            _, records = await _send(run.bot, options.channels, None, "warm-up", PHASE_TIMEOUT)
             run.records += records
         for number in range(load.bursts):
-            for bot, run in runs.items():
-                print(f"{bot}: burst {number + 1} of {load.bursts}", file=sys.stderr, flush=True)
+            for name, run in runs.items():
+                print(f"{name}: burst {number + 1} of {load.bursts}", file=sys.stderr, flush=True)
                 await run.load(load.burst, None, f"burst {number}")
-        for bot, run in runs.items():
-            print(f"{bot}: stream", file=sys.stderr, flush=True)
+        for name, run in runs.items():
+            print(f"{name}: stream", file=sys.stderr, flush=True)
             await run.load(int(load.seconds * load.rate), load.rate, "stream")
-        return {bot: await run.figures(load.burst) for bot, run in runs.items()}
+        return {name: await run.figures(load.burst) for name, run in runs.items()}
 
 
 def _merged(phases: Sequence[Phase]) -> Phase:
-    """Several as one: times together, durations added, memory from the first rest to the highest peak."""
+    """Several phases as one: times together, durations added, memory from the first rest to the highest peak."""
     return Phase(
-        asked=sum(phase.asked for phase in phases),
-        answers=sorted(time for phase in phases for time in phase.answers),
+        sent=sum(phase.sent for phase in phases),
+        responses=sorted(time for phase in phases for time in phase.responses),
         results=sorted(time for phase in phases for time in phase.results),
         refused=sum(phase.refused for phase in phases),
         seconds=sum(phase.seconds for phase in phases),
@@ -156,46 +164,46 @@ def _merged(phases: Sequence[Phase]) -> Phase:
     )
 
 
-async def _phase(stage: Stage, count: int, rate: float | None, name: str) -> tuple[Phase, list[Record]]:
+async def _phase(bot: RunningBot, count: int, rate: float | None, name: str) -> tuple[Phase, list[Record]]:
     await asyncio.sleep(QUIET_SECONDS)
-    rest, began = stage.process.memory_info().rss, _processor(stage.process)
-    async with _watching(stage.process) as watch:
-        within = PHASE_PATIENCE + (count / rate if rate else 0)
-        seconds, records = await _fire(stage, count, rate, name, within)
-        # What follows a result, such as the removal of its card, is part of the work.
+    rest, began = bot.process.memory_info().rss, _processor_seconds(bot.process)
+    async with _sampled_memory(bot.process) as memory:
+        within = PHASE_TIMEOUT + (count / rate if rate else 0)
+        seconds, records = await _send(bot, count, rate, name, within)
+        # The deletion of the last cards is part of the work.
         await asyncio.sleep(1)
     phase = Phase(
-        asked=count,
-        answers=_came(records, "ack_ms"),
-        results=_came(records, "result_ms"),
+        sent=count,
+        responses=_times(records, "ack_ms"),
+        results=_times(records, "result_ms"),
         refused=sum(bool(record["ephemeral"]) for record in records),
         seconds=seconds,
-        processor_seconds=_processor(stage.process) - began,
+        processor_seconds=_processor_seconds(bot.process) - began,
         rest=rest,
-        peak=watch.peak,
+        peak=memory.resident,
     )
     return phase, records
 
 
-async def _fire(
-    stage: Stage, count: int, rate: float | None, name: str, within: float
+async def _send(
+    bot: RunningBot, count: int, rate: float | None, name: str, within: float
 ) -> tuple[float, list[Record]]:
     """Spread interactions over all channels; the seconds until the last result, and a record for each."""
-    places = min(count, len(stage.channels))
+    channels = min(count, len(bot.channels))
     async with asyncio.TaskGroup() as group:
         tasks = [
             group.create_task(
-                _fire_in(
-                    stage,
+                _send_to_channel(
+                    bot,
                     number,
-                    count=count // places + (number < count % places),
-                    rate=rate / places if rate else None,
+                    count=count // channels + (number < count % channels),
+                    rate=rate / channels if rate else None,
                     delay=number / rate if rate else 0.0,
-                    prompt=f"A lighthouse in the evening, {name} {{i}} of place {number}",
+                    prompt=f"A lighthouse in the evening, {name} {{i}} of channel {number}",
                     within=within,
                 )
             )
-            for number in range(places)
+            for number in range(channels)
         ]
     reports = [task.result() for task in tasks]
     return max(report["seconds"] for report in reports), [
@@ -203,53 +211,53 @@ async def _fire(
     ]
 
 
-async def _fire_in(
-    stage: Stage, place: int, *, count: int, rate: float | None, delay: float, prompt: str, within: float
+async def _send_to_channel(
+    bot: RunningBot, number: int, *, count: int, rate: float | None, delay: float, prompt: str, within: float
 ) -> Record:
     await asyncio.sleep(delay)
     spec = {
         "kind": "slash",
-        "channel": stage.channels[place],
+        "channel": bot.channels[number],
         "command": "imagine",
         "options": {"prompt": prompt},
     }
-    # Each place begins with another member, so that all of them ask.
-    start = place * len(stage.members) // len(stage.channels)
-    members = [*stage.members[start:], *stage.members[:start]]
-    report = await stage.discord.burst(spec, count, members=members, rate=rate, within=within)
+    # Each channel begins with another member, so that the load spreads over all of them.
+    start = number * len(bot.members) // len(bot.channels)
+    members = [*bot.members[start:], *bot.members[:start]]
+    report = await bot.discord.burst(spec, count, members=members, rate=rate, within=within)
     return report | {"seconds": report["seconds"] + delay}
 
 
-def _came(records: Sequence[Record], name: str) -> list[float]:
+def _times(records: Sequence[Record], name: str) -> list[float]:
     return sorted(record[name] for record in records if record[name] is not None)
 
 
-def _processor(process: psutil.Process) -> float:
+def _processor_seconds(process: psutil.Process) -> float:
     times = process.cpu_times()
     return float(times.user + times.system)
 
 
 @asynccontextmanager
-async def _watching(process: psutil.Process) -> AsyncIterator[PeakMemory]:
-    watch = PeakMemory()
+async def _sampled_memory(process: psutil.Process) -> AsyncIterator[PeakMemory]:
+    memory = PeakMemory()
 
     async def sample() -> None:
         while True:
-            watch.peak = max(watch.peak, process.memory_info().rss)
+            memory.resident = max(memory.resident, process.memory_info().rss)
             await asyncio.sleep(SAMPLE_SECONDS)
 
     task = asyncio.create_task(sample())
     try:
-        yield watch
+        yield memory
     finally:
         task.cancel()
 
 
-async def _posts(stage: Stage) -> dict[int, int]:
+async def _posts(bot: RunningBot) -> dict[int, int]:
     """How many messages hold the picture of each interaction, deleted ones included."""
     found: Counter[int] = Counter()
-    for channel in stage.channels:
-        for message in await stage.discord.messages(channel, deleted=True):
-            names = [OWN_FILE.match(file["filename"]) for file in message["attachments"]]
+    for channel in bot.channels:
+        for message in await bot.discord.messages(channel, deleted=True):
+            names = [RESULT_FILE.match(file["filename"]) for file in message["attachments"]]
             found.update({int(name[1]) for name in names if name})
     return dict(found)

@@ -1,10 +1,11 @@
-"""The processes of a benchmark: both stand-ins and one bot, each its own, all ended by their pid."""
+"""The processes of a benchmark: each bot and the stand-ins around it, all ended by their process ids."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import os
+import subprocess
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -21,22 +22,40 @@ import psutil
 from bot.sandbox.discord.server import DiscordControl
 
 ROOT = Path(__file__).parent.parent
-BOTS = {"easel": ("-m", "bot", "run"), "floor": ("-m", "benchmarks.baseline")}
-LIFTED = (
+UNLIMITED_ROUTES = (
     "POST /channels/{channel}/messages",
     "PATCH /channels/{channel}/messages/{message}",
     "DELETE /channels/{channel}/messages/{message}",
 )
-"""Routes on which discord.py would send one request at a time until it has read a limit from an answer."""
+"""Routes on which discord.py sends one request at a time until a response states the route's limit."""
 START_SECONDS = 30.0
-END_SECONDS = 15.0
+STOP_SECONDS = 15.0
 SETTLE_SECONDS = 3.0
-"""discord.py waits two seconds for more servers before it says that it is ready."""
+"""discord.py waits two seconds for more servers before it is ready."""
+
+
+class NotACheckout(Exception):
+    """The folder to compare with holds no Easel that can be imported."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Shape:
-    """How big the world is that a bot meets."""
+class Bot:
+    """A program that is loaded."""
+
+    name: str
+    arguments: Sequence[str]
+    """For the Python interpreter."""
+    root: Path = ROOT
+    """The checkout whose modules it imports."""
+
+
+EASEL = Bot(name="easel", arguments=("-m", "bot", "run"))
+FLOOR = Bot(name="floor", arguments=("-m", "benchmarks.baseline"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StandInOptions:
+    """The size of the simulated server, and of each picture that fal's stand-in paints."""
 
     channels: int = 10
     members: int = 100
@@ -44,8 +63,8 @@ class Shape:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Stage:
-    """One bot, online, between its two stand-ins."""
+class RunningBot:
+    """One bot, connected to its own two stand-ins."""
 
     discord: DiscordControl
     fal_url: str
@@ -54,36 +73,59 @@ class Stage:
     members: Sequence[int]
 
     async def fal_state(self) -> dict[str, Any]:
-        """What fal's stand-in was asked for."""
+        """The counters of fal's stand-in."""
         async with aiohttp.ClientSession() as session, session.get(f"{self.fal_url}/sandbox/state") as response:
             state: dict[str, Any] = await response.json()
             return state
 
 
+def bot_before(checkout: Path) -> Bot:
+    """The Easel of another checkout.
+
+    Raises NotACheckout where Python would import another `bot` than the checkout's, such as the installed one.
+    """
+    root = checkout.resolve()
+    found = subprocess.run(
+        (sys.executable, "-P", "-c", "import bot; print(bot.__file__)"),
+        env=_environment(root),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    imported = Path(found.stdout.strip())
+    if found.returncode or imported.resolve() != root / "bot" / "__init__.py":
+        raise NotACheckout(
+            f"{checkout} holds no Easel: {found.stderr.strip() or f'Python would import {imported}'}"
+        )
+    return Bot(name="before", arguments=EASEL.arguments, root=root)
+
+
 @asynccontextmanager
-async def raised(bot: str, shape: Shape, output: Path) -> AsyncIterator[Stage]:
-    """Start everything; whatever happens, nothing is left running."""
+async def start_bot(bot: Bot, options: StandInOptions, output: Path) -> AsyncIterator[RunningBot]:
+    """Start the stand-ins and the bot; all of them are stopped in the end, whatever happens."""
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=output, prefix="run-")))
-        log = stack.enter_context((output / f"{bot}.log").open("w"))
-        child = partial(_child, folder=folder, log=log)
-        arguments = ("--one-picture", "--picture-bytes", str(shape.picture_bytes))
-        fal = await stack.enter_async_context(child("-m", "bot.sandbox.fal", *arguments))
+        log = stack.enter_context((output / f"{bot.name}.log").open("w"))
+        stand_in = partial(_child, root=ROOT, folder=folder, log=log)
+        arguments = ("--one-picture", "--picture-bytes", str(options.picture_bytes))
+        fal = await stack.enter_async_context(stand_in("-m", "bot.sandbox.fal", *arguments))
         fal_url = (await _first_line(fal)).strip()
-        sandbox = await stack.enter_async_context(child("-m", "bot.sandbox.discord"))
+        sandbox = await stack.enter_async_context(stand_in("-m", "bot.sandbox.discord"))
         discord = json.loads(await _first_line(sandbox))
         control = await stack.enter_async_context(DiscordControl(discord["base_url"]))
         await control.configure(discard_files=True)
-        for route in LIFTED:
+        for route in UNLIMITED_ROUTES:
             await control.rate_limit(route, 10**6, 1)
         guild = await control.create_guild("benchmark")
-        channels = [await control.create_channel(guild, f"canvas-{n}") for n in range(shape.channels)]
-        members = [await control.create_member(guild, f"member-{n}") for n in range(shape.members)]
+        channels = [await control.create_channel(guild, f"canvas-{n}") for n in range(options.channels)]
+        members = [await control.create_member(guild, f"member-{n}") for n in range(options.members)]
         settings = _settings(discord, fal_url, folder)
-        process = await stack.enter_async_context(child(*BOTS[bot], settings=settings))
+        process = await stack.enter_async_context(
+            _child(*bot.arguments, root=bot.root, folder=folder, log=log, settings=settings)
+        )
         await control.wait_connected(within=START_SECONDS)
         await asyncio.sleep(SETTLE_SECONDS)
-        yield Stage(
+        yield RunningBot(
             discord=control,
             fal_url=fal_url,
             process=psutil.Process(process.pid),
@@ -93,7 +135,7 @@ async def raised(bot: str, shape: Shape, output: Path) -> AsyncIterator[Stage]:
 
 
 def _settings(discord: Mapping[str, str], fal_url: str, folder: Path) -> dict[str, str]:
-    """Only where things are, and room for everybody: every other setting keeps its default."""
+    """The addresses of the stand-ins, and a quota that refuses no one: every other setting keeps its default."""
     return {
         "DISCORD_TOKEN": "benchmark.token.of-nobody",
         "DISCORD_API_URL": discord["api_url"],
@@ -109,16 +151,20 @@ def _settings(discord: Mapping[str, str], fal_url: str, folder: Path) -> dict[st
     }
 
 
+def _environment(root: Path) -> dict[str, str]:
+    """Nothing of the operator's own but PATH. PYTHONPATH comes before an installed Easel."""
+    return {"PATH": os.environ.get("PATH", ""), "PYTHONPATH": str(root)}
+
+
 @asynccontextmanager
 async def _child(
-    *arguments: str, folder: Path, log: IO[str], settings: Mapping[str, str] | None = None
+    *arguments: str, root: Path, folder: Path, log: IO[str], settings: Mapping[str, str] | None = None
 ) -> AsyncIterator[asyncio.subprocess.Process]:
-    # Nothing of the operator's own but the way to programs, and a session of its own: Ctrl-C reaches this
-    # process only, which ends its children in order.
+    # A session of its own: Ctrl-C reaches this process only, which stops its children in order.
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         *arguments,
-        env={"PATH": os.environ.get("PATH", ""), "PYTHONPATH": str(ROOT), **(settings or {})},
+        env=_environment(root) | dict(settings or {}),
         cwd=folder,
         stdin=DEVNULL,
         stdout=PIPE,
@@ -128,15 +174,15 @@ async def _child(
     try:
         yield process
     finally:
-        await asyncio.shield(_end(process))
+        await asyncio.shield(_stop(process))
 
 
-async def _end(process: asyncio.subprocess.Process) -> None:
+async def _stop(process: asyncio.subprocess.Process) -> None:
     if process.returncode is not None:
         return
     process.terminate()
     try:
-        async with asyncio.timeout(END_SECONDS):
+        async with asyncio.timeout(STOP_SECONDS):
             await process.wait()
     except TimeoutError:
         with suppress(ProcessLookupError):
@@ -146,7 +192,7 @@ async def _end(process: asyncio.subprocess.Process) -> None:
 
 async def _first_line(process: asyncio.subprocess.Process) -> str:
     if process.stdout is None:
-        raise RuntimeError("its output is not read")
+        raise RuntimeError("the process was started without a pipe for its output")
     async with asyncio.timeout(START_SECONDS):
         line = await process.stdout.readline()
     if not line:

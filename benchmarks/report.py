@@ -1,4 +1,4 @@
-"""Both bots' figures as a table, and what they should show."""
+"""The bots' figures as a table, and the targets that Easel's should meet."""
 
 from __future__ import annotations
 
@@ -9,18 +9,22 @@ from typing import Any
 from benchmarks.measure import Figures, Phase
 
 MIB = 1024 * 1024
-LATEST_ANSWER = 3000.0
-"""Milliseconds: Discord forgets an interaction that is not answered by then."""
+RESPONSE_DEADLINE = 3000.0
+"""Milliseconds after which Discord drops an interaction without a response."""
 BURST_P99 = 1000.0
+"""Milliseconds of the initial response."""
 SHARE_OF_FLOOR = 0.8
+"""Of the floor's jobs per second."""
 COPIES = 4
 """Of a picture for each upload under way: its parts as they arrive, the whole, the body that is being sent, and
 what the allocator has not given back yet."""
-ANSWER = 40 * 1024
-"""Bytes that discord.py and aiohttp keep for one answer under way, its connection above all. So the barest bot
-grows by 11.5 MiB for 300, before its first picture."""
+RESPONSE_BYTES = 40 * 1024
+"""Memory that discord.py and aiohttp need for one response under way, its connection above all: the barest bot
+grows by 11.5 MiB for 300 of them, before its first picture."""
 UPLOADS_AT_ONCE = 4
 """Easel's default."""
+COMPARED = ("floor", "before")
+"""The bots that Easel's figures are divided by."""
 
 Cell = float | int | None
 
@@ -30,20 +34,20 @@ class Target:
     """Something that the figures should show."""
 
     text: str
-    kept: bool
+    met: bool
 
 
-def at(share: float, times: Sequence[float]) -> float | None:
-    """The time within which a share of all came."""
+def percentile(share: float, times: Sequence[float]) -> float | None:
+    """The time that a share of all stays within; None without any."""
     return times[min(len(times) - 1, int(share * len(times)))] if times else None
 
 
 def rows(figures: Figures) -> dict[str, Cell]:
     """Every figure of one bot, by its name and unit."""
-    table: dict[str, Cell] = {}
-    for name, phase in (("burst", figures.burst), ("stream", figures.steady)):
-        table |= {f"{name}: {row}": value for row, value in _of(phase).items()}
-    return table | {
+    found: dict[str, Cell] = {}
+    for name, phase in (("burst", figures.burst), ("stream", figures.stream)):
+        found |= {f"{name}: {row}": value for row, value in _phase_rows(phase).items()}
+    return found | {
         "accepted, warm-up included": figures.accepted,
         "submitted to fal": figures.submits,
         "posted exactly once": figures.delivered_once,
@@ -51,17 +55,17 @@ def rows(figures: Figures) -> dict[str, Cell]:
     }
 
 
-def _of(phase: Phase) -> dict[str, Cell]:
+def _phase_rows(phase: Phase) -> dict[str, Cell]:
     return {
-        "asked": phase.asked,
-        "answered": len(phase.answers),
+        "sent": phase.sent,
+        "responded to": len(phase.responses),
         "refused": phase.refused,
         "delivered": len(phase.results),
-        "first answer, p50 ms": at(0.5, phase.answers),
-        "first answer, p99 ms": at(0.99, phase.answers),
-        "first answer, worst ms": at(1, phase.answers),
-        "result, p50 ms": at(0.5, phase.results),
-        "result, p99 ms": at(0.99, phase.results),
+        "initial response, p50 ms": percentile(0.5, phase.responses),
+        "initial response, p99 ms": percentile(0.99, phase.responses),
+        "initial response, worst ms": percentile(1, phase.responses),
+        "result, p50 ms": percentile(0.5, phase.results),
+        "result, p99 ms": percentile(0.99, phase.results),
         "jobs per second": phase.jobs_per_second,
         "processor ms per job": phase.processor_ms,
         "memory at rest, MiB": phase.rest / MIB,
@@ -71,16 +75,13 @@ def _of(phase: Phase) -> dict[str, Cell]:
 
 
 def table(columns: Mapping[str, Mapping[str, Cell]]) -> str:
-    """Columns side by side; with both bots, Easel's share of the floor as well."""
-    both = {"easel", "floor"} <= columns.keys()
-    names = list(next(iter(columns.values())))
-    lines = [["", *columns, *(["ratio"] if both else [])]]
-    for name in names:
-        values = [column[name] for column in columns.values()]
-        line = [name, *map(_shown, values)]
-        if both:
-            line.append(_ratio(columns["easel"][name], columns["floor"][name]))
-        lines.append(line)
+    """A column for each bot, then Easel's figures divided by each other bot's."""
+    compared = [name for name in COMPARED if name in columns and "easel" in columns]
+    lines = [["", *columns, *(f"easel/{name}" for name in compared)]]
+    for row in next(iter(columns.values())):
+        values = [_shown(column[row]) for column in columns.values()]
+        ratios = [_ratio(columns["easel"][row], columns[name][row]) for name in compared]
+        lines.append([row, *values, *ratios])
     widths = [max(len(line[index]) for line in lines) for index in range(len(lines[0]))]
     return "\n".join(
         "  ".join(
@@ -97,57 +98,59 @@ def _shown(value: Cell) -> str:
     return str(value) if isinstance(value, int) else f"{value:.1f}"
 
 
-def _ratio(value: Cell, floor: Cell) -> str:
-    return f"{value / floor:.2f}" if value is not None and floor else "-"
+def _ratio(value: Cell, other: Cell) -> str:
+    return f"{value / other:.2f}" if value is not None and other else "-"
 
 
-def promises(figures: Mapping[str, Figures], picture_bytes: int) -> list[Target]:
-    """What should be so, and whether it is; nothing without Easel's own figures."""
+def targets(figures: Mapping[str, Figures], picture_bytes: int) -> list[Target]:
+    """What Easel's figures should show, and whether they do; nothing where Easel was not loaded."""
     easel, floor = figures.get("easel"), figures.get("floor")
     if easel is None:
         return []
-    phases = (easel.burst, easel.steady)
-    answers = sorted(time for phase in phases for time in phase.answers)
-    complete = len(answers) == sum(phase.asked for phase in phases)
-    p99 = at(0.99, easel.burst.answers)
-    room = UPLOADS_AT_ONCE * picture_bytes * COPIES + ANSWER * easel.at_once
+    phases = (easel.burst, easel.stream)
+    responses = sorted(time for phase in phases for time in phase.responses)
+    complete = len(responses) == sum(phase.sent for phase in phases)
+    p99 = percentile(0.99, easel.burst.responses)
+    most = UPLOADS_AT_ONCE * picture_bytes * COPIES + RESPONSE_BYTES * easel.at_once
     growth = max(phase.peak for phase in phases) - easel.burst.rest
-    kept = [
+    found = [
         Target(
-            f"no first answer later than {LATEST_ANSWER / 1000:.0f} s",
-            complete and answers[-1] <= LATEST_ANSWER,
+            f"every initial response within {RESPONSE_DEADLINE / 1000:.0f} s",
+            complete and responses[-1] <= RESPONSE_DEADLINE,
         ),
         Target(
-            f"99 of 100 first answers of the bursts within {BURST_P99 / 1000:.0f} s",
+            f"99 of 100 initial responses of the bursts within {BURST_P99 / 1000:.0f} s",
             p99 is not None and p99 <= BURST_P99,
         ),
         Target(
-            f"memory grows by at most {room / MIB:.0f} MiB: {UPLOADS_AT_ONCE} uploads × "
-            f"{picture_bytes / MIB:.1f} MiB × {COPIES}, and {ANSWER // 1024} KiB × {easel.at_once} answers "
-            f"(by {growth / MIB:.0f} MiB)",
-            growth <= room,
+            f"memory grows by at most {most / MIB:.0f} MiB: {UPLOADS_AT_ONCE} uploads × "
+            f"{picture_bytes / MIB:.1f} MiB × {COPIES}, and {RESPONSE_BYTES // 1024} KiB × {easel.at_once} "
+            f"responses (by {growth / MIB:.0f} MiB)",
+            growth <= most,
         ),
         Target("every job submitted once and delivered once", easel.exactly_once),
     ]
-    return kept + (list(_speed(easel, floor)) if floor else [])
+    return found + (list(_speed_targets(easel, floor)) if floor else [])
 
 
-def _speed(easel: Figures, floor: Figures) -> Iterable[Target]:
-    pairs = (("burst", easel.burst, floor.burst), ("stream", easel.steady, floor.steady))
-    for name, own, bare in pairs:
-        enough = own.jobs_per_second >= SHARE_OF_FLOOR * bare.jobs_per_second
-        yield Target(f"{name}: at least {SHARE_OF_FLOOR} of the floor's jobs per second", enough)
+def _speed_targets(easel: Figures, floor: Figures) -> Iterable[Target]:
+    pairs = (("burst", easel.burst, floor.burst), ("stream", easel.stream, floor.stream))
+    for name, own, other in pairs:
+        met = own.jobs_per_second >= SHARE_OF_FLOOR * other.jobs_per_second
+        yield Target(f"{name}: at least {SHARE_OF_FLOOR} of the floor's jobs per second", met)
 
 
-def verdicts(kept: Sequence[Target]) -> str:
-    """A line for each promise."""
-    return "\n".join(f"{'yes' if promise.kept else 'NO ':<4} {promise.text}" for promise in kept)
+def target_lines(checked: Sequence[Target]) -> str:
+    """A line for each target."""
+    return "\n".join(f"{'yes' if target.met else 'NO ':<4} {target.text}" for target in checked)
 
 
-def as_json(columns: Mapping[str, Mapping[str, Cell]], kept: Sequence[Target], asked: Mapping[str, Any]) -> Any:
-    """For `bench-output/latest.json`."""
+def as_json(
+    columns: Mapping[str, Mapping[str, Cell]], checked: Sequence[Target], arguments: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The contents of `bench-output/latest.json`."""
     return {
-        "asked": asked,
+        "arguments": arguments,
         "figures": columns,
-        "promises": [{"text": promise.text, "kept": promise.kept} for promise in kept],
+        "targets": [{"text": target.text, "met": target.met} for target in checked],
     }
