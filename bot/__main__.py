@@ -9,8 +9,6 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import aiohttp
-
 from bot import app, doctor, logs, settings
 from bot.domain.clock import real_time
 from bot.domain.errors import EXIT_SETUP, EaselError, SetupError
@@ -36,9 +34,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except EaselError as error:
         print(f"easel: {error.sentence}", file=sys.stderr)
         return 1
-    except (aiohttp.ClientError, OSError) as error:
-        print(f"easel: Discord cannot be reached ({type(error).__name__}).", file=sys.stderr)
-        return 1
     except KeyboardInterrupt:
         return 130
     return 0
@@ -60,17 +55,17 @@ def _parser() -> argparse.ArgumentParser:
 
 
 async def _migrate(found: settings.Settings) -> None:
-    database = await open_sqlite(found.database_path, real_time())
+    database = await open_sqlite(found.database_url.path, real_time())
     await database.aclose()
     print("The database is up to date.")
 
 
 def _demo(chosen: argparse.Namespace) -> int:
     try:
-        from bot.demo import play as scene  # the bot itself does without what the demo needs
+        from bot.demo import play  # the bot itself does without what the demo needs
     except ModuleNotFoundError as error:
         raise SetupError(f"The demo needs {error.name}. Use make demo, or install easel-bot[demo].") from None
-    return asyncio.run(scene.play(once=chosen.once, port=chosen.port, output=chosen.output))
+    return asyncio.run(play.play(once=chosen.once, port=chosen.port, output=chosen.output))
 
 
 if __name__ == "__main__":

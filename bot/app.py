@@ -9,7 +9,7 @@ import signal
 import socket
 from collections import defaultdict
 from collections.abc import AsyncIterator, Coroutine, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager, closing
+from contextlib import AsyncExitStack, asynccontextmanager, closing, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -17,16 +17,21 @@ from bot.catalog.catalog import Catalog
 from bot.chat.discord.announcer import Announcer
 from bot.chat.discord.client import Easel, Services, invite_link, log_in, redirect, stay_connected
 from bot.chat.discord.delivery import DiscordDelivery
+from bot.chat.discord.sources import SourceReader
 from bot.domain.clock import Clock
 from bot.domain.errors import SetupError, StorageError
 from bot.domain.limits import Limit
-from bot.net.hosts import AllowedHosts
 from bot.pictures import Pictures
 from bot.ports import Provider
-from bot.providers.health import refresh
-from bot.providers.registry import ProviderDeps, catalog_for, check_services, open_services, synchronous
-from bot.providers.shared.http import open_session
+from bot.providers.registry import (
+    LABELS,
+    catalog_for,
+    check_configured,
+    open_providers,
+    synchronous_providers,
+)
 from bot.providers.shared.polling import PollPolicy
+from bot.providers.shared.spec import ProviderDeps
 from bot.routing.breaker import BreakerSettings
 from bot.routing.router import Router
 from bot.settings import Settings
@@ -35,34 +40,37 @@ from bot.storage.sqlite import Sqlite, open_sqlite
 from bot.usecases.members import Defaults, MemberService
 from bot.usecases.moderators import ModeratorService
 from bot.worker.context import MemoryBudget, RetryPolicy, WorkerContext
+from bot.worker.provider_refresh import refresh
 from bot.worker.worker import Worker
 
 log = logging.getLogger(__name__)
 
-PREPARED_BYTES = 128 * 1024 * 1024
-"""Source pictures that are in memory at the same time, for each service."""
-SYNCHRONOUS_AT_ONCE = 32
-"""Paintings that are waited for at a service that has no queue."""
-LEARN_EVERY = 3600.0
-"""Seconds between two looks at what the services offer."""
+SOURCE_BYTES = 128 * 1024 * 1024
+"""Source pictures that are in memory at the same time, for each provider."""
+SYNCHRONOUS_SUBMITS = 32
+"""Submits that are open at the same time at a synchronous provider."""
+REFRESH_EVERY = 3600.0
+"""Seconds between two checks of what the providers serve."""
+LONGEST_FIRST_REFRESH = 5.0
+"""Seconds that jobs wait at the start for what the services charge; they may have been reserved by it."""
 SPARE_CONNECTIONS = 32
-"""Connections to services beside the one that each job may hold."""
+"""Connections to each service beside the one that each job may hold."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class App:
-    """All that was opened. `client` and `worker` are not started yet."""
+    """Everything that `open_app` opened. `client` and `worker` are not started yet."""
 
     settings: Settings
     database: Sqlite
     catalog: Catalog
     client: Easel
     worker: Worker
-    studio: MemberService
-    treasury: ModeratorService
-    services: Mapping[str, Provider]
-    routes: Router
-    herald: Announcer
+    members: MemberService
+    moderators: ModeratorService
+    providers: Mapping[str, Provider]
+    router: Router
+    announcer: Announcer
     clock: Clock
 
 
@@ -71,9 +79,9 @@ async def open_app(
     settings: Settings,
     *,
     clock: Clock | None = None,
-    patience: RetryPolicy | None = None,
-    pace: PollPolicy | None = None,
-    cooling: BreakerSettings | None = None,
+    retry_policy: RetryPolicy | None = None,
+    poll_policy: PollPolicy | None = None,
+    breaker_settings: BreakerSettings | None = None,
 ) -> AsyncIterator[App]:
     """Open the database, the HTTP clients and everything that is built on them.
 
@@ -81,114 +89,122 @@ async def open_app(
         SetupError: something cannot work as it is set.
     """
     clock = clock or Clock()
-    check_services(settings)
+    check_configured(settings)
     catalog = catalog_for(settings)
     redirect(settings.discord_api_url, settings.discord_gateway_url)
     async with AsyncExitStack() as stack:
-        database = await open_sqlite(settings.database_path, clock.now())
+        database = await open_sqlite(settings.database_url.path, clock.now())
         stack.push_async_callback(database.aclose)
-        http = await stack.enter_async_context(open_session(settings.jobs_at_once + SPARE_CONNECTIONS))
         pictures = stack.enter_context(closing(Pictures()))
         client = Easel(database=database)
         stack.push_async_callback(client.close)
-        hosts = AllowedHosts.parse(settings.discord_media_hosts)
-        delivery = await stack.enter_async_context(
-            DiscordDelivery(client=client, hosts=hosts, pictures=pictures, catalog=catalog, clock=clock)
-        )
-        parts = ProviderDeps(
-            settings=settings, http=http, catalog=catalog, pictures=pictures, clock=clock, pace=pace
-        )
-        services = await stack.enter_async_context(open_services(parts))
-        routes = _routes(settings, catalog, services, clock, cooling)
-        routes.retired |= await database.read(notes.retired())
-        house = Defaults(
-            default_model=_default_model(settings, catalog, routes), default_rule=_default_rule(settings)
-        )
-        studio = MemberService(
-            database=database, delivery=delivery, catalog=catalog, routes=routes, clock=clock, house=house
-        )
-        treasury = ModeratorService(
-            database=database, catalog=catalog, routes=routes, clock=clock, default_rule=house.default_rule
-        )
-        client.rooms = Services(studio=studio, treasury=treasury, catalog=catalog)
-        workshop = WorkerContext(
-            database=database,
-            delivery=delivery,
-            providers=services,
-            routes=routes,
-            default_rule=house.default_rule,
+        hosts = settings.discord_media_hosts
+        sources = await stack.enter_async_context(SourceReader(client=client, hosts=hosts, clock=clock))
+        delivery = DiscordDelivery(client=client, sources=sources, pictures=pictures, catalog=catalog, clock=clock)
+        deps = ProviderDeps(
+            settings=settings,
+            catalog=catalog,
             pictures=pictures,
             clock=clock,
-            patience=patience or RetryPolicy(lease=settings.lease_seconds),
-            preparing={name: MemoryBudget(PREPARED_BYTES) for name in services},
-            turns={name: asyncio.Semaphore(SYNCHRONOUS_AT_ONCE) for name in synchronous(settings)},
-            delivering=defaultdict(lambda: asyncio.Semaphore(settings.uploads_at_once)),
+            connections=settings.jobs_at_once + SPARE_CONNECTIONS,
+            poll_policy=poll_policy,
+        )
+        providers = await stack.enter_async_context(open_providers(deps))
+        router = _open_router(settings, catalog, providers, clock, breaker_settings)
+        router.retired |= await database.read(notes.retired_models())
+        defaults = Defaults(model=_default_model(settings, catalog, router), limit=_default_limit(settings))
+        members = MemberService(
+            database=database, delivery=delivery, catalog=catalog, router=router, clock=clock, defaults=defaults
+        )
+        moderators = ModeratorService(
+            database=database,
+            catalog=catalog,
+            router=router,
+            clock=clock,
+            default_limit=defaults.limit,
+            provider_labels=LABELS,
+        )
+        client.services = Services(members=members, moderators=moderators, catalog=catalog)
+        context = WorkerContext(
+            database=database,
+            delivery=delivery,
+            providers=providers,
+            router=router,
+            default_limit=defaults.limit,
+            pictures=pictures,
+            clock=clock,
+            retry_policy=retry_policy or RetryPolicy(lease=settings.lease_seconds),
+            source_budgets={name: MemoryBudget(SOURCE_BYTES) for name in providers},
+            submit_slots={
+                name: asyncio.Semaphore(SYNCHRONOUS_SUBMITS) for name in synchronous_providers(settings)
+            },
+            delivery_slots=defaultdict(lambda: asyncio.Semaphore(settings.uploads_at_once)),
         )
         yield App(
             settings=settings,
             database=database,
             catalog=catalog,
             client=client,
-            worker=_worker(settings, workshop),
-            studio=studio,
-            treasury=treasury,
-            services=services,
-            routes=routes,
-            herald=Announcer(client=client, treasury=treasury, database=database, clock=clock),
+            worker=_worker(settings, context),
+            members=members,
+            moderators=moderators,
+            providers=providers,
+            router=router,
+            announcer=Announcer(client=client, moderators=moderators, database=database, clock=clock),
             clock=clock,
         )
 
 
-def _routes(
+def _open_router(
     settings: Settings,
     catalog: Catalog,
-    services: Mapping[str, Provider],
+    providers: Mapping[str, Provider],
     clock: Clock,
-    cooling: BreakerSettings | None,
+    breaker_settings: BreakerSettings | None,
 ) -> Router:
     names = {model.name for model in catalog.models}
-    for setting, given in (("SERVICE_ORDER", set(settings.order)), ("MODELS", set(settings.allowed_models))):
+    for setting, given in (("SERVICE_ORDER", set(settings.service_order)), ("MODELS", set(settings.models))):
         if given - names:
             raise SetupError(
                 f"{setting} is not valid: choose among {', '.join(sorted(names))}, not {min(given - names)}."
             )
-    asked = {name for order in settings.order.values() for name in order}
-    if asked - set(services):
+    asked = {name for order in settings.service_order.values() for name in order}
+    if asked - set(providers):
         raise SetupError(
-            f"SERVICE_ORDER is not valid: there is no {min(asked - set(services))} here. "
-            f"Choose among {', '.join(sorted(services))}, or set the key of another service."
+            f"SERVICE_ORDER is not valid: there is no {min(asked - set(providers))} here. "
+            f"Choose among {', '.join(sorted(providers))}, or set the key of another service."
         )
     return Router(
         catalog=catalog,
-        services=tuple(services),
+        providers=tuple(providers),
         clock=clock,
-        order=settings.order,
-        models=settings.allowed_models,
-        cooling=cooling,
+        provider_orders=settings.service_order,
+        allowed_models=settings.models,
+        breaker_settings=breaker_settings,
     )
 
 
-def _default_model(settings: Settings, catalog: Catalog, routes: Router) -> str:
-    """The default model's name. That its services no longer have it is no reason not to start."""
+def _default_model(settings: Settings, catalog: Catalog, router: Router) -> str:
+    """The default model's name. It may be retired by now: that is no reason not to start."""
     name = catalog.canonical(settings.default_model)
-    choices = [model.name for model in catalog.models if routes.configured(model)]
+    choices = [model.name for model in catalog.models if router.configured(model)]
     if name not in choices:
         raise SetupError(f"DEFAULT_MODEL is not valid, as {name}: choose one of {', '.join(sorted(choices))}.")
     return name
 
 
-def _worker(settings: Settings, workshop: WorkerContext) -> Worker:
+def _worker(settings: Settings, context: WorkerContext) -> Worker:
     return Worker(
         name=f"{socket.gethostname()}-{os.getpid()}",
-        workshop=workshop,
+        context=context,
         jobs_at_once=settings.jobs_at_once,
         grace=settings.shutdown_seconds,
     )
 
 
-def _default_rule(settings: Settings) -> Limit:
-    number, window = settings.quota
-    return Limit(subject="everyone", subject_id=0, unit="images", window=window, limit=number)
+def _default_limit(settings: Settings) -> Limit:
+    quota = settings.default_quota
+    return Limit(subject="everyone", subject_id=0, unit="images", window=quota.window, amount=quota.images)
 
 
 async def run(settings: Settings) -> None:
@@ -205,30 +221,40 @@ async def run(settings: Settings) -> None:
     async with open_app(settings) as app:
         for notice in app.catalog.notices(datetime.now(UTC).date()):
             log.warning(notice)
-        if not await _before(stop, log_in(app.client, settings.discord_token)):
+        if not await _done_before_stop(stop, log_in(app.client, settings.discord_token)):
             return
         log.info("add Easel to a server: %s", invite_link(app.client.application_id or 0))
         try:
             async with asyncio.TaskGroup() as group:
-                worker = group.create_task(app.worker.run(), name="worker")
-                learner = group.create_task(_keep_learning(app), name="learner")
-                gateway = group.create_task(_hold_gateway(app, stop, worker), name="gateway")
-                gateway.add_done_callback(lambda _: learner.cancel())
+                refreshed = asyncio.Event()
+                refresher = group.create_task(_keep_refreshing(app, refreshed), name="refresher")
+                worker = group.create_task(_work(app, refreshed), name="worker")
+                gateway = group.create_task(_run_gateway(app, stop, worker), name="gateway")
+                gateway.add_done_callback(lambda _: refresher.cancel())
         except* (StorageError, SetupError) as group_error:
             raise group_error.exceptions[0] from None
 
 
-async def _keep_learning(app: App) -> None:
-    """Ask the services at the start and every hour how they are doing, and tell moderators what is new."""
+async def _work(app: App, refreshed: asyncio.Event) -> None:
+    """Run the worker once the services' prices are known, or are slow to come."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(LONGEST_FIRST_REFRESH):
+            await refreshed.wait()
+    await app.worker.run()
+
+
+async def _keep_refreshing(app: App, refreshed: asyncio.Event) -> None:
+    """Check the providers at the start and every hour, and announce to moderators what is new."""
     while True:
-        await refresh(app.services, app.routes, app.database, app.clock)
+        await refresh(app.providers, app.router, app.database, app.clock)
+        refreshed.set()
         await app.client.wait_until_ready()
-        await app.herald.tell()
-        await asyncio.sleep(LEARN_EVERY)
+        await app.announcer.announce()
+        await asyncio.sleep(REFRESH_EVERY)
 
 
-async def _before(stop: asyncio.Event, work: Coroutine[object, object, None]) -> bool:
-    """Do the work unless there is a reason to stop first; whether it was done."""
+async def _done_before_stop(stop: asyncio.Event, work: Coroutine[object, object, None]) -> bool:
+    """Do the work unless `stop` is set first; returns whether it was done."""
     task = asyncio.create_task(work)
     stopped = asyncio.create_task(stop.wait())
     try:
@@ -242,8 +268,8 @@ async def _before(stop: asyncio.Event, work: Coroutine[object, object, None]) ->
         await asyncio.gather(task, stopped, return_exceptions=True)
 
 
-async def _hold_gateway(app: App, stop: asyncio.Event, worker: asyncio.Task[None]) -> None:
-    """Stay at the gateway until there is a reason to stop; the worker finishes before it is left."""
+async def _run_gateway(app: App, stop: asyncio.Event, worker: asyncio.Task[None]) -> None:
+    """Stay connected until `stop` is set or the connection ends for good; the worker finishes first."""
     gateway = asyncio.create_task(stay_connected(app.client), name="connection")
     stopped = asyncio.create_task(stop.wait())
     try:
@@ -254,7 +280,7 @@ async def _hold_gateway(app: App, stop: asyncio.Event, worker: asyncio.Task[None
     finally:
         stopped.cancel()
         await app.client.close()
-        # It may be asleep, minutes long, between two attempts to reconnect.
+        # discord.py may sleep for minutes between two attempts to reconnect.
         gateway.cancel()
         await asyncio.gather(gateway, return_exceptions=True)
     if not gateway.cancelled():

@@ -1,4 +1,4 @@
-"""Pictures: what they really are, masks, and making one fit a limit. Pillow, off the event loop.
+"""Pictures: what they really are, masks, other formats, and smaller files. Pillow, off the event loop.
 
 A picture is judged from its header first, so that nothing huge is ever decoded. What follows depends on the
 kind, measured on 1024 × 1024 pictures of 0.3 to 1.7 MB:
@@ -7,7 +7,7 @@ kind, measured on 1024 × 1024 pictures of 0.3 to 1.7 MB:
 - WebP: its lengths are checked on opening (1 ms); decoding takes 30 ms and finds no more cut files.
 - JPEG: has no check sums, so it is decoded, at an eighth of its size where the format allows (4 ms).
 - AVIF: has no check sums, so it is decoded.
-- GIF and AVIF: as a source the first frame becomes a PNG, since no service takes them; as a result they stay.
+- GIF and AVIF: as a source the first frame becomes a PNG, since no provider takes them; as a result they stay.
 """
 
 from __future__ import annotations
@@ -23,12 +23,10 @@ from typing import TypeVar
 
 from PIL import Image, ImageOps
 
+from bot.domain.checks import MAXIMUM_PIXELS, check_mask_size, check_pixels
 from bot.domain.errors import BadSource, InvalidResponse
 from bot.domain.pictures import Picture
 from bot.domain.requests import OutputFormat
-
-MAXIMUM_PIXELS = 50_000_000
-"""Width times height. Decoded, a picture of this size takes 200 MB."""
 
 MAXIMUM_MASK = 4_000_000
 """Bytes. OpenAI's image API takes masks below 4 MB: https://platform.openai.com/docs/api-reference/images"""
@@ -52,7 +50,7 @@ KINDS: dict[OutputFormat, str] = {"png": "PNG", "jpeg": "JPEG", "webp": "WEBP", 
 
 _FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "AVIF")
 _FOREIGN = ("image/gif", "image/avif")
-"""What Easel shows and no service takes."""
+"""What Discord shows and no provider takes."""
 _BROKEN = (
     OSError,
     SyntaxError,
@@ -79,15 +77,15 @@ Value = TypeVar("Value")
 
 
 class Pictures:
-    """Two threads and what is done in them. Close it when the last caller is gone."""
+    """Pillow on threads of its own. Close it last."""
 
     def __init__(self, workers: int = 2) -> None:
         self._threads = ThreadPoolExecutor(workers, thread_name_prefix="pictures")
-        # Re-encoding takes seconds; it must never hold every thread, since each result is inspected here too.
+        # Encoding takes seconds and must never occupy every thread, since each result is inspected here too.
         self._slow = asyncio.Semaphore(max(1, workers - 1))
 
     def close(self) -> None:
-        """Wait for what is under way, start nothing more."""
+        """Wait for what is running, start nothing more."""
         self._threads.shutdown(cancel_futures=True)
 
     async def inspect(self, content: bytes, *, filename: str, result: bool = False) -> Picture:
@@ -111,11 +109,11 @@ class Pictures:
             return await self._run(lambda: _converted(picture, KINDS[kind], quality))
 
     async def preview(self, content: bytes) -> Picture | None:
-        """A small picture of one that is still being painted; None where it is none."""
+        """A small version of an unfinished picture; None where the bytes are no picture."""
         return await self._run(lambda: _preview(content))
 
     async def check_mask(self, mask: Picture, picture: Picture) -> Picture:
-        """See that a mask fits its picture, and return it as services want it: a PNG, clear where to paint.
+        """Check that a mask fits its picture; returns it as providers want it: a PNG, transparent where to paint.
 
         A mask may say where to paint in two ways: transparent, or white on black. The second has no
         transparency, and its white (lighter than middle grey) becomes transparent. The mask comes back
@@ -124,15 +122,11 @@ class Pictures:
         Raises:
             BadSource: another size than the picture's, or it marks nothing.
         """
-        if (mask.width, mask.height) != (picture.width, picture.height):
-            raise BadSource(
-                f"The mask is {mask.width} × {mask.height} pixels and the picture {picture.width} × "
-                f"{picture.height}. Send a mask of the same size."
-            )
+        check_mask_size((mask.width, mask.height), (picture.width, picture.height))
         async with self._slow:
             return await self._run(lambda: _as_mask(mask))
 
-    async def fit(self, picture: Picture, limit: int) -> Picture | None:
+    async def shrink(self, picture: Picture, limit: int) -> Picture | None:
         """The same picture in at most `limit` bytes: first at a lower quality, then smaller.
 
         What is transparent becomes a WebP and stays transparent, the rest a JPEG. None if it cannot be done
@@ -141,7 +135,7 @@ class Pictures:
         if len(picture.content) <= limit:
             return picture
         async with self._slow:
-            return await self._run(lambda: _fit(picture, limit))
+            return await self._run(lambda: _shrink(picture, limit))
 
     async def _run(self, work: Callable[[], Value]) -> Value:
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)
@@ -150,11 +144,11 @@ class Pictures:
 def _inspect(content: bytes, filename: str, result: bool) -> Picture:
     size = _header_size(content)
     if size is not None:
-        _refuse_huge(filename, *size)
+        check_pixels(_shown(filename), *size)
     try:
         with Image.open(BytesIO(content), formats=_FORMATS) as image:
             content_type = TYPES[image.format or ""]
-            _refuse_huge(filename, image.width, image.height)
+            check_pixels(_shown(filename), image.width, image.height)
             if content_type in _FOREIGN and not result:
                 return _first_frame(image, filename)
             width, height = image.size
@@ -167,7 +161,8 @@ def _inspect(content: bytes, filename: str, result: bool) -> Picture:
     except BadSource:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        raise _too_many_pixels(filename) from None
+        limit = MAXIMUM_PIXELS // 1_000_000
+        raise BadSource(f"{_shown(filename)} has more than {limit} megapixels. Send a smaller one.") from None
     except _BROKEN:
         raise _unreadable(filename) from None
     name = _renamed(filename, SUFFIXES[content_type])
@@ -175,7 +170,7 @@ def _inspect(content: bytes, filename: str, result: bool) -> Picture:
 
 
 def _header_size(content: bytes) -> tuple[int, int] | None:
-    """Width and height of a PNG or a WebP, for which Pillow reserves memory as soon as it opens them."""
+    """Width and height of a PNG or a WebP: Pillow reserves memory for them as soon as it opens the file."""
     if content[:8] == b"\x89PNG\r\n\x1a\n" and len(content) >= 24:
         width, height = struct.unpack(">II", content[16:24])
         return width, height
@@ -196,18 +191,6 @@ def _header_size(content: bytes) -> tuple[int, int] | None:
     return None
 
 
-def _refuse_huge(filename: str, width: int, height: int) -> None:
-    if width * height > MAXIMUM_PIXELS:
-        raise _too_many_pixels(filename, f" is {width} × {height} pixels. That")
-
-
-def _too_many_pixels(filename: str, what: str = "") -> BadSource:
-    limit = MAXIMUM_PIXELS // 1_000_000
-    return BadSource(
-        f"{_shown(filename)}{what} is more than Easel takes ({limit} megapixels). Send a smaller picture."
-    )
-
-
 def _unreadable(filename: str) -> BadSource:
     return BadSource(f"{_shown(filename)} is not a picture Easel can read. Send a PNG, JPEG or WebP.")
 
@@ -218,7 +201,7 @@ def _shown(filename: str) -> str:
 
 
 def _renamed(filename: str, suffix: str) -> str:
-    """The name with the ending that its content deserves."""
+    """The name with the ending of its content's type."""
     path = PurePosixPath(filename.replace("\\", "/"))
     if path.suffix.lower() == suffix or (suffix == ".jpg" and path.suffix.lower() == ".jpeg"):
         return path.name
@@ -249,13 +232,13 @@ def _converted(picture: Picture, kind: str, quality: int | None) -> Picture:
         return picture
     try:
         with Image.open(BytesIO(picture.content), formats=_FORMATS) as opened:
-            clear = opened.has_transparency_data
-            image = ImageOps.exif_transpose(opened).convert("RGBA" if clear else "RGB")
-        if clear and kind == "JPEG":
-            # Behind what is clear there is often black.
-            ground = Image.new("RGB", image.size, "white")
-            ground.paste(image, mask=image.getchannel("A"))
-            image = ground
+            transparent = opened.has_transparency_data
+            image = ImageOps.exif_transpose(opened).convert("RGBA" if transparent else "RGB")
+        if transparent and kind == "JPEG":
+            # The colour behind transparent pixels is often black.
+            backdrop = Image.new("RGB", image.size, "white")
+            backdrop.paste(image, mask=image.getchannel("A"))
+            image = backdrop
         options = {} if quality is None or kind in ("PNG", "GIF") else {"quality": max(1, quality)}
         return _saved(image, kind, picture.filename, options)
     except _BROKEN:
@@ -307,7 +290,7 @@ def _lowest(channel: Image.Image) -> int:
     return next(value for value, count in enumerate(channel.histogram()) if count)
 
 
-def _fit(picture: Picture, limit: int) -> Picture | None:
+def _shrink(picture: Picture, limit: int) -> Picture | None:
     try:
         with Image.open(BytesIO(picture.content), formats=_FORMATS) as opened:
             upright = ImageOps.exif_transpose(opened)

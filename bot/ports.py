@@ -1,4 +1,4 @@
-"""The three plugs: which service paints, how Discord is reached, where things are written."""
+"""The three plugs: a provider that generates pictures, Discord's delivery, the database."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Mapp
 from typing import Any, Protocol, TypeVar
 
 from bot.catalog.offers import Submit
+from bot.domain.errors import EaselError
 from bot.domain.jobs import Finished, Job, Progress, Ticket
 from bot.domain.pictures import FetchedSource
 from bot.domain.providers import CancelResult, ProviderHealth
@@ -15,89 +16,89 @@ Row = Mapping[str, Any]
 Statement = tuple[str, Sequence[Any]]
 Result = TypeVar("Result")
 Unit = Generator[Statement, list[Row], Result]
-"""One unit of work: yields `(sql, parameters)`, is sent the rows, returns its result. Never waits."""
-Tell = Callable[[Progress], None]
-Kept = Callable[[], Awaitable[tuple[bytes, ...]]]
+"""A unit of work: a generator that yields `(sql, parameters)`, is sent the rows, and returns its result."""
+Report = Callable[[Progress], None]
+StoredResults = Callable[[], Awaitable[tuple[bytes, ...]]]
 
 
 class Provider(Protocol):
-    """A service that paints. Raises only `ProviderError`s."""
+    """An image service. Raises only `ProviderError`s."""
 
     @property
     def name(self) -> str:
         """As in the catalogue."""
         ...
 
-    async def submit(self, order: Submit, tell: Tell) -> Ticket:
-        """Hand the work over, once, and return all that is needed to finish it after a restart.
+    async def submit(self, submit: Submit, report: Report) -> Ticket:
+        """Send the work once; the ticket is all that is needed to finish it after a restart.
 
-        A service that answers only with the pictures is waited for here; `tell` is given its news meanwhile.
+        A synchronous provider responds only with the pictures; meanwhile `report` is given its progress.
 
         Raises:
-            SubmitUnknown: the answer was lost after the request had left.
+            SubmitUnknown: the response was lost after the request had left.
             ProviderBusy: it was certainly not accepted.
-            PriceExceeded: it would cost more than the order allows; nothing was submitted.
+            PriceExceeded: it would cost more than the submit allows; nothing was sent.
         """
         ...
 
     def follow(
-        self, ticket: Ticket, request: ImageRequest, kept: Kept
+        self, ticket: Ticket, request: ImageRequest, stored_results: StoredResults
     ) -> AsyncGenerator[Progress | Finished, None]:
-        """News until the pictures are there; the last item is `Finished`. May be started again at any time.
+        """Progress until the pictures are there; the last item is `Finished`. May be started again at any time.
 
-        A `Progress` with a fraction of 1 comes before the pictures are fetched, so that whoever listens can
-        go on only once there is room for them. `kept` reads what the ticket kept, from the job's spool.
+        A `Progress` with a fraction of 1 comes before the pictures are fetched, so that the caller can wait for
+        memory before it asks for more. `stored_results` reads the ticket's results from the job's spool.
         """
         ...
 
     async def cancel(self, ticket: Ticket) -> CancelResult:
-        """Ask the service to drop the work."""
+        """Ask the provider to drop the work."""
         ...
 
-    async def reconcile(self, order: Submit, others: Sequence[Ticket]) -> Ticket | None:
-        """What became of a submit whose answer was lost: its ticket, or None where it never arrived.
+    async def reconcile(self, submit: Submit, others: Sequence[Ticket]) -> Ticket | None:
+        """The ticket of a submit whose response was lost, or None where the submit never arrived.
 
-        `others` are the tickets that already belong to somebody.
+        `others` are the tickets of other jobs at this provider.
 
         Raises:
-            SubmitUnknown: the service cannot tell, now or ever.
-            ResultLost: it was painted, and perhaps paid, and the pictures cannot be had any more.
+            SubmitUnknown: the provider cannot tell, now or ever.
+            ResultLost: it was generated, perhaps billed, and the pictures are out of reach.
         """
         ...
 
-    async def examine(self) -> ProviderHealth:
+    async def check_health(self) -> ProviderHealth:
         """Whether the key works, which models are served, until when and for how much. Costs nothing."""
         ...
 
 
 class Delivery(Protocol):
-    """Discord, both ways. Raises `BadSource` from `read`, `DeliveryError`s from the rest."""
+    """Discord, both ways: sources are read from it, results posted to it."""
 
     async def read(self, source: Source, limit: int) -> FetchedSource:
         """The bytes behind a source, at most `limit` of them, from an allowed host.
 
         Raises:
-            BadSource: it is gone, too big, or lives where Easel does not go.
+            BadSource: it is gone, too big, or at a host that is not allowed.
         """
         ...
 
     def is_fresh(self, url: str) -> bool:
-        """Whether a service may still fetch this link for a good while."""
+        """Whether a provider may still fetch this link for some minutes."""
         ...
 
     async def show_progress(self, job: Job, progress: Progress) -> None:
-        """Bring the card up to date, as far as Discord lets us; never raises."""
+        """Bring the card up to date; never raises."""
         ...
 
     async def find_result(self, job: Job) -> int | None:
-        """The message that already holds the job's pictures, if one was posted since `delivering_at`."""
+        """The id of the message that holds the job's pictures, if one was posted since `delivering_at`."""
         ...
 
     async def prepare(self, job: Job, finished: Finished) -> Finished:
         """Make the pictures fit the channel; those that cannot become links.
 
         Raises:
-            InvalidResponse: nothing is left that could be shown.
+            InvalidResponse: no picture is left that could be shown.
         """
         ...
 
@@ -105,7 +106,7 @@ class Delivery(Protocol):
         """Post the pictures once and return the message's id.
 
         Raises:
-            DiscordBusy: the answer is not known; look with `find_result` before posting again.
+            DiscordBusy: the response is not known; look with `find_result` before posting again.
             ChannelUnavailable: the channel is gone or closed to us.
         """
         ...
@@ -114,24 +115,25 @@ class Delivery(Protocol):
         """Take the progress card away; never raises."""
         ...
 
-    async def send_failure(self, job: Job, sentence: str) -> None:
-        """Say privately where Discord still has a private way, else by a reply, why there is no picture."""
+    async def send_failure(self, job: Job, error: EaselError) -> None:
+        """Tell the member why there is no picture: privately while the token lasts, else by a reply."""
         ...
 
 
 class Database(Protocol):
-    """Where jobs and money are written."""
+    """Where jobs and money are stored."""
 
     @property
     def skip_locked(self) -> str:
-        """What a claim appends to its inner select: nothing, or the engine's way to skip locked rows."""
+        """What a claim appends to its inner select: nothing, or the engine's clause that skips locked rows."""
         ...
 
     async def write(self, unit: Unit[Result]) -> Result:
         """Run a unit in a transaction of its own and return only once it is committed.
 
         Raises:
-            StorageError: the database is away; whatever the unit raised otherwise.
+            StorageError: the database is away.
+            Exception: whatever the unit raised.
         """
         ...
 
@@ -140,7 +142,7 @@ class Database(Protocol):
         ...
 
     def wake(self) -> None:
-        """Tell whoever waits for work that there is some."""
+        """Wake what waits in `wait_for_work`."""
         ...
 
     async def wait_for_work(self, seconds: float) -> None:

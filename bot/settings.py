@@ -1,43 +1,112 @@
-"""Every environment variable, typed, with its default. The only place that reads the environment."""
+"""Every environment variable with its default, parsed once. The only place that reads the environment."""
 
 from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, get_args
 
-from pydantic import AfterValidator, Field, HttpUrl, SecretStr, TypeAdapter, ValidationError, WebsocketUrl
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    HttpUrl,
+    SecretStr,
+    TypeAdapter,
+    ValidationError,
+    WebsocketUrl,
+)
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from bot.domain.errors import SetupError
 from bot.domain.windows import Window
 from bot.net.hosts import AllowedHosts
+from bot.net.urls import same_origin
 
 
-def _hosts(text: str) -> str:
-    if not AllowedHosts.parse(text).patterns:
+@dataclass(frozen=True, slots=True)
+class Quota:
+    """So many pictures per window, written as 10/day."""
+
+    images: int
+    window: Window
+
+    def __str__(self) -> str:
+        return f"{self.images}/{self.window}"
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseUrl:
+    """An SQLite file, written as sqlite:///data/easel.db."""
+
+    path: Path
+
+    def __str__(self) -> str:
+        return f"sqlite:///{self.path}"
+
+
+def _hosts(text: str) -> AllowedHosts:
+    hosts = AllowedHosts.parse(text)
+    if not hosts.patterns:
         raise ValueError("write at least one host, like cdn.example or *.example")
-    return text
+    return hosts
 
 
-def _quota(text: str) -> str:
-    match = re.fullmatch(r"([0-9]{1,6})/(\w+)", text)
-    if match is None or match[2] not in get_args(Window):
-        raise ValueError("write it as 10/day, 50/week or 200/month")
-    return text
+def _quota(text: str) -> Quota:
+    match = re.fullmatch(r"([0-9]{1,6})/(\w+)", text.strip())
+    for window in get_args(Window):
+        if match is not None and match[2] == window:
+            return Quota(int(match[1]), window)
+    raise ValueError("write it as 10/day, 50/week or 200/month")
 
 
-def _database(text: str) -> str:
-    path = text.removeprefix("sqlite:///").strip()
-    if not text.startswith("sqlite:///") or not path or path.startswith(":"):
+def _database_url(text: str) -> DatabaseUrl:
+    path = text.strip().removeprefix("sqlite:///").strip()
+    if not text.strip().startswith("sqlite:///") or not path or path.startswith(":"):
         raise ValueError("write it as sqlite:///data/easel.db")
-    return text
+    return DatabaseUrl(Path(path))
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def _provider_orders(text: str) -> dict[str, tuple[str, ...]]:
+    orders = {}
+    for part in filter(None, (part.strip() for part in text.split(";"))):
+        model, _, names = part.partition("=")
+        if not model.strip() or not all(name.strip() for name in names.split(",")):
+            raise ValueError("write it as gpt-image-1.5=lumenfall,fal; gpt-image-1=fal")
+        orders[model.strip()] = tuple(dict.fromkeys(_names(names.lower())))
+    return orders
+
+
+def _fields(text: str) -> dict[str, Any]:
+    wrong = 'write it as JSON with plain values, like {"moderation": "low"}'
+    try:
+        fields = json.loads(text or "{}")
+    except (ValueError, RecursionError):
+        raise ValueError(wrong) from None
+    if not isinstance(fields, dict) or not all(isinstance(value, str | bool | int) for value in fields.values()):
+        raise ValueError(wrong)
+    if any("key" in name.lower() for name in fields):
+        raise ValueError("a key does not belong here: set OPENAI_API_KEY and LUMENFALL_BYOK")
+    taken = _OWN_FIELDS & set(fields)
+    if taken:
+        raise ValueError(f"Easel sets {', '.join(sorted(taken))} itself")
+    return fields
 
 
 def _http(text: str) -> str:
-    if TypeAdapter(HttpUrl).validate_python(text).username is not None:
+    url = TypeAdapter(HttpUrl).validate_python(text)
+    if url.username is not None or url.password is not None:
         raise ValueError("leave the name and the password out")
+    # pydantic repairs what the HTTP client refuses, with a traceback.
+    if not same_origin(text, text):
+        raise ValueError("it is not clear where it leads; write it as https://host/path")
     return text.rstrip("/")
 
 
@@ -46,38 +115,10 @@ def _websocket(text: str) -> str:
     return text
 
 
-Http = Annotated[str, AfterValidator(_http)]
-Websocket = Annotated[str, AfterValidator(_websocket)]
-
-
-def _order(text: str) -> str:
-    for part in filter(None, (part.strip() for part in text.split(";"))):
-        model, _, names = part.partition("=")
-        if not model.strip() or not all(name.strip() for name in names.split(",")):
-            raise ValueError("write it as gpt-image-1.5=lumenfall,fal; gpt-image-1=fal")
-    return text
-
-
-def _fields(text: str) -> str:
-    wrong = 'write it as JSON with plain values, like {"moderation": "low"}'
-    try:
-        found = json.loads(text or "{}")
-    except (ValueError, RecursionError):
-        raise ValueError(wrong) from None
-    if not isinstance(found, dict) or not all(isinstance(value, str | bool | int) for value in found.values()):
-        raise ValueError(wrong)
-    if any("key" in name.lower() for name in found):
-        raise ValueError("a key does not belong here: set OPENAI_API_KEY and LUMENFALL_BYOK")
-    taken = _OWN_FIELDS & set(found)
-    if taken:
-        raise ValueError(f"Easel sets {', '.join(sorted(taken))} itself")
-    return text
-
-
 def _secret(secret: SecretStr) -> SecretStr:
-    # What goes into a header must be one; aiohttp would say so with a traceback.
+    # It is sent in a header; an HTTP library would refuse it there, with a traceback.
     if not re.fullmatch(r"[!-~]+", secret.get_secret_value()):
-        raise ValueError("it holds a space or a character that none has")
+        raise ValueError("it holds a space or a character that no key or token has")
     return secret
 
 
@@ -86,12 +127,22 @@ _OWN_FIELDS = frozenset({
     "output_compression", "input_fidelity", "response_format", "stream", "partial_images", "user", "image", "mask",
 })  # fmt: skip
 
-Order = Annotated[str, AfterValidator(_order)]
-Fields = Annotated[str, AfterValidator(_fields)]
-Hosts = Annotated[str, AfterValidator(_hosts)]
-Quota = Annotated[str, AfterValidator(_quota)]
-DatabaseUrl = Annotated[str, AfterValidator(_database)]
+
+def _parsed(parse: Callable[[str], object]) -> BeforeValidator:
+    """Parse an operator's text once; a value that is parsed already, such as a default, stays."""
+    return BeforeValidator(lambda value: parse(value) if isinstance(value, str) else value)
+
+
+Http = Annotated[str, AfterValidator(_http)]
+Websocket = Annotated[str, AfterValidator(_websocket)]
 Secret = Annotated[SecretStr, AfterValidator(_secret)]
+# NoDecode: pydantic-settings would read the text as JSON.
+Hosts = Annotated[AllowedHosts, NoDecode, _parsed(_hosts)]
+DefaultQuota = Annotated[Quota, NoDecode, _parsed(_quota)]
+Database = Annotated[DatabaseUrl, NoDecode, _parsed(_database_url)]
+Names = Annotated[tuple[str, ...], NoDecode, _parsed(_names)]
+ProviderOrders = Annotated[dict[str, tuple[str, ...]], NoDecode, _parsed(_provider_orders)]
+Fields = Annotated[dict[str, str | bool | int], NoDecode, _parsed(_fields)]
 
 
 class Settings(BaseSettings):
@@ -109,26 +160,31 @@ class Settings(BaseSettings):
     discord_api_url: Http = Field("https://discord.com/api/v10", description="Discord's HTTP API.")
     discord_gateway_url: Websocket = Field("wss://gateway.discord.gg/", description="Discord's gateway.")
     discord_media_hosts: Hosts = Field(
-        "cdn.discordapp.com,media.discordapp.net",
+        AllowedHosts.parse("cdn.discordapp.com,media.discordapp.net"),
         description="Hosts that pictures are read from: host, *.host, host:port or host:*.",
     )
-    database_url: DatabaseUrl = Field("sqlite:///data/easel.db", description="Where jobs and the ledger live.")
+    database_url: Database = Field(
+        DatabaseUrl(Path("data/easel.db")), description="Where jobs and the ledger live."
+    )
     fal_key: Secret | None = Field(None, description="The key of fal.ai, as id:secret.")
     lumenfall_api_key: Secret | None = Field(None, description="The key of Lumenfall, as lmnfl_id.secret.")
     oxen_api_key: Secret | None = Field(None, description="The key of Oxen.ai.")
     openai_api_key: Secret | None = Field(
         None, description="Your own OpenAI key: fal paints GPT Image 1 on it. It is sent along and never kept."
     )
-    service_order: Order = Field(
-        "",
-        description="Who is asked first: gpt-image-1.5=lumenfall,fal; gpt-image-1=fal. Empty: fal,lumenfall,oxen.",
+    service_order: ProviderOrders = Field(
+        {},
+        description=(
+            "The order of services: gpt-image-1.5=lumenfall,fal; gpt-image-1=fal. Empty: fal,lumenfall,oxen."
+        ),
     )
-    models: str = Field("", description="The only models that may be used, separated by commas. Empty: all.")
+    models: Names = Field((), description="The only models that may be used, separated by commas. Empty: all.")
     fal_queue_url: Http = Field("https://queue.fal.run", description="fal's queue.")
     fal_rest_url: Http = Field("https://rest.fal.ai", description="fal's storage service.")
     fal_api_url: Http = Field("https://api.fal.ai/v1", description="fal's list of models.")
     fal_media_hosts: Hosts = Field(
-        "fal.media,*.fal.media,storage.googleapis.com", description="Hosts that fal's pictures are read from."
+        AllowedHosts.parse("fal.media,*.fal.media,storage.googleapis.com"),
+        description="Hosts that fal's pictures are read from.",
     )
     fal_stream: bool = Field(True, description="Let fal tell how a request goes on; otherwise Easel asks.")
     fal_start_timeout: float | None = Field(
@@ -144,7 +200,8 @@ class Settings(BaseSettings):
     webhook_port: int = Field(8080, ge=0, le=65535, description="Its port.")
     lumenfall_base_url: Http = Field("https://api.lumenfall.ai/openai/v1", description="Lumenfall's API.")
     lumenfall_media_hosts: Hosts = Field(
-        "media.lumenfall.ai,storage.lumenfall.ai", description="Hosts that Lumenfall's pictures are read from."
+        AllowedHosts.parse("media.lumenfall.ai,storage.lumenfall.ai"),
+        description="Hosts that Lumenfall's pictures are read from.",
     )
     lumenfall_partials: int = Field(
         2, ge=0, le=3, description="How many unfinished pictures are shown while one is painted."
@@ -155,14 +212,16 @@ class Settings(BaseSettings):
     )
     lumenfall_byok: bool = Field(False, description="Pass OPENAI_API_KEY on to Lumenfall as well.")
     lumenfall_fields: Fields = Field(
-        "", description='More fields for each request, as JSON: {"moderation": "low"}.'
+        {}, description='More fields for each request, as JSON: {"moderation": "low"}.'
     )
     oxen_base_url: Http = Field("https://hub.oxen.ai/api", description="Oxen.ai's API.")
-    oxen_media_hosts: Hosts = Field("hub.oxen.ai", description="Hosts that Oxen's pictures are read from.")
+    oxen_media_hosts: Hosts = Field(
+        AllowedHosts.parse("hub.oxen.ai"), description="Hosts that Oxen's pictures are read from."
+    )
     oxen_queue: bool = Field(True, description="Use Oxen's queue; else its synchronous way, picture by picture.")
     default_model: str = Field("gpt-image-1.5", description="The model that is used when nobody names one.")
-    default_quota: Quota = Field(
-        "10/day", description="What every member may paint while a server has no rule of its own."
+    default_quota: DefaultQuota = Field(
+        Quota(10, "day"), description="What every member may paint while a server has no limit of its own."
     )
     jobs_at_once: int = Field(256, ge=1, le=1000, description="Pictures that are waited for at the same time.")
     uploads_at_once: int = Field(4, ge=1, le=32, description="Results that are sent to Discord at the same time.")
@@ -179,48 +238,10 @@ class Settings(BaseSettings):
         "INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="DEBUG, INFO, WARNING or ERROR."
     )
 
-    @property
-    def database_path(self) -> Path:
-        """The SQLite file."""
-        return Path(self.database_url.removeprefix("sqlite:///"))
-
-    @property
-    def quota(self) -> tuple[int, Window]:
-        """The default quota as a number of images and a window."""
-        number, _, window = self.default_quota.partition("/")
-        return int(number), _window(window)
-
-    @property
-    def order(self) -> dict[str, tuple[str, ...]]:
-        """The operator's order of services for each model that has one."""
-        parts = (part.partition("=") for part in self.service_order.split(";") if part.strip())
-        return {
-            model.strip(): tuple(dict.fromkeys(name.strip().lower() for name in names.split(",")))
-            for model, _, names in parts
-        }
-
-    @property
-    def allowed_models(self) -> tuple[str, ...]:
-        """The only models that may be used; none means all."""
-        return tuple(name.strip() for name in self.models.split(",") if name.strip())
-
-    @property
-    def lumenfall_extra(self) -> dict[str, str | bool | int]:
-        """The further fields of each request to Lumenfall."""
-        return dict(json.loads(self.lumenfall_fields or "{}"))
-
     def secrets(self) -> tuple[str, ...]:
         """Every secret's plain text, for the log's redaction only."""
         values = (getattr(self, name) for name in type(self).model_fields)
         return tuple(value.get_secret_value() for value in values if isinstance(value, SecretStr))
-
-
-def _window(text: str) -> Window:
-    for window in get_args(Window):
-        if text == window:
-            found: Window = window
-            return found
-    raise ValueError(text)
 
 
 def load(**overrides: Any) -> Settings:

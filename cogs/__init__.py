@@ -1,1 +1,1 @@
-"""Slash commands, menus, buttons and replies: each cog translates between Discord and the studio."""
+"""The slash commands, menus, buttons and replies: each cog translates between Discord and the use cases."""

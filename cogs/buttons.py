@@ -1,4 +1,4 @@
-"""The buttons below messages, also of those sent before a restart."""
+"""The buttons below messages: Cancel, Delete and Edit. Those of old messages work after a restart too."""
 
 from __future__ import annotations
 
@@ -7,17 +7,22 @@ import re
 from typing import Any, Self
 
 import discord
+from discord.ext import commands
 
-from bot.chat.discord.client import Interaction
-from bot.chat.discord.error_replies import answering
-from bot.domain.errors import NotFound
+from bot.chat.discord.client import Easel, Interaction
+from bot.chat.discord.convert import pictures_in
+from bot.chat.discord.error_replies import answer_error, answer_errors
+from bot.chat.discord.messages.buttons import Verb, custom_id_pattern, is_known
+from bot.chat.discord.messages.refusals import NOTHING_CHARGED
+from bot.domain.errors import BadSource, NotFound
 from bot.domain.jobs import JobState
+from cogs.edit_form import open_form
 
 Button = discord.ui.Button[discord.ui.View]
 
 
 class JobButton(discord.ui.DynamicItem[Button], template=r"easel:none:(?P<job>\d{1,20})"):
-    """A button that carries a job's id; what it does is its subclass's `press`."""
+    """A button of one job; its subclasses say in `press` what it does."""
 
     def __init__(self, button: Button, job_id: int) -> None:
         super().__init__(button)
@@ -27,31 +32,31 @@ class JobButton(discord.ui.DynamicItem[Button], template=r"easel:none:(?P<job>\d
     async def from_custom_id(
         cls, interaction: discord.Interaction[Any], item: discord.ui.Item[Any], match: re.Match[str], /
     ) -> Self:
-        """Rebuild it from a message, also after a restart."""
+        """Build the button from the message that was pressed; called by discord.py."""
         if not isinstance(item, discord.ui.Button):
             raise TypeError(type(item).__name__)
         return cls(item, int(match["job"]))
 
     async def callback(self, interaction: discord.Interaction[Any]) -> None:
-        """Errors in here reach no handler of discord.py's."""
-        await answering(interaction, lambda: self.press(interaction))
+        """Press the button and answer its errors; called by discord.py."""
+        await answer_errors(interaction, lambda: self.press(interaction))
 
     async def press(self, interaction: Interaction) -> None:
         """What the button does."""
         raise TypeError(type(self).__name__)
 
 
-class CancelButton(JobButton, template=r"easel:cancel:(?P<job>\d{1,20})"):
-    """Cancels a waiting or running job."""
+class CancelButton(JobButton, template=custom_id_pattern("cancel")):
+    """Cancels a job that waits or runs: for its member and for moderators."""
 
     async def press(self, interaction: Interaction) -> None:
-        """Say what came of it, to whoever pressed."""
+        """Cancel, and answer privately with what became of the job."""
         moderator = interaction.permissions.manage_messages
-        job = await interaction.client.rooms.studio.cancel(
+        job = await interaction.client.services.members.cancel(
             self.job_id, interaction.user.id, interaction.guild_id, moderator=moderator
         )
         if job.state is JobState.CANCELLED:
-            sentence = "Cancelled. Nothing was charged."
+            sentence = f"Cancelled. {NOTHING_CHARGED}"
         elif job.state.ended:
             sentence = "This request has already ended."
         elif job.state is JobState.DELIVERING:
@@ -61,17 +66,57 @@ class CancelButton(JobButton, template=r"easel:cancel:(?P<job>\d{1,20})"):
         await interaction.response.send_message(sentence, ephemeral=True)
 
 
-class DeleteButton(JobButton, template=r"easel:delete:(?P<job>\d{1,20})"):
-    """Deletes a result: for whoever asked for it, and for moderators."""
+class DeleteButton(JobButton, template=custom_id_pattern("delete")):
+    """Deletes a result: for its member and for moderators."""
 
     async def press(self, interaction: Interaction) -> None:
-        """Delete the message that the button hangs on."""
+        """Delete the message that has the button."""
         moderator = interaction.permissions.manage_messages
-        await interaction.client.rooms.studio.deletable(
+        await interaction.client.services.members.deletable(
             self.job_id, interaction.user.id, interaction.guild_id, moderator=moderator
         )
         if interaction.message is None:
             raise NotFound("The picture is gone already.")
         await interaction.response.defer()
-        with contextlib.suppress(discord.NotFound):  # somebody was quicker
+        with contextlib.suppress(discord.NotFound):  # it was deleted meanwhile
             await interaction.message.delete()
+
+
+class EditButton(JobButton, template=custom_id_pattern("edit")):
+    """Opens the edit form for a result: for every member, on their own allowance."""
+
+    async def press(self, interaction: Interaction) -> None:
+        """Open the form for the pictures of the message that has the button."""
+        pictures = pictures_in(interaction.message) if interaction.message else []
+        await open_form(interaction, pictures, self.job_id)
+
+
+BUTTONS: dict[Verb, type[JobButton]] = {"cancel": CancelButton, "delete": DeleteButton, "edit": EditButton}
+
+
+class Buttons(commands.Cog):
+    """Registers the buttons, and answers those of versions that had others."""
+
+    def __init__(self, client: Easel) -> None:
+        self._client = client
+
+    async def cog_load(self) -> None:
+        """Register the buttons of all messages."""
+        self._client.add_dynamic_items(*BUTTONS.values())
+
+    async def cog_unload(self) -> None:
+        """Remove them again."""
+        self._client.remove_dynamic_items(*BUTTONS.values())
+
+    @commands.Cog.listener()
+    async def on_interaction(self, interaction: Interaction) -> None:
+        """Answer a button that no class is registered for; discord.py ignores it."""
+        if interaction.type is not discord.InteractionType.component:
+            return
+        if not is_known(str(dict(interaction.data or {}).get("custom_id", ""))):
+            await answer_error(interaction, BadSource("This button belongs to an older Easel."))
+
+
+async def setup(client: Easel) -> None:
+    """Add the cog; called by discord.py."""
+    await client.add_cog(Buttons(client))

@@ -1,4 +1,4 @@
-"""`/edit`: one to four pictures and words in, pictures out."""
+"""`/edit`: changes one to four pictures by a prompt."""
 
 from __future__ import annotations
 
@@ -8,33 +8,18 @@ from discord.ext import commands
 
 from bot.chat.discord.client import Easel, Interaction
 from bot.chat.discord.convert import source_of
-from bot.domain.requests import ImageRequest
-from cogs.options import (
-    DESCRIPTIONS,
-    Background,
-    Compression,
-    Count,
-    Fidelity,
-    Format,
-    Prompt,
-    Quality,
-    Size,
-    model_choices,
-    size_choices,
-)
+from bot.domain.requests import Background, Fidelity, ImageRequest, OutputFormat, Quality
+from cogs.options import Compression, Count, Prompt, Size, image_options
 from cogs.requests import submit
 
 
 class Edit(commands.Cog):
-    """Changing pictures that are uploaded with the command."""
-
-    def __init__(self, client: Easel) -> None:
-        self._client = client
+    """The command `/edit`."""
 
     @app_commands.command()
     @app_commands.guild_only()
-    @app_commands.describe(
-        **{**DESCRIPTIONS, "prompt": "What should change."},
+    @image_options(
+        prompt="What should change.",
         image="The picture to change.",
         image2="A second picture to borrow from.",
         image3="A third picture.",
@@ -51,45 +36,35 @@ class Edit(commands.Cog):
         image3: discord.Attachment | None = None,
         image4: discord.Attachment | None = None,
         mask: discord.Attachment | None = None,
-        model: str | None = None,
+        model: str = "",
         size: Size = "auto",
         quality: Quality = "medium",
         fidelity: Fidelity | None = None,
         count: Count = 1,
         background: Background = "auto",
-        format: Format = "png",  # noqa: A002 - the option's name in Discord
+        output_format: OutputFormat = "png",
         compression: Compression | None = None,
         spoiler: bool = False,
     ) -> None:
         """Change a picture, or make one out of several."""
-        given = (image, image2, image3, image4)
+        images = (image, image2, image3, image4)
         request = ImageRequest(
             prompt=prompt,
-            model=model or "",
+            model=model,
             size=size,
             quality=quality,
-            background=background,
-            output_format=format,
-            compression=compression,
-            count=count,
             fidelity=fidelity,
-            sources=tuple(source_of(item) for item in given if item is not None),
-            mask=source_of(mask) if mask is not None else None,
+            count=count,
+            background=background,
+            output_format=output_format,
+            compression=compression,
             spoiler=spoiler,
+            sources=tuple(source_of(item) for item in images if item is not None),
+            mask=source_of(mask) if mask is not None else None,
         )
         await submit(interaction, request)
 
-    @edit.autocomplete("model")
-    async def models(self, interaction: Interaction, current: str) -> list[app_commands.Choice[str]]:
-        """The models that can be asked for."""
-        return await model_choices(interaction, current)
-
-    @edit.autocomplete("size")
-    async def sizes(self, _: Interaction, current: str) -> list[app_commands.Choice[str]]:
-        """Some sizes."""
-        return size_choices(current)
-
 
 async def setup(client: Easel) -> None:
-    """Called by discord.py."""
-    await client.add_cog(Edit(client))
+    """Add the cog; called by discord.py."""
+    await client.add_cog(Edit())

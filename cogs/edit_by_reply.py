@@ -1,6 +1,6 @@
-"""Edits by reply: "@Easel make it snow" under a picture. A message has nothing private, so its refusals are short.
+"""Edits by reply: "@Easel make it snow" below a picture.
 
-Works without the message-content intent, since Discord shows the bot what mentions it.
+Discord shows a bot the messages that mention it, so no message-content intent is needed.
 """
 
 from __future__ import annotations
@@ -14,51 +14,54 @@ from discord.ext import commands
 from bot.chat.discord.client import Easel
 from bot.chat.discord.convert import check_may_post, pictures_in, requester_of
 from bot.chat.discord.error_replies import answer_reply_error
-from bot.chat.discord.errors import DISCORD_TROUBLE, failure_kind
+from bot.chat.discord.errors import DISCORD_ERRORS, error_kind
 from bot.chat.discord.messages.content import NO_MENTIONS, MessageContent
-from bot.chat.discord.messages.progress import accepted_message
 from bot.domain.errors import BadPrompt, BadSource
-from bot.domain.jobs import AcceptedJob
 from bot.domain.requests import ImageRequest, ReplyAddress, Source
+from cogs.requests import card_for
 
 log = logging.getLogger(__name__)
 
-NUMBERED = re.compile(r"#([1-9]\d?)\b\s*")
+PICTURE_NUMBER = re.compile(r"#([1-9]\d?)\b\s*")
 
 
 class Replies(commands.Cog):
-    """Listens for replies that mention Easel."""
+    """Listens for replies that mention Easel; it has no command."""
 
     def __init__(self, client: Easel) -> None:
         self._client = client
 
     @commands.Cog.listener()
     async def on_message(self, message: discord.Message) -> None:
-        """A reply to a picture that mentions Easel is an edit."""
-        me = self._client.user
-        if message.author.bot or me is None or me not in message.mentions:
+        """Take a message that mentions Easel for an edit of the picture that it replies to."""
+        bot = self._client.user
+        if message.author.bot or bot is None or bot not in message.mentions:
             return
         if not isinstance(message.author, discord.Member) or not message.content:
             return
         try:
-            await self._edit_by_reply(message, message.author, me.id)
-        except Exception as error:  # noqa: BLE001 - the one place that answers what went wrong
+            await self._edit_by_reply(message, message.author, bot.id)
+        except Exception as error:  # noqa: BLE001 - every error must be answered
             await answer_reply_error(self._client, message, error)
 
-    async def _edit_by_reply(self, message: discord.Message, member: discord.Member, me: int) -> None:
-        """Find out what is meant, hand it to the studio, and show the card as a reply."""
+    async def _edit_by_reply(self, message: discord.Message, member: discord.Member, bot_id: int) -> None:
+        """Submit the edit and show its card as a reply.
+
+        Raises:
+            Refused: nothing was reserved.
+        """
         pictures = await self._pictures(message)
-        number, prompt = _numbered(re.sub(rf"<@!?{me}>", "", message.content).strip())
+        number, prompt = _split_number(re.sub(rf"<@!?{bot_id}>", "", message.content).strip())
         if number > len(pictures):
-            there = "There is 1 picture" if len(pictures) == 1 else f"There are {len(pictures)} pictures"
-            raise BadSource(f"{there} there; #{number} is not one of them.")
+            found = "There is 1 picture" if len(pictures) == 1 else f"There are {len(pictures)} pictures"
+            raise BadSource(f"{found} there; #{number} is not one of them.")
         if not prompt:
             raise BadPrompt("Say what should change, for example: make it snow.")
         picture = pictures[number - 1]
-        rooms = self._client.rooms
-        parent = await rooms.studio.result(picture.message_id) if picture.message_id else None
+        services = self._client.services
+        parent = await services.members.result(picture.message_id) if picture.message_id else None
         request = ImageRequest(prompt=prompt, model="", sources=(picture,))
-        accepted = await rooms.studio.submit(
+        accepted = await services.members.submit(
             message.id,
             requester_of(member, message.channel.id),
             request,
@@ -72,17 +75,11 @@ class Replies(commands.Cog):
             note = f"Editing picture {number} of {len(pictures)}."
             if number == 1:
                 note += " Begin with #2 to choose the second."
-        await self._show_card(message, accepted, note)
-
-    async def _show_card(self, message: discord.Message, accepted: AcceptedJob, note: str) -> None:
-        rooms, job = self._client.rooms, accepted.job
-        label = rooms.catalog.model(job.request.model).label
-        card = accepted_message(accepted, label, note)
-        card_id = await _reply_card(message, card)
-        await rooms.studio.after_accept(job, card_id)
+        card_id = await _send_card(message, card_for(accepted, services, note))
+        await services.members.after_accept(accepted.job, card_id)
 
     def _reply_address(self, message: discord.Message) -> ReplyAddress:
-        """Where the pictures go.
+        """Where the pictures of a reply's request go.
 
         Raises:
             NotAllowed: Easel may not post there.
@@ -96,10 +93,10 @@ class Replies(commands.Cog):
         )
 
     async def _pictures(self, message: discord.Message) -> list[Source]:
-        """What hangs on the message that is replied to.
+        """The pictures of the message that was replied to.
 
         Raises:
-            BadSource: nothing, or nothing that Easel can see.
+            BadSource: there is no such message, or Easel sees no picture in it.
         """
         replied = await self._replied_to(message)
         if replied is None:
@@ -123,8 +120,11 @@ class Replies(commands.Cog):
             return None
 
 
-async def _reply_card(message: discord.Message, card: MessageContent) -> int | None:
-    """Show the card as a reply, its id; the job goes on without. The nonce makes the second try harmless."""
+async def _send_card(message: discord.Message, card: MessageContent) -> int | None:
+    """Reply with the card; returns its id, or None where it cannot be shown. The job goes on either way.
+
+    The nonce makes the second attempt harmless.
+    """
     for _ in range(2):
         try:
             sent = await message.reply(
@@ -133,19 +133,19 @@ async def _reply_card(message: discord.Message, card: MessageContent) -> int | N
                 nonce=f"card{message.id}",
                 allowed_mentions=NO_MENTIONS,
             )
-        except DISCORD_TROUBLE as error:
-            log.info("job %d: its card was not taken by Discord: %s", message.id, failure_kind(error))
+        except DISCORD_ERRORS as error:
+            log.info("job %d: Discord did not take its card: %s", message.id, error_kind(error))
         else:
             return sent.id
     return None
 
 
-def _numbered(prompt: str) -> tuple[int, str]:
-    """`#2 make it snow` is about the second picture."""
-    match = NUMBERED.match(prompt)
+def _split_number(prompt: str) -> tuple[int, str]:
+    """The number and the rest of a prompt like `#2 make it snow`; 1 where it has no number."""
+    match = PICTURE_NUMBER.match(prompt)
     return (int(match[1]), prompt[match.end() :]) if match else (1, prompt)
 
 
 async def setup(client: Easel) -> None:
-    """Called by discord.py."""
+    """Add the cog; called by discord.py."""
     await client.add_cog(Replies(client))

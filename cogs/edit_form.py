@@ -1,10 +1,10 @@
-"""The form that edits a picture, and its two doors: the Edit button and the menu of any message."""
+"""The form that edits a picture, and the menu "Edit image" that opens it for any message."""
 
 from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, cast
 
 import discord
 from discord import app_commands
@@ -12,24 +12,23 @@ from discord.ext import commands
 
 from bot.chat.discord.client import Easel, Interaction
 from bot.chat.discord.convert import pictures_in, source_of
-from bot.chat.discord.error_replies import answer_error, answering
-from bot.chat.discord.messages.buttons import CUSTOM_ID
+from bot.chat.discord.error_replies import answer_error, answer_errors
 from bot.chat.discord.messages.content import truncate
 from bot.domain.errors import BadSource
 from bot.domain.requests import ImageRequest, Source
-from cogs.buttons import JobButton
 from cogs.requests import submit
 
 FORM_SECONDS = 60 * 60.0
-"""How long a form may stay open; discord.py keeps each in memory until it is sent in."""
-OPEN_FORMS = 10_000
+"""How long a form can be submitted; discord.py keeps it in memory until then."""
+MAX_FORMS = 10_000
+"""How many forms are remembered."""
 
 
 class EditForm(discord.ui.Modal):
-    """Asks for the change; a mask and a second picture may be added."""
+    """Asks for the prompt; a mask and a second picture may be added."""
 
     def __init__(self, pictures: Sequence[Source], parent_id: int | None, forget: Callable[[str], object]) -> None:
-        # A fixed id would let two open forms overwrite each other.
+        # With one id for all forms, discord.py would know only the last that was opened.
         super().__init__(
             title="Edit this picture", custom_id=f"easel:form:{secrets.token_hex(8)}", timeout=FORM_SECONDS
         )
@@ -39,7 +38,7 @@ class EditForm(discord.ui.Modal):
         self._prompt: discord.ui.TextInput[EditForm] = discord.ui.TextInput(
             style=discord.TextStyle.paragraph, max_length=4000, placeholder="Make it snow", custom_id="prompt"
         )
-        self._which: discord.ui.Select[EditForm] = discord.ui.Select(
+        self._number: discord.ui.Select[EditForm] = discord.ui.Select(
             custom_id="which",
             options=[
                 discord.SelectOption(
@@ -55,7 +54,7 @@ class EditForm(discord.ui.Modal):
         self._second: discord.ui.FileUpload[EditForm] = discord.ui.FileUpload(required=False, custom_id="second")
         self.add_item(discord.ui.Label(text="What should change?", component=self._prompt))
         if len(pictures) > 1:
-            self.add_item(discord.ui.Label(text="Which picture?", component=self._which))
+            self.add_item(discord.ui.Label(text="Which picture?", component=self._number))
         self.add_item(
             discord.ui.Label(
                 text="Mask",
@@ -70,8 +69,8 @@ class EditForm(discord.ui.Modal):
         )
 
     async def on_submit(self, interaction: discord.Interaction[Any]) -> None:
-        """Make it a request like any other edit."""
-        number = int(self._which.values[0]) if self._which.values else 1
+        """Submit the edit."""
+        number = int(self._number.values[0]) if self._number.values else 1
         uploads = [source_of(upload) for upload in self._second.values]
         request = ImageRequest(
             prompt=self._prompt.value,
@@ -79,99 +78,82 @@ class EditForm(discord.ui.Modal):
             sources=(self._pictures[number - 1], *uploads),
             mask=source_of(self._mask.values[0]) if self._mask.values else None,
         )
-        await answering(interaction, lambda: submit(interaction, request, self._parent_id))
+        await answer_errors(interaction, lambda: submit(interaction, request, self._parent_id))
 
     async def on_timeout(self) -> None:
-        """Nobody sent it in."""
+        """Forget the form; called by discord.py once it is too old."""
         self._forget(self.custom_id)
 
     async def on_error(self, interaction: discord.Interaction[Any], error: Exception, /) -> None:  # type: ignore[override]
-        """Errors in a form go where all go."""
+        """Answer an error in the form."""
         await answer_error(interaction, error)
 
 
-class EditButton(JobButton, template=r"easel:edit:(?P<job>\d{1,20})"):
-    """Opens the form for the pictures that it hangs under."""
-
-    async def press(self, interaction: Interaction) -> None:
-        """Anybody who sees a picture may edit it, on their own allowance."""
-        pictures = pictures_in(interaction.message) if interaction.message else []
-        await open_form(interaction, pictures, self.job_id)
-
-
 async def open_form(interaction: Interaction, pictures: Sequence[Source], parent_id: int | None) -> None:
-    """Show the form.
+    """Answer an interaction with the form.
 
     Raises:
-        BadSource: there is no picture.
+        BadSource: there is no picture to edit.
     """
     if not pictures:
         raise BadSource("There is no picture in this message. Choose one that has a PNG, JPEG or WebP.")
-    cog = interaction.client.get_cog("Forms")
-    if not isinstance(cog, Forms):
-        raise TypeError(type(cog).__name__)
+    # Loading the extension runs this module a second time, so the cog is not an instance of this `Forms`.
+    cog = cast("Forms", interaction.client.get_cog("Forms"))
     form = EditForm(pictures, parent_id, cog.forget)
     cog.remember(form.custom_id)
     await interaction.response.send_modal(form)
 
 
 class Forms(commands.Cog):
-    """Knows which forms are open, and answers for those that nobody knows any more."""
+    """Remembers which forms are open, and answers those that discord.py no longer knows."""
 
     def __init__(self, client: Easel) -> None:
         self._client = client
         self.opened: dict[str, int] = {}
-        """Forms that were opened, and the interaction that sent each in; 0 while it is open."""
+        """The ids of forms and of the interactions that submitted them; 0: not submitted yet."""
         self._menu = app_commands.ContextMenu(name="Edit image", callback=edit_image)
         self._menu.guild_only = True
 
     def remember(self, custom_id: str) -> None:
-        """It is open now; the oldest ones are forgotten."""
+        """Remember an opened form, and forget the oldest beyond `MAX_FORMS`."""
         self.opened[custom_id] = 0
-        while len(self.opened) > OPEN_FORMS:
+        while len(self.opened) > MAX_FORMS:
             del self.opened[next(iter(self.opened))]
 
     def forget(self, custom_id: str) -> None:
-        """It was open for too long; discord.py no longer knows it either."""
+        """Forget a form that was open for too long."""
         self.opened.pop(custom_id, None)
 
     async def cog_load(self) -> None:
-        """Add the menu and make the button answer."""
+        """Add the menu to the command tree."""
         self._client.tree.add_command(self._menu)
-        self._client.add_dynamic_items(EditButton)
 
     async def cog_unload(self) -> None:
-        """The reverse."""
+        """Remove the menu again."""
         self._client.tree.remove_command(self._menu.name, type=self._menu.type)
-        self._client.remove_dynamic_items(EditButton)
 
     @commands.Cog.listener()
     async def on_interaction(self, interaction: Interaction) -> None:
-        """Answer forms and buttons that nobody knows any more; discord.py drops them in silence."""
-        data: dict[str, Any] = dict(interaction.data or {})
-        custom_id = str(data.get("custom_id", ""))
-        if interaction.type is discord.InteractionType.modal_submit:
-            await self._check_form(interaction, custom_id)
-        elif interaction.type is discord.InteractionType.component:
-            known = CUSTOM_ID.fullmatch(custom_id)
-            if known is None or known["verb"] not in ("cancel", "edit", "delete"):
-                await answer_error(interaction, BadSource("This button belongs to an older Easel."))
+        """Answer a form that is not open any more; discord.py ignores it.
 
-    async def _check_form(self, interaction: Interaction, custom_id: str) -> None:
-        """Each form is good for sending in once; that one interaction may be delivered twice."""
-        sent_by = self.opened.get(custom_id)
-        if sent_by == 0:
+        Each form is submitted once, but Discord may deliver that interaction twice.
+        """
+        if interaction.type is not discord.InteractionType.modal_submit:
+            return
+        custom_id = str(dict(interaction.data or {}).get("custom_id", ""))
+        submitted_by = self.opened.get(custom_id)
+        if submitted_by == 0:
             self.opened[custom_id] = interaction.id
-        elif sent_by != interaction.id:
+        elif submitted_by != interaction.id:
             await answer_error(interaction, BadSource("Easel no longer knows this form. Open it again."))
 
 
 async def edit_image(interaction: discord.Interaction[Any], message: discord.Message) -> None:
-    """The menu of any message: opens the form for its pictures."""
-    parent = await interaction.client.rooms.studio.result(message.id)
+    """Open the form for the pictures of a message: the menu's callback."""
+    parent = await interaction.client.services.members.result(message.id)
     await open_form(interaction, pictures_in(message), parent.id if parent else None)
 
 
 async def setup(client: Easel) -> None:
-    """Called by discord.py."""
+    """Add the cog; called by discord.py."""
     await client.add_cog(Forms(client))

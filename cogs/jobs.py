@@ -1,4 +1,4 @@
-"""`/jobs`, and the Cancel and Delete buttons."""
+"""`/jobs`: shows a member's running and recent requests."""
 
 from __future__ import annotations
 
@@ -10,33 +10,21 @@ from bot.chat.discord.client import Easel, Interaction
 from bot.chat.discord.convert import requester
 from bot.chat.discord.messages.content import NO_MENTIONS
 from bot.chat.discord.messages.jobs import jobs_message
-from cogs.buttons import CancelButton, DeleteButton
 
 
 class Jobs(commands.Cog):
-    """Looking after one's own requests."""
-
-    def __init__(self, client: Easel) -> None:
-        self._client = client
-
-    async def cog_load(self) -> None:
-        """Make the buttons answer, whenever their message was sent."""
-        self._client.add_dynamic_items(CancelButton, DeleteButton)
-
-    async def cog_unload(self) -> None:
-        """The reverse."""
-        self._client.remove_dynamic_items(CancelButton, DeleteButton)
+    """The command `/jobs`; cogs/buttons.py handles its Cancel buttons."""
 
     @app_commands.command()
     @app_commands.guild_only()
     async def jobs(self, interaction: Interaction) -> None:
         """See your running and recent pictures, and cancel what still waits."""
         asker = requester(interaction)
-        history = await self._client.rooms.studio.history(asker)
-        screen = jobs_message(history, asker.guild_id)
+        history = await interaction.client.services.members.history(asker)
+        message = jobs_message(history, asker.guild_id)
         await interaction.response.send_message(
-            screen.content,
-            view=screen.view or discord.utils.MISSING,
+            message.content,
+            view=message.view or discord.utils.MISSING,
             ephemeral=True,
             allowed_mentions=NO_MENTIONS,
             suppress_embeds=True,
@@ -44,5 +32,5 @@ class Jobs(commands.Cog):
 
 
 async def setup(client: Easel) -> None:
-    """Called by discord.py."""
-    await client.add_cog(Jobs(client))
+    """Add the cog; called by discord.py."""
+    await client.add_cog(Jobs())

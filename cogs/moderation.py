@@ -1,4 +1,4 @@
-"""`/moderate`: who may spend how much, and who paints. For Manage Server, which is checked here too."""
+"""`/moderate`: limits, grants and the order of the services, for members with Manage Server."""
 
 from __future__ import annotations
 
@@ -19,16 +19,17 @@ from bot.domain.limits import Limit
 from bot.domain.requests import Requester
 from bot.domain.windows import Window
 from bot.usecases.moderators import MOST_GRANTED, MOST_IMAGES
+from cogs.options import MAX_CHOICES
 
 Images = app_commands.Range[int, 0, MOST_IMAGES]
 Granted = app_commands.Range[int, -MOST_GRANTED, MOST_GRANTED]
 
 
 def check_moderator(interaction: Interaction) -> Requester:
-    """Discord hides the command from others, but servers can change that.
+    """The moderator behind an interaction. A server's settings may show the command to other members too.
 
     Raises:
-        NotAllowed: the person may not manage the server.
+        NotAllowed: the member lacks Manage Server.
     """
     if not interaction.permissions.manage_guild:
         raise NotAllowed("You need the Manage Server permission for this.")
@@ -42,31 +43,28 @@ def limit_of(
     images: int = 0,
     per: Window = "day",
 ) -> Limit:
-    """The limit that a moderator means.
+    """The limit for a member, a role or, without either, everyone.
 
     Raises:
         InvalidInput: both a member and a role were given.
     """
     if member is not None and role is not None:
         raise InvalidInput("Give a member or a role, not both.")
-    kind: Literal["member", "role", "everyone"] = "everyone"
+    subject: Literal["member", "role", "everyone"] = "everyone"
     subject_id = 0
     if member is not None:
-        kind, subject_id = "member", member.id
+        subject, subject_id = "member", member.id
     elif role is not None and not role.is_default():
-        kind, subject_id = "role", role.id
+        subject, subject_id = "role", role.id
     return Limit(
-        subject=kind, subject_id=subject_id, unit="images", window=per, limit=images, set_by=moderator.user_id
+        subject=subject, subject_id=subject_id, unit="images", window=per, amount=images, set_by=moderator.user_id
     )
 
 
 @app_commands.guild_only()
 @app_commands.default_permissions(manage_guild=True)
 class Moderation(commands.GroupCog, group_name="moderate", group_description="Who may paint how much."):
-    """Limits, grants, and which services paint."""
-
-    def __init__(self, client: Easel) -> None:
-        self._client = client
+    """The group `/moderate`."""
 
     @app_commands.command()
     @app_commands.describe(
@@ -85,9 +83,9 @@ class Moderation(commands.GroupCog, group_name="moderate", group_description="Wh
     ) -> None:
         """Set how many pictures may be painted."""
         moderator = check_moderator(interaction)
-        rule = limit_of(moderator, member, role, images, per)
-        former = await self._client.rooms.treasury.limit(moderator.guild_id, rule)
-        await _answer(interaction, limit_set_text(rule, former))
+        limit = limit_of(moderator, member, role, images, per)
+        former = await interaction.client.services.moderators.set_limit(moderator.guild_id, limit)
+        await _answer(interaction, limit_set_text(limit, former))
 
     @app_commands.command()
     @app_commands.describe(member="The member whose own limit goes.", role="The role whose limit goes.")
@@ -99,16 +97,16 @@ class Moderation(commands.GroupCog, group_name="moderate", group_description="Wh
     ) -> None:
         """Remove a limit, so that the next wider one holds again."""
         moderator = check_moderator(interaction)
-        rule = limit_of(moderator, member, role)
-        former = await self._client.rooms.treasury.clear(moderator.guild_id, rule)
+        limit = limit_of(moderator, member, role)
+        former = await interaction.client.services.moderators.clear_limit(moderator.guild_id, limit)
         await _answer(interaction, limit_cleared_text(former))
 
     @app_commands.command()
     async def limits(self, interaction: Interaction) -> None:
         """See every limit of this server."""
         moderator = check_moderator(interaction)
-        rules = await self._client.rooms.treasury.limits(moderator.guild_id)
-        await _answer(interaction, limits_text(rules))
+        limits = await interaction.client.services.moderators.limits(moderator.guild_id)
+        await _answer(interaction, limits_text(limits))
 
     @app_commands.command()
     @app_commands.describe(
@@ -126,15 +124,17 @@ class Moderation(commands.GroupCog, group_name="moderate", group_description="Wh
         """Give a member pictures beside their allowance."""
         moderator = check_moderator(interaction)
         receiver = requester_of(member, moderator.channel_id)
-        change, left = await self._client.rooms.treasury.grant(receiver, images, moderator.user_id, reason)
-        await _answer(interaction, grant_text(member.id, change, left))
+        change, allowance = await interaction.client.services.moderators.grant(
+            receiver, images, moderator.user_id, reason
+        )
+        await _answer(interaction, grant_text(member.id, change, allowance))
 
     @app_commands.command()
     async def services(self, interaction: Interaction) -> None:
         """See which models there are, who paints them, and until when."""
         moderator = check_moderator(interaction)
-        lineups = await self._client.rooms.treasury.model_providers(moderator.guild_id)
-        await _announce(interaction, provider_table(lineups))
+        models = await interaction.client.services.moderators.model_providers(moderator.guild_id)
+        await _answer_with_notices(interaction, provider_table(models))
 
     @app_commands.command()
     @app_commands.describe(
@@ -144,40 +144,43 @@ class Moderation(commands.GroupCog, group_name="moderate", group_description="Wh
     async def model(self, interaction: Interaction, model: str, services: app_commands.Range[str, 1, 100]) -> None:
         """Decide who paints a model in this server, or switch it off."""
         moderator = check_moderator(interaction)
-        rooms = self._client.rooms
-        route, former = await rooms.treasury.route(moderator.guild_id, model, services, moderator.user_id)
-        label = rooms.catalog.model(rooms.catalog.canonical(model)).label
-        await _answer(interaction, provider_order_text(label, route, former))
+        moderators = interaction.client.services.moderators
+        order, former = await moderators.set_provider_order(moderator.guild_id, model, services, moderator.user_id)
+        catalog = interaction.client.services.catalog
+        label = catalog.model(catalog.canonical(model)).label
+        await _answer(interaction, provider_order_text(label, order, former, moderators.provider_labels))
 
     @model.autocomplete("model")
     async def models(self, interaction: Interaction, current: str) -> list[app_commands.Choice[str]]:
-        """Every model that is configured, also where it is switched off here."""
+        """The configured models whose label or name contains what was typed, also those switched off here."""
         typed = current.lower()
-        lineups = await self._client.rooms.treasury.model_providers(interaction.guild_id or 0)
+        models = await interaction.client.services.moderators.model_providers(interaction.guild_id or 0)
         return [
-            app_commands.Choice(name=lineup.label, value=lineup.model)
-            for lineup in lineups
-            if typed in lineup.label.lower() or typed in lineup.model
-        ][:25]
+            app_commands.Choice(name=model.label, value=model.model)
+            for model in models
+            if typed in model.label.lower() or typed in model.model
+        ][:MAX_CHOICES]
 
     @model.autocomplete("services")
     async def orders(self, interaction: Interaction, current: str) -> list[app_commands.Choice[str]]:
-        """Orders that make sense for the model that was chosen."""
+        """The orders of the services that have the chosen model."""
         chosen = str(getattr(interaction.namespace, "model", ""))
-        orders = self._client.rooms.treasury.orders(chosen)
-        return [app_commands.Choice(name=order, value=order) for order in orders if current.lower() in order][:25]
+        orders = interaction.client.services.moderators.provider_order_choices(chosen)
+        return [app_commands.Choice(name=order, value=order) for order in orders if current.lower() in order][
+            :MAX_CHOICES
+        ]
 
 
-async def _announce(interaction: Interaction, sentence: str) -> None:
-    """Answer, and say below which models are announced to be switched off."""
-    notices = interaction.client.rooms.treasury.notices()
-    await _answer(interaction, with_notices(sentence, notices))
+async def _answer_with_notices(interaction: Interaction, text: str) -> None:
+    """Answer, and say below which models will be switched off."""
+    notices = interaction.client.services.moderators.notices()
+    await _answer(interaction, with_notices(text, notices))
 
 
-async def _answer(interaction: Interaction, sentence: str) -> None:
-    await interaction.response.send_message(sentence, ephemeral=True, allowed_mentions=NO_MENTIONS)
+async def _answer(interaction: Interaction, text: str) -> None:
+    await interaction.response.send_message(text, ephemeral=True, allowed_mentions=NO_MENTIONS)
 
 
 async def setup(client: Easel) -> None:
-    """Called by discord.py."""
-    await client.add_cog(Moderation(client))
+    """Add the cog; called by discord.py."""
+    await client.add_cog(Moderation())

@@ -1,8 +1,9 @@
-"""The options that `/imagine` and `/edit` share, as Discord's own choices and ranges."""
+"""The options that `/imagine` and `/edit` share: their ranges, descriptions and choices."""
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Callable
+from typing import TypeVar
 
 from discord import app_commands
 
@@ -12,20 +13,16 @@ from bot.domain.requests import MAXIMUM_COUNT, MAXIMUM_PROMPT
 Prompt = app_commands.Range[str, 1, MAXIMUM_PROMPT]
 Count = app_commands.Range[int, 1, MAXIMUM_COUNT]
 Size = app_commands.Range[str, 1, 20]
-Quality = Literal["auto", "low", "medium", "high"]
 Compression = app_commands.Range[int, 0, 100]
-Background = Literal["auto", "transparent", "opaque"]
-Format = Literal["png", "jpeg", "webp", "gif", "avif"]
-Fidelity = Literal["low", "high"]
 
 DESCRIPTIONS = {
     "prompt": "What to paint, in your own words.",
     "model": "Which model paints.",
     "size": "square, landscape, portrait, a ratio like 16:9, or pixels like 1536x1024.",
     "quality": "Better takes longer and costs more.",
-    "count": "How many pictures, 1 to 10.",
+    "count": f"How many pictures, 1 to {MAXIMUM_COUNT}.",
     "background": "Transparent needs PNG or WebP.",
-    "format": "The kind of file.",
+    "output_format": "The kind of file.",
     "compression": "For JPEG, WebP and AVIF: 100 is the best, 0 the smallest file.",
     "spoiler": "Hide the picture until somebody clicks it.",
 }
@@ -41,20 +38,36 @@ SIZES = {
     "3:4": "3:4",
     "21:9": "very wide (21:9)",
 }
-"""What Discord offers while a size is typed; anything else that is one may be typed all the same."""
+"""The choices while a size is typed, with their labels; a member may type any other size as well."""
+MAX_CHOICES = 25
+"""Discord's limit for the choices of one option."""
+
+Callback = TypeVar("Callback", bound=Callable[..., object])
 
 
 async def model_choices(interaction: Interaction, current: str) -> list[app_commands.Choice[str]]:
-    """Models of this server whose label or name holds what was typed so far; Discord shows 25 at most."""
+    """The server's models whose label or name contains what was typed so far."""
     typed = current.lower()
+    models = await interaction.client.services.members.models(interaction.guild_id or 0)
     return [
         app_commands.Choice(name=model.label, value=model.name)
-        for model in await interaction.client.rooms.studio.models(interaction.guild_id or 0)
+        for model in models
         if typed in model.label.lower() or typed in model.name
-    ][:25]
+    ][:MAX_CHOICES]
 
 
-def size_choices(current: str) -> list[app_commands.Choice[str]]:
-    """Usual sizes that hold what was typed so far."""
+async def size_choices(_: Interaction, current: str) -> list[app_commands.Choice[str]]:
+    """The usual sizes whose label contains what was typed so far."""
     typed = current.strip().lower()
-    return [app_commands.Choice(name=name, value=size) for size, name in SIZES.items() if typed in name]
+    return [app_commands.Choice(name=label, value=size) for size, label in SIZES.items() if typed in label]
+
+
+def image_options(**descriptions: str) -> Callable[[Callback], Callback]:
+    """Describe and complete a command's shared options; `descriptions` adds those of its own."""
+
+    def decorate(callback: Callback) -> Callback:
+        callback = app_commands.describe(**{**DESCRIPTIONS, **descriptions})(callback)
+        callback = app_commands.rename(output_format="format")(callback)
+        return app_commands.autocomplete(model=model_choices, size=size_choices)(callback)
+
+    return decorate

@@ -1,4 +1,4 @@
-"""`/quota`: what is left, and until when."""
+"""`/quota`: shows a member what is left of their allowance."""
 
 from __future__ import annotations
 
@@ -12,20 +12,19 @@ from bot.chat.discord.messages.quota import quota_message
 
 
 class Quota(commands.Cog):
-    """A member's allowance."""
-
-    def __init__(self, client: Easel) -> None:
-        self._client = client
+    """The command `/quota`."""
 
     @app_commands.command()
     @app_commands.guild_only()
     async def quota(self, interaction: Interaction) -> None:
         """See what you have left and when it starts anew."""
-        allowance = await self._client.rooms.studio.allowance(requester(interaction))
-        screen = quota_message(allowance)
-        await interaction.response.send_message(embeds=screen.embeds, ephemeral=True, allowed_mentions=NO_MENTIONS)
+        allowance = await interaction.client.services.members.allowance(requester(interaction))
+        message = quota_message(allowance)
+        await interaction.response.send_message(
+            embeds=message.embeds, ephemeral=True, allowed_mentions=NO_MENTIONS
+        )
 
 
 async def setup(client: Easel) -> None:
-    """Called by discord.py."""
-    await client.add_cog(Quota(client))
+    """Add the cog; called by discord.py."""
+    await client.add_cog(Quota())

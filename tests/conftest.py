@@ -1,4 +1,4 @@
-"""Fixtures that several files share."""
+"""Fixtures that several folders share, and the contract tests' table."""
 
 from __future__ import annotations
 
@@ -10,33 +10,33 @@ import pytest
 pytest.register_assert_rewrite("tests.support", "tests.providers.contract")
 
 from tests.providers.contract import table as contract_table  # noqa: E402
-from tests.support.world.world import World, open_house  # noqa: E402 - its assertions explain themselves only from here on
+from tests.support.world.world import World, open_world  # noqa: E402 - its assertions explain themselves only from here on
 
 
 @pytest.fixture
-async def house(tmp_path: Path) -> AsyncIterator[World]:
-    """The stand-ins around the bot; in the end, what it sent must have been valid."""
-    async with open_house(tmp_path) as opened:
+async def world(tmp_path: Path) -> AsyncIterator[World]:
+    """Discord's and fal's stand-ins; in the end, the bot must have sent valid requests only."""
+    async with open_world(tmp_path) as opened:
         yield opened
-        opened.check()
+        opened.check_invariants()
 
 
 @pytest.fixture
-async def three(tmp_path: Path) -> AsyncIterator[World]:
-    """The same with all three services."""
-    async with open_house(tmp_path, three=True) as opened:
+async def full_world(tmp_path: Path) -> AsyncIterator[World]:
+    """The same with all three providers."""
+    async with open_world(tmp_path, all_providers=True) as opened:
         yield opened
-        opened.check()
+        opened.check_invariants()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """The contract's table can be kept; what goes over the wire can be recorded anew."""
+    """Options to record the providers' requests anew, and to write the contract's table to a file."""
     parser.addoption("--record", action="store_true", help="write tests/providers/recordings anew")
     parser.addoption("--contract-table", metavar="PATH", help="write the contract's table to this file as well")
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Print the contract's table where any of it ran."""
+    """Print the contract's table where any of its tests ran."""
     found = contract_table.cells(terminalreporter.stats)
     if not found:
         return

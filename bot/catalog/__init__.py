@@ -1,1 +1,1 @@
-"""Models as data: what each can do at each service, what a service calls it, and what it costs."""
+"""Models as data: what each can do at each provider, what a provider calls it, and what it costs."""

@@ -1,42 +1,25 @@
-"""Models as data: what each can do, how a service spells it, and what it costs at most.
+"""Models as data: what each can do at each provider, what the provider calls it, and what it costs at most.
 
-`catalog.toml` beside this file holds the figures and where they come from. Nothing here asks what day it is,
-except `notices`, which is handed the day.
+`catalog.toml` beside this file holds the figures and where they come from.
 """
 
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Self
 
 from pydantic import Field, ValidationError, model_validator
 
-from bot.catalog.offers import Offer, ProviderRequest, Unsupported, join_or
+from bot.catalog.mapping import join_or
+from bot.catalog.offers import Offer
 from bot.catalog.schema import CatalogModel
-from bot.domain.errors import BadPrompt, SetupError, UnsupportedRequest
-from bot.domain.money import Money
-from bot.domain.providers import ModelStatus
-from bot.domain.requests import ImageRequest
+from bot.domain.errors import SetupError, UnsupportedRequest
 
 NOTICE_BEFORE = timedelta(days=60)
 """How early a switch-off is announced."""
-
-Known = Callable[[str, str], ModelStatus | None]
-"""What a service (first) itself says of a model (second), as far as it was asked."""
-Services = Callable[["Model"], Sequence[str]]
-"""The services that may be asked for a model, in order."""
-
-
-def nothing_known(_provider: str, _model: str) -> None:
-    """No service was asked."""
-
-
-def as_listed(model: Model) -> Sequence[str]:
-    """Every service, in the catalogue's order."""
-    return model.provider_names
 
 
 class Model(CatalogModel):
@@ -49,9 +32,13 @@ class Model(CatalogModel):
     offers: tuple[Offer, ...] = Field(min_length=1)
 
     @property
-    def provider_names(self) -> tuple[str, ...]:
-        """The services that have it, in the order in which they are asked."""
+    def providers(self) -> tuple[str, ...]:
+        """The providers that have it, in the order in which they are asked."""
         return tuple(offer.provider for offer in self.offers)
+
+    def offer(self, provider: str) -> Offer:
+        """The model at one of its `providers`."""
+        return next(offer for offer in self.offers if offer.provider == provider)
 
 
 class Catalog(CatalogModel):
@@ -65,7 +52,7 @@ class Catalog(CatalogModel):
         if len(set(names)) != len(names):
             raise ValueError("a model is listed twice")
         for model in self.models:
-            if len(set(model.provider_names)) != len(model.provider_names):
+            if len(set(model.providers)) != len(model.providers):
                 raise ValueError(f"{model.name} lists a service twice")
             if model.successor == model.name:
                 raise ValueError(f"{model.name} succeeds itself")
@@ -91,15 +78,19 @@ class Catalog(CatalogModel):
         except ValueError as error:
             raise SetupError(f"{path.name} is not valid TOML: {' '.join(str(error).split())}.") from None
 
+    def get(self, name: str) -> Model | None:
+        """The model of that name, if there is one."""
+        return next((model for model in self.models if model.name == name), None)
+
     def model(self, name: str) -> Model:
         """The model of that name.
 
         Raises:
             UnsupportedRequest: there is none; says which there are.
         """
-        for model in self.models:
-            if model.name == name:
-                return model
+        model = self.get(name)
+        if model is not None:
+            return model
         raise UnsupportedRequest(
             f"Easel has no model “{name[:60]}”. Choose {join_or(model.name for model in self.models)}."
         )
@@ -109,24 +100,12 @@ class Catalog(CatalogModel):
         typed = text.strip().lower()
         return next((model.name for model in self.models if typed in (model.name, model.label.lower())), text)
 
-    def offer(self, name: str, provider: str) -> Offer:
-        """A model at one service.
-
-        Raises:
-            UnsupportedRequest: that service does not have it.
-        """
-        model = self.model(name)
-        for offer in model.offers:
-            if offer.provider == provider:
-                return offer
-        raise UnsupportedRequest(f"{model.label} is not offered by {provider}. Choose another model.")
-
     def at(self, provider: str) -> dict[str, Offer]:
-        """What a service offers, by the model's name."""
+        """What a provider offers, by the model's name."""
         return {model.name: offer for model in self.models for offer in model.offers if offer.provider == provider}
 
     def with_offers(self, provider: str, offers: Mapping[str, Offer]) -> Catalog:
-        """The same catalogue with other offers of one service, by the model's name."""
+        """The same catalogue with other offers of one provider, by the model's name."""
 
         def changed(model: Model) -> Model:
             found = tuple(
@@ -135,59 +114,6 @@ class Catalog(CatalogModel):
             return model.model_copy(update={"offers": found})
 
         return self.model_copy(update={"models": tuple(changed(model) for model in self.models)})
-
-    def fits(
-        self, request: ImageRequest, services: Services = as_listed, known: Known = nothing_known
-    ) -> tuple[ProviderRequest, ...]:
-        """The request as each service that can do it would be asked, in the services' order.
-
-        Raises:
-            UnsupportedRequest: none can; says what would work, and which model can.
-            BadPrompt: the prompt is empty or too long.
-        """
-        if not request.prompt.strip():
-            raise BadPrompt("The prompt is empty. Say what Easel should paint.")
-        model = self.model(request.model)
-        fitting, misfit = self._fits(model, request, services, known)
-        if fitting:
-            return fitting
-        if misfit is None:
-            raise UnsupportedRequest(f"{model.label} cannot be had here. {self._choices(services)}")
-        others = [
-            other.label
-            for other in self.models
-            if other.name != model.name and self._fits(other, request, services, known)[0]
-        ]
-        raise misfit.refusal(model.label, others)
-
-    def _fits(
-        self, model: Model, request: ImageRequest, services: Services, known: Known
-    ) -> tuple[tuple[ProviderRequest, ...], Unsupported | None]:
-        fitting: list[ProviderRequest] = []
-        first: Unsupported | None = None
-        for name in services(model):
-            offer = self.offer(model.name, name)
-            try:
-                fitting.append(offer.fit(request, known(name, model.name)))
-            except Unsupported as misfit:
-                first = first or misfit
-        return tuple(fitting), first
-
-    def _choices(self, services: Services) -> str:
-        usable = [model.label for model in self.models if services(model)]
-        return f"Choose {join_or(usable)}." if usable else "Ask a moderator to switch a model on."
-
-    def cost(self, request: ImageRequest, pictures: int, provider: str) -> Money:
-        """Our best figure for what `pictures` delivered ones cost, for a service that does not say.
-
-        Raises:
-            UnsupportedRequest: the service does not have the model.
-        """
-        offer = self.offer(request.model, provider)
-        try:
-            return Money(offer.fit(request).likely(pictures))
-        except Unsupported:
-            return Money()
 
     def notices(self, today: date, names: Sequence[str] | None = None) -> list[str]:
         """A sentence for each model (of `names`) whose announced last day is near or past. They only announce."""

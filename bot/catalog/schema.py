@@ -1,34 +1,40 @@
-"""The shape of an offer in `catalog.toml`: how a service spells each option, and what it charges."""
+"""The shape of an offer in `catalog.toml`: what a provider calls each option, and what it charges."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from math import log, sqrt
 from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from bot.catalog import sizes as shapes
-from bot.catalog.sizes import Bounds, Shape
+from bot.catalog import sizes
+from bot.catalog.sizes import Shape
+from bot.domain.money import Money
 from bot.domain.requests import Fidelity
 
 Option = Literal["quality", "background", "output_format", "fidelity", "compression"]
 Way = Literal["pass", "rename", "convert", "emulate"]
 Micros = Annotated[int, Field(ge=0, le=100_000_000)]
+"""Micro-dollars, as the file has them."""
+
+NEIGHBOURS = 3
+"""Steps that a size may be moved to stay within a provider's bounds."""
 
 
 class CatalogModel(BaseModel):
-    """What `catalog.toml` holds: fixed, and nothing in it that has no meaning."""
+    """A part of `catalog.toml`: frozen, and a key without a meaning is refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class OptionMapping(CatalogModel):
-    """One option at one service.
+    """One option at one provider.
 
-    `values` maps each of our values to the service's; an empty one leaves the field out. `instead` are values
-    that the service lacks, and what is asked for in their place: a format is then made here, anything else is
-    told. With `listed` the field is sent only if the service's own schema names it; without it, the values in
-    `dropped` are left out and told, others refused.
+    `values` maps each of our values to the provider's; an empty one leaves the field out. `instead` maps values
+    that the provider lacks to the ones that are sent in their place: Easel converts a format, and the member is
+    told of anything else. With `listed` the field is sent only if the provider's own schema names it; where it
+    does not, values in `dropped` are left out and the member is told, others are refused.
     """
 
     way: Way
@@ -53,7 +59,7 @@ class OptionMapping(CatalogModel):
 
 
 class CustomSizes(CatalogModel):
-    """Sizes beside the listed ones, and how they are written."""
+    """Which sizes a provider paints beside those that it lists, and how it writes them. Sides in pixels."""
 
     style: Literal["text", "object"]
     step: int = Field(ge=1)
@@ -64,17 +70,52 @@ class CustomSizes(CatalogModel):
     most_area: int = Field(ge=1)
     usual_area: int = Field(ge=1)
 
-    def fitted(self, wanted: Shape) -> Shape | None:
-        """See `Bounds`."""
-        return Bounds(**self.model_dump(exclude={"style"})).fitted(wanted)
+    def nearest_allowed(self, wanted: Shape) -> Shape | None:
+        """The size within the bounds that is nearest to the wanted one; None for too extreme a ratio."""
+        if max(wanted.aspect, 1 / wanted.aspect) > self.widest:
+            return None
+        area = min(max(wanted.area if wanted.exact else self.usual_area, self.least_area), self.most_area)
+        scale = sqrt(area / wanted.area)
+        longest, shortest = max(wanted.width, wanted.height), min(wanted.width, wanted.height)
+        scale = max(min(scale, self.most_side / longest), self.least_side / shortest)
+        plain = Shape(self._stepped(wanted.width * scale), self._stepped(wanted.height * scale), exact=True)
+        # Rounded to the step, it may be a little out of bounds; then a neighbour is within them.
+        for found in (
+            plain,
+            *sorted(self._neighbours(plain, wanted), key=lambda shape: abs(log(shape.area / area))),
+        ):
+            if self._allows(found) and sizes.same_ratio(found, wanted):
+                return found
+        return None
 
-    def spelled(self, shape: Shape) -> str | dict[str, int]:
-        """The size in the service's style."""
+    def formatted(self, shape: Shape) -> str | dict[str, int]:
+        """The size in the provider's style."""
         return shape.pixels if self.style == "text" else {"width": shape.width, "height": shape.height}
+
+    def _stepped(self, side: float) -> int:
+        return max(self.step, round(side / self.step) * self.step)
+
+    def _neighbours(self, shape: Shape, wanted: Shape) -> Iterator[Shape]:
+        """Shapes of the wanted ratio, as near as the step allows, a few steps smaller and larger."""
+        for steps in range(-NEIGHBOURS, NEIGHBOURS + 1):
+            side = min(shape.width, shape.height) + steps * self.step
+            if side > 0 and wanted.width >= wanted.height:
+                yield Shape(self._stepped(side * wanted.aspect), side, exact=True)
+            elif side > 0:
+                yield Shape(side, self._stepped(side / wanted.aspect), exact=True)
+
+    def _allows(self, shape: Shape) -> bool:
+        sides = (shape.width, shape.height)
+        return (
+            min(sides) >= self.least_side
+            and max(sides) <= self.most_side
+            and self.least_area <= shape.area <= self.most_area
+            and max(shape.aspect, 1 / shape.aspect) <= self.widest
+        )
 
 
 class RatioMapping(CatalogModel):
-    """A field that takes only a shape, where a person asked for no more; `extra` goes with it."""
+    """A field that takes only a ratio, for members who asked for no more; `extra` is sent along."""
 
     field: str
     values: tuple[str, ...] = Field(min_length=1)
@@ -82,7 +123,7 @@ class RatioMapping(CatalogModel):
 
 
 class SizeMapping(CatalogModel):
-    """Sizes at one service: `known` maps WxH to its word; `auto` is its word for that, none leaves it out."""
+    """Sizes at one provider: `known` maps WxH to its word, `auto` is its word for auto; None sends no field."""
 
     way: Way
     field: str
@@ -94,14 +135,14 @@ class SizeMapping(CatalogModel):
     @model_validator(mode="after")
     def _sizes_are_sizes(self) -> Self:
         for size in self.known:
-            shapes.exact(size)
+            sizes.parse_pixels(size)
         if self.auto is not None and self.auto not in (*self.known.values(), "auto"):
             raise ValueError(f"auto becomes {self.auto}, which is not known")
         return self
 
 
 class CountMapping(CatalogModel):
-    """How many pictures one submit takes; without a field one, and Easel submits as often as it needs."""
+    """How many pictures one submit takes. Without a field it is one, and Easel submits as often as needed."""
 
     way: Way
     field: str = ""
@@ -109,7 +150,7 @@ class CountMapping(CatalogModel):
 
 
 class Operation(CatalogModel):
-    """One kind of request: where it goes and what its fields are called."""
+    """One kind of request: its endpoint and what its fields are called."""
 
     endpoint: str
     prompt: str
@@ -122,7 +163,7 @@ class Operation(CatalogModel):
 
 
 class Extras(CatalogModel):
-    """What is charged beside the pictures. Tokens in micro-dollars each."""
+    """What the provider charges beside the pictures. Tokens in micro-dollars each."""
 
     text_token: Micros
     tokens_per_word: int = Field(ge=1)
@@ -135,7 +176,7 @@ class Extras(CatalogModel):
 
 
 class Prices(CatalogModel):
-    """`picture` by quality and size in micro-dollars; the quality `any` where the service chooses it."""
+    """`picture` by quality and size; the quality is `any` where the provider chooses it."""
 
     picture: dict[str, dict[str, Micros]]
     extras: Extras
@@ -145,21 +186,21 @@ class Prices(CatalogModel):
         if not self.picture or not all(self.picture.values()):
             raise ValueError("a price row is empty")
         for size in {size for row in self.picture.values() for size in row}:
-            shapes.exact(size)
+            sizes.parse_pixels(size)
         return self
 
-    def each(self, quality: str, size: Shape | None) -> int:
-        """One picture; what is not known counts as the dearest that it can be."""
+    def each(self, quality: str, size: Shape | None) -> Money:
+        """One picture. A quality or a size that is not known counts as the dearest that it can be."""
         rows = [self.picture[quality]] if quality in self.picture else list(self.picture.values())
-        return max(_in_row(row, size) for row in rows)
+        return Money(max(_price_in(row, size) for row in rows))
 
 
-def _in_row(row: Mapping[str, int], size: Shape | None) -> int:
+def _price_in(row: Mapping[str, int], size: Shape | None) -> int:
     if size is None:
         return max(row.values())
     if size.pixels in row:
         return row[size.pixels]
-    areas = {known: shapes.exact(known).area for known in row}
+    areas = {known: sizes.parse_pixels(known).area for known in row}
     larger = [area for area in areas.values() if area >= size.area]
     if not larger:
         return -(-max(row.values()) * size.area // max(areas.values()))
@@ -167,7 +208,7 @@ def _in_row(row: Mapping[str, int], size: Shape | None) -> int:
 
 
 class OwnKeyOffer(CatalogModel):
-    """The same model, paid through the operator's own OpenAI key. Tokens in micro-dollars each."""
+    """The same model billed to the operator's own OpenAI key. Tokens in micro-dollars each."""
 
     field: str
     imagine: str

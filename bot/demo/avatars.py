@@ -1,4 +1,4 @@
-"""The faces of the demo's people, painted like everything else here."""
+"""The avatars of the demo's members, painted by the stand-ins' painter."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ PROMPTS = {
 }
 
 
-def faces(stage: Stage) -> dict[str, tuple[str, bytes]]:
-    """Each avatar's address, with the file that the page shows for it."""
-    people = {"nora": stage.nora.id, "theo": stage.theo.id, "mika": stage.mika.id}
-    painted = {
-        name: (who, painter.encode(painter.paint(PROMPTS[name], (SIDE, SIDE)), "png"))
-        for name, who in people.items()
+def avatar_files(stage: Stage) -> dict[str, tuple[str, bytes]]:
+    """For each avatar's URL, the name and the content of the file that the page shows."""
+    users = {"nora": stage.nora.id, "theo": stage.theo.id, "mika": stage.mika.id}
+    avatars = {
+        name: (user_id, painter.encode(painter.paint(PROMPTS[name], (SIDE, SIDE)), "png"))
+        for name, user_id in users.items()
     }
-    painted["easel"] = (stage.env.backend.bot_user.id, painter.encode(_easel(), "png"))
+    avatars["easel"] = (stage.env.backend.bot_user.id, painter.encode(_easel(), "png"))
     return {
-        f"{CDN_BASE}/avatars/{who}/{name}.png": (f"{name}.png", content)
-        for name, (who, content) in painted.items()
+        f"{CDN_BASE}/avatars/{user_id}/{name}.png": (f"{name}.png", content)
+        for name, (user_id, content) in avatars.items()
     }
 
 

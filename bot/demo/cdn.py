@@ -1,4 +1,4 @@
-"""SimCord's attachments behind real addresses, for Easel and the stand-in services to fetch over a socket."""
+"""Serves SimCord's attachments over a socket, so that Easel and the providers can download them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from simcord.backend.cdn import CdnStore
 
 
 class _Store(CdnStore):
-    """Keeps attachments as SimCord does, under an address of ours, with the size that Discord would tell."""
+    """Stores attachments as SimCord does, with a real URL and, as Discord does, their width and height."""
 
     def __init__(self, base: str) -> None:
         super().__init__()
@@ -42,7 +42,7 @@ def _dimensions(data: bytes) -> dict[str, int]:
 
 
 class LocalCdn:
-    """Listens at `host`, "127.0.0.1:port", once it is open. A world is attached before its first upload."""
+    """An HTTP server at `host`, "127.0.0.1:port". Attach it to a simulated Discord before the first upload."""
 
     def __init__(self) -> None:
         self.host = ""
@@ -51,7 +51,7 @@ class LocalCdn:
 
     async def __aenter__(self) -> Self:
         app = web.Application()
-        app.router.add_get("/attachments/{channel}/{attachment}/{name}", self._answer)
+        app.router.add_get("/attachments/{channel}/{attachment}/{name}", self._serve)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", 0).start()
@@ -65,13 +65,13 @@ class LocalCdn:
             await self._runner.cleanup()
 
     def attach(self, env: simcord.Env) -> None:
-        """Keep this world's attachments from now on."""
+        """Store this Discord's attachments from now on."""
         env.backend.cdn = self._store = _Store(f"http://{self.host}")
 
-    async def _answer(self, request: web.Request) -> web.Response:
+    async def _serve(self, request: web.Request) -> web.Response:
         content = self._store.files.get(request.path) if self._store else None
         if content is None:
             raise web.HTTPNotFound
         response = web.Response(body=content, content_type="application/octet-stream")
-        response.force_close()  # SimCord would wait for the timer of a connection that the bot keeps open
+        response.force_close()  # SimCord would wait for the timer of the bot's pooled connection
         return response

@@ -6,27 +6,27 @@ import time
 
 import simcord
 
-from bot.domain.clock import Instant
+from bot.domain.clock import Instant, instant_of
 
 
 class StageClock:
-    """Discord's simulated clock, which stands still, and Easel's, which goes on from where that one began."""
+    """Discord's simulated clock, which stands still, and Easel's, which starts there and runs in real time."""
 
     def __init__(self) -> None:
         self._env: simcord.Env | None = None
-        self._began_at: Instant = 0
-        self._began = time.perf_counter()
+        self._start: Instant = 0
+        self._started = time.perf_counter()
 
-    def begin(self, env: simcord.Env) -> None:
-        """Take both clocks from this world."""
+    def start(self, env: simcord.Env) -> None:
+        """Set both clocks to the time of this simulated Discord."""
         self._env = env
-        self._began_at = self.discord_now()
-        self._began = time.perf_counter()
+        self._start = self.discord_now()
+        self._started = time.perf_counter()
 
     def discord_now(self) -> Instant:
-        """Milliseconds since the epoch, as Discord counts them."""
-        return int(self._env.now().timestamp() * 1000) if self._env else 0
+        """Discord's time in milliseconds since the epoch."""
+        return instant_of(self._env.now()) if self._env else 0
 
     def now(self) -> Instant:
-        """Milliseconds since the epoch; perf_counter, because SimCord stops the monotonic clock for the bot."""
-        return self._began_at + int((time.perf_counter() - self._began) * 1000)
+        """Easel's time in milliseconds since the epoch. SimCord stops the monotonic clock, so it is not used."""
+        return self._start + int((time.perf_counter() - self._started) * 1000)

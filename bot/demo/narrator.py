@@ -1,4 +1,4 @@
-"""Plays on the stage and tells it: who did what, who saw what, and whether it was as it should be."""
+"""Has the members act on the stage, checks what they see, and writes both to the transcript."""
 
 from __future__ import annotations
 
@@ -10,25 +10,22 @@ from typing import Any
 import discord
 import simcord
 
-from bot.demo.stage import Stage, first_answer, image_of, labels
+from bot.demo.stage import EPHEMERAL, Stage, image_of, initial_response, labels
 from bot.demo.transcript import Transcript
-
-PRIVATE = 64
-"""The flag of a message that only one person sees."""
 
 
 class DemoFailed(Exception):
-    """The scene is not as it should be; one line that says how."""
+    """The scene did not go as written; its message is one line."""
 
 
-def expect(fine: bool, sentence: str) -> None:
-    """Raise DemoFailed with the sentence unless all is fine."""
-    if not fine:
-        raise DemoFailed(sentence)
+def expect(condition: bool, message: str) -> None:
+    """Raise DemoFailed with the message unless the condition is met."""
+    if not condition:
+        raise DemoFailed(message)
 
 
 def say(line: str) -> None:
-    """To whoever started the demo, at once."""
+    """Print a line to the terminal at once."""
     print(line, flush=True)
 
 
@@ -43,14 +40,14 @@ class Narrator:
         self._results = 0
 
     def step(self, title: str, line: str = "") -> None:
-        """What comes next: a heading, and for the terminal the same or a line of its own."""
+        """Begin a step: a heading in the transcript, and the same or another line in the terminal."""
         say(f"{self.page.step(title)}. {line or title}")
 
-    async def types(self, who: simcord.MemberActor, command: str, **options: Any) -> None:
-        """A person types a command."""
-        words = "  ".join(f"{name}: {self._typed(value)}" for name, value in options.items())
-        self.page.line(f"**{self._names[who.id]}** types `/{f'{command} {words}'.strip()}`")
-        await who.slash(self.stage.channel, command, **options)
+    async def types(self, member: simcord.MemberActor, command: str, /, **options: Any) -> None:
+        """Have a member type a command."""
+        typed = "  ".join(f"{name}: {self._typed(value)}" for name, value in options.items())
+        self.page.line(f"**{self._names[member.id]}** types `/{f'{command} {typed}'.strip()}`")
+        await member.slash(self.stage.channel, command, **options)
 
     def _typed(self, value: Any) -> str:
         if isinstance(value, simcord.MemberActor):
@@ -58,14 +55,14 @@ class Narrator:
         return str(value[0] if isinstance(value, tuple) else value)
 
     def card(self) -> str:
-        """The first answer to a request for pictures."""
-        content = str(first_answer(self.stage.env)["content"])
+        """The card that a request was answered with."""
+        content = str(initial_response(self.stage.env)["content"])
         expect("left today" in content, "the first answer does not say what is left")
         self.page.seen("At once, everybody", content, buttons=["Cancel"])
         return content
 
-    async def unfinished(self) -> None:
-        """The card with the picture as far as it is painted."""
+    async def preview(self) -> None:
+        """Wait for the card with the unfinished picture."""
         stage = self.stage
         pictures = len(stage.pictures())
         card = await stage.until(
@@ -75,23 +72,23 @@ class Narrator:
             )
         )
         if not isinstance(card, discord.Message):
-            raise DemoFailed("the picture came without having been seen while it was painted")
+            raise DemoFailed("the picture came before its card showed it unfinished")
         self.page.seen("While it is painted, everybody", card.content, buttons=labels(card))
         content = await card.attachments[0].read()
         expect(min(image_of(content).size) > 100, "the unfinished picture is no picture")
         say(f"   {self.page.show('unfinished.webp', content)}")
 
-    def private(self, who: simcord.MemberActor) -> str:
-        """What a person is answered and nobody else sees."""
-        answer = first_answer(self.stage.env)
-        expect(bool(answer.get("flags", 0) & PRIVATE), "everybody sees what is for one person")
-        embeds = [discord.Embed.from_dict(embed) for embed in answer.get("embeds") or ()]
-        content = str(answer.get("content") or "")
-        self.page.seen(f"Only {self._names[who.id]}", content, embeds)
+    def private(self, member: simcord.MemberActor) -> str:
+        """The answer that a member alone sees."""
+        response = initial_response(self.stage.env)
+        expect(bool(response.get("flags", 0) & EPHEMERAL), "everybody sees an answer that is for one member")
+        embeds = [discord.Embed.from_dict(embed) for embed in response.get("embeds") or ()]
+        content = str(response.get("content") or "")
+        self.page.seen(f"Only {self._names[member.id]}", content, embeds)
         return content
 
     async def result(self, name: str, pictures: int = 1) -> discord.Message:
-        """The pictures, once they are there."""
+        """Wait for the pictures, and save them."""
         self._results += 1
         message = await self.stage.picture(self._results)
         expect(len(message.attachments) == pictures, f"{pictures} pictures were asked for")
@@ -102,9 +99,10 @@ class Narrator:
         return message
 
     @contextmanager
-    def painted_by(self, service: str) -> Iterator[None]:
-        """What happens meanwhile is one request, and this service alone has carried it out."""
-        before = self.stage.services.painted()
+    def painted_by(self, provider: str) -> Iterator[None]:
+        """Check that meanwhile this provider completed one request, and the others none."""
+        before = self.stage.providers.completed()
         yield
-        after = self.stage.services.painted()
-        expect(after == before | {service: before[service] + 1}, f"{service} did not paint, or not alone: {after}")
+        after = self.stage.providers.completed()
+        expected = before | {provider: before[provider] + 1}
+        expect(after == expected, f"{provider} did not paint, or not alone: {after}")

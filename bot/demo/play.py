@@ -1,4 +1,4 @@
-"""The demo: Easel in a simulated Discord. One scene is played, then the channel is served to a browser."""
+"""The demo: plays a scene with Easel in a simulated Discord, then serves the channel to a browser."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ import simcord
 from simcord.preview import Preview
 
 from bot import logs
-from bot.demo import scene_members, transcript
-from bot.demo import scene_providers as scene_services
-from bot.demo.avatars import faces
+from bot.demo import scene_members, scene_providers, transcript
+from bot.demo.avatars import avatar_files
 from bot.demo.narrator import DemoFailed, Narrator, expect, say
-from bot.demo.stage import PATIENCE, Stage, open_stage
+from bot.demo.stage import RETRY_POLICY, Stage, open_stage
+from bot.domain.clock import elapsed
 from bot.domain.errors import EaselError
 
 QUOTA = "4/day"
-CARD_EVERY = 0.1
-"""Seconds between two edits of a card, so that a picture is seen while it is painted."""
-LOOK_EVERY = 0.1
-"""Seconds between two looks whether something new is to be shown."""
-LATE = 30.0
-"""Seconds after which Discord's clock is put forward even where nothing happens."""
-SIMCORD_BEGINS = datetime(2026, 1, 1, tzinfo=UTC)
-TRY = """
+CARD_SECONDS = 0.1
+"""Between two edits of a card: short, so that unfinished pictures show."""
+REFRESH_SECONDS = 0.1
+"""Between two checks whether the page must be refreshed."""
+MAX_CLOCK_LAG = 30.0
+"""Seconds by which Discord's clock may be behind Easel's."""
+SIMCORD_EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
+HINTS = """
   /imagine             Easel paints what you describe; try size: 16:9
   /edit                change a picture of yours; any file from {output} will do
   Edit, below a picture, or Reply to it: "make it snow"
@@ -40,9 +40,9 @@ TRY = """
 
 
 async def play(*, once: bool, port: int, output: Path) -> int:
-    """Play the scene into `output`, then serve the channel until Ctrl-C or SIGTERM; the process's exit code.
+    """Play the scene into the folder `output`, then serve the channel until Ctrl-C or SIGTERM.
 
-    `port` 0 is any free one. 130: stopped before the scene was over.
+    `port` 0 is any free one. Returns the process's exit code; 130: stopped before the scene was over.
     """
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
@@ -72,52 +72,56 @@ async def play(*, once: bool, port: int, output: Path) -> int:
 
 @dataclass(kw_only=True)
 class Demo:
-    """One run."""
+    """One run of the demo."""
 
     port: int
     output: Path
     serving: bool = False
 
     async def run(self, *, once: bool) -> None:
-        """The scene, then, unless it is for once, the page."""
+        """Play the scene and then, unless `once`, serve the page."""
         transcript.clear(self.output)
         _log_to(self.output / "easel.log")
         say("Easel paints in a simulated Discord. Nothing leaves this computer.\n")
         this_morning = datetime.now(UTC).replace(hour=10, minute=0, second=0, microsecond=0)
-        at = max((this_morning - SIMCORD_BEGINS).total_seconds(), 36_000)
-        patience = replace(PATIENCE, card=CARD_EVERY)
+        start = max((this_morning - SIMCORD_EPOCH).total_seconds(), 36_000)
+        retry_policy = replace(RETRY_POLICY, card=CARD_SECONDS)
         database = self.output / "easel.db"
-        async with open_stage(database, quota=QUOTA, at=at, patience=patience, three=True) as stage:
+        async with open_stage(
+            database, quota=QUOTA, start=start, retry_policy=retry_policy, all_providers=True
+        ) as stage:
             page = await _play(stage, self.output)
             say(f"\nThe pictures and what everybody saw: {page}")
             if not once:
-                stage.services.take_time()
+                stage.providers.slow_down()
                 await self._serve(stage)
 
     async def _serve(self, stage: Stage) -> None:
         async with AsyncExitStack() as stack:
-            preview = await self._opened(stage, stack)
+            preview = await self._open_page(stage, stack)
             self.serving = True
-            say(f"\nOpen {preview.url}\n{TRY.format(output=self.output)}\nCtrl-C ends it.")
-            fresh = asyncio.create_task(_keep_fresh(stage, preview))
+            say(f"\nOpen {preview.url}\n{HINTS.format(output=self.output)}\nCtrl-C ends it.")
+            refreshing = asyncio.create_task(_keep_refreshing(stage, preview))
             closed = asyncio.create_task(preview.wait_closed())
             try:
-                done, _ = await asyncio.wait({fresh, closed, stage.work}, return_when=asyncio.FIRST_COMPLETED)
+                done, _ = await asyncio.wait(
+                    {refreshing, closed, stage.worker}, return_when=asyncio.FIRST_COMPLETED
+                )
                 for task in done - {closed}:
                     task.result()
             finally:
-                for task in (fresh, closed):
+                for task in (refreshing, closed):
                     task.cancel()
-                await asyncio.gather(fresh, closed, return_exceptions=True)
+                await asyncio.gather(refreshing, closed, return_exceptions=True)
 
-    async def _opened(self, stage: Stage, stack: AsyncExitStack) -> Preview:
-        """The page at the wanted port, or at a free one where that is taken."""
+    async def _open_page(self, stage: Stage, stack: AsyncExitStack) -> Preview:
+        """Serve the page at the wanted port, or at a free one where that is taken."""
 
         def page(port: int | None) -> Preview:
             viewers = [stage.nora, stage.theo, stage.mika]
             return stage.env.preview(stage.channel, viewers=viewers, layout="channel", port=port, assets=avatars)
 
-        avatars = await asyncio.to_thread(faces, stage)
+        avatars = await asyncio.to_thread(avatar_files, stage)
         with suppress(simcord.SetupError):
             return await stack.enter_async_context(page(self.port))
         say(f"Port {self.port} is taken, so the page is at another one.")
@@ -125,40 +129,40 @@ class Demo:
 
 
 async def _play(stage: Stage, output: Path) -> Path:
-    """The whole scene; the transcript's path."""
-    told = Narrator(stage, output)
-    told.page.line("# A scene in Easel's studio")
-    told.page.line(
+    """Play the whole scene; returns the transcript's path."""
+    narrator = Narrator(stage, output)
+    narrator.page.line("# A scene in Easel's studio")
+    narrator.page.line(
         "In #gallery: Nora paints, Theo edits, Mika moderates. Everybody may paint 4 pictures a day. "
         "This is the real bot over a real database; Discord and the three image services are stand-ins."
     )
-    await scene_members.play(told)
-    await scene_services.play(told)
-    page = told.page.write()
+    await scene_members.play(narrator)
+    await scene_providers.play(narrator)
+    page = narrator.page.write()
     expect(not stage.env.errors, f"Easel met something unexpected; see {output / 'easel.log'}")
     return page
 
 
-async def _keep_fresh(stage: Stage, preview: Preview) -> None:
-    """Show in the page what the worker did.
+async def _keep_refreshing(stage: Stage, preview: Preview) -> None:
+    """Refresh the page after the worker's requests to Discord.
 
-    Each refresh makes what the page holds out of date for a moment, so a person's own action, after which the
-    page is brought up to date anyway, is no reason for one.
+    The page refreshes itself after a member's own action, and drops actions during a refresh, so the responses
+    to interactions are no reason for one.
     """
-    looked = 0
+    seen = 0
     while True:
         calls = stage.env.http_requests
-        news = any(not call.path.endswith("/callback") for call in calls[looked:])
-        if news or stage.time.now() - stage.time.discord_now() > LATE * 1000:
-            with suppress(simcord.SetupError, TimeoutError):  # somebody acts at this moment: soon again
+        changed = any(not call.path.endswith("/callback") for call in calls[seen:])
+        if changed or elapsed(stage.clock.discord_now(), stage.clock.now()) > MAX_CLOCK_LAG:
+            with suppress(simcord.SetupError, TimeoutError):  # a member is acting: try again soon
                 await stage.catch_up()
                 await preview.refresh()
-                looked = len(calls)
-        await asyncio.sleep(LOOK_EVERY)
+                seen = len(calls)
+        await asyncio.sleep(REFRESH_SECONDS)
 
 
 def _log_to(path: Path) -> None:
-    """What happens is written down, and the terminal stays quiet."""
+    """Write the log to a file, so that the terminal shows the scene alone."""
     handler = logging.FileHandler(path, mode="w", encoding="utf-8")
     handler.setFormatter(logs.Redacting(()))
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)

@@ -1,4 +1,4 @@
-"""The demo's record: a page in Markdown that says who did what and who saw what, and the pictures beside it."""
+"""The demo's transcript: what the members did and saw, as a Markdown page with the pictures beside it."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ import discord
 
 from bot.demo.stage import labels
 
-KEPT = ("transcript.md", "easel.log", "easel.db", "easel.db-wal", "easel.db-shm")
-"""What a run leaves in its folder beside the pictures."""
+FILES = ("transcript.md", "easel.log", "easel.db", "easel.db-wal", "easel.db-shm")
+"""The files that a run leaves in its folder, beside the pictures."""
 PICTURES = ("[0-9]-*.png", "[0-9][0-9]-*.png", "[0-9]-unfinished.webp", "[0-9][0-9]-unfinished.webp")
-"""How the pictures are named, each led by its step's number."""
+"""The pictures' names, which begin with the number of their step."""
 
 
 def clear(folder: Path) -> None:
-    """Make the folder, and remove what an earlier run left in it; nothing else."""
+    """Create the folder, and remove an earlier run's files from it, but no others."""
     folder.mkdir(parents=True, exist_ok=True)
     pictures = (path for pattern in PICTURES for path in folder.glob(pattern))
-    for path in (*(folder / name for name in KEPT), *pictures):
+    for path in (*(folder / name for name in FILES), *pictures):
         path.unlink(missing_ok=True)
 
 
 class Transcript:
-    """Collects the scene. `names` says how each person's id reads."""
+    """Collects the page. `names` are the members' names by their ids."""
 
     def __init__(self, folder: Path, names: Mapping[int, str]) -> None:
         self._folder = folder
@@ -35,11 +35,11 @@ class Transcript:
         self._step = 0
 
     def line(self, text: str) -> None:
-        """A paragraph."""
+        """Add a paragraph."""
         self._lines += [text, ""]
 
     def step(self, title: str) -> int:
-        """A heading with the next number; the number begins the names of the pictures that belong to it."""
+        """Add a heading with the next number, which is returned."""
         self._step += 1
         self.line(f"## {self._step}. {title}")
         return self._step
@@ -47,7 +47,7 @@ class Transcript:
     def seen(
         self, by: str, content: str, embeds: Sequence[discord.Embed] = (), buttons: Sequence[str] = ()
     ) -> None:
-        """What Easel answered, and who could read it."""
+        """Add a message of Easel's; `by` says which members see it."""
         rows = self._readable(content).splitlines()
         for embed in embeds:
             rows += [
@@ -60,7 +60,7 @@ class Transcript:
         self.line("  \n".join(f"> {row}" for row in rows if row))
 
     async def result(self, message: discord.Message, name: str) -> list[Path]:
-        """What Easel posted for everybody, and its pictures as files."""
+        """Add a result with its pictures; returns the paths of their files."""
         self.seen("Everybody", message.content, message.embeds, labels(message))
         paths = []
         for number, attachment in enumerate(message.attachments, 1):
@@ -70,19 +70,19 @@ class Transcript:
         return paths
 
     def show(self, name: str, content: bytes) -> Path:
-        """Keep a picture, and show it here."""
+        """Save a picture and show it here."""
         path = self.file(name, content)
         self.line(f"![{name}]({path.name})")
         return path
 
     def file(self, name: str, content: bytes) -> Path:
-        """Keep a picture, its name led by the step's number."""
+        """Save a picture; the step's number begins the name of its file."""
         path = self._folder / f"{self._step}-{name}"
         path.write_bytes(content)
         return path
 
     def write(self) -> Path:
-        """Put the page beside the pictures."""
+        """Write the page beside the pictures."""
         path = self._folder / "transcript.md"
         path.write_text("\n".join(self._lines), encoding="utf-8")
         return path

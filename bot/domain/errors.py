@@ -1,38 +1,39 @@
-"""What may go wrong, each with the sentence that its reader sees.
+"""Every error, each with the sentence that its reader sees.
 
 EaselError                     .sentence is what the member reads
-├─ Refused                     before anything was charged; only the asker sees it
+├─ Refused                     before anything was charged; only the member sees it
 │  ├─ QuotaExceeded            no room in an allowance
-│  ├─ NotAllowed               a right that is missing
-│  ├─ BadPrompt                empty or over-long
+│  ├─ NotAllowed               a right is missing
+│  ├─ BadPrompt                empty or too long
 │  ├─ BadSource                too big, not a picture, too many, gone
-│  ├─ UnsupportedRequest       this model cannot do that
-│  ├─ InvalidInput             a moderator's numbers make no sense
-│  └─ NotFound                 a job or a picture that is not there
+│  ├─ UnsupportedRequest       the model cannot do it
+│  ├─ InvalidInput             a moderator's input makes no sense
+│  └─ NotFound                 no such job or picture
 ├─ ProviderError
-│  ├─ ProviderBusy             429, 5xx, time-outs, cut streams      → later, or elsewhere
-│  │  └─ RateLimited           429: the service is well, and asks us to wait
-│  ├─ PriceExceeded            the service asks more than was reserved → elsewhere
-│  ├─ SubmitUnknown            the answer to a submit was lost       → reconciled; never sent again blindly
-│  ├─ ResultLost               painted, and cannot be had any more   → once more, and noted for the operator
-│  ├─ TicketLost               the service forgot the job            → refund
-│  ├─ PromptRejected           content policy                        → refund, no other service
-│  ├─ SourceRejected           the service cannot use the picture    → refund
-│  ├─ RequestRejected          the service does not take an option   → refund
-│  ├─ GenerationFailed         the service took the work and failed  → refund
-│  ├─ InvalidResponse          no picture, or not what was promised  → refund
-│  ├─ ModelRetired             the service says that it is gone      → elsewhere, its successor, or refund
-│  ├─ ProviderMisconfigured    key or balance                        → elsewhere or refund; tell the operator
-│  ├─ JobCancelled             cancelled at the service              → refund
-│  └─ GenerationTimeout        an hour went by                       → refund
+│  ├─ ProviderBusy             429, 5xx, time-outs, cut streams       → later, or the next provider
+│  │  └─ RateLimited           429: the provider is well, and asks us to wait
+│  ├─ PriceExceeded            it costs more than was reserved        → the next provider
+│  ├─ SubmitUnknown            the response to a submit was lost      → reconcile; never send it again blindly
+│  ├─ ResultLost               generated, and out of reach for ever   → submit once more, note it for the operator
+│  ├─ TicketLost               the provider forgot the job            → release
+│  ├─ PromptRejected           content policy                         → release, no other provider
+│  ├─ SourceRejected           the provider cannot use the picture    → release
+│  ├─ RequestRejected          the provider does not take an option   → release
+│  ├─ GenerationFailed         the provider accepted it and failed    → release
+│  ├─ InvalidResponse          not a usable picture                   → release
+│  │  └─ NoPicture             finished, and there is none            → release
+│  ├─ ModelRetired             the provider says that it is gone      → next provider, successor, or release
+│  ├─ ProviderMisconfigured    key or balance                         → next provider or release; tell the operator
+│  ├─ JobCancelled             cancelled before it was generated      → release
+│  └─ GenerationTimeout        no result within the job's lifetime    → release
 ├─ DeliveryError
-│  ├─ DiscordBusy              later
-│  └─ ChannelUnavailable       the channel is gone or closed to us   → settle, log
-└─ StorageError                the database is away                  → the process stops
+│  ├─ DiscordBusy              → later
+│  └─ ChannelUnavailable       the channel is gone or closed to us    → settle, log
+├─ StorageError                the database is away                   → the process stops
+└─ Bug                         a mistake of ours, with a code         → release
 SetupError                     for the operator at start: one line, exit code 78, no traceback
 
-The class decides about retry and refund; its sentence tells a member which of four things it was: the prompt,
-the picture, the quota or the service.
+The class decides about retry, release of the reservation and words; nothing branches on a message.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ class EaselError(Exception):
 
     default: ClassVar[str] = "Something went wrong."
     about_a_picture: ClassVar[bool] = True
-    """Whether a picture was asked for, so that its reader wants to hear what it cost: nothing."""
+    """Whether it answers a request for a picture, so that the member is told that nothing was charged."""
 
     def __init__(self, sentence: str | None = None) -> None:
         self.sentence = sentence or self.default
@@ -60,32 +61,29 @@ class EaselError(Exception):
 
 
 class Refused(EaselError):
-    """Said before anything was charged."""
+    """Refused before anything was charged."""
 
 
 class QuotaExceeded(Refused):
-    """No room: what is left, when it starts anew, and the rule that says so."""
+    """No room in an allowance: `left` pictures until `resets_at`, by the narrowest `limit`."""
 
-    def __init__(self, *, wanted: int, left: int, resets_at: Instant, rule: Limit) -> None:
+    def __init__(self, *, wanted: int, left: int, resets_at: Instant, limit: Limit) -> None:
         self.wanted = wanted
         self.left = left
         self.resets_at = resets_at
-        self.rule = rule
+        self.limit = limit
         many = "picture" if wanted == 1 else "pictures"
-        super().__init__(
-            f"You asked for {wanted} {many} and have {left} left. "
-            f"Your allowance starts anew <t:{resets_at // 1000}:R>."
-        )
+        super().__init__(f"You asked for {wanted} {many} and have {left} left.")
 
 
 class NotAllowed(Refused):
-    """The person lacks a right."""
+    """The member lacks a right."""
 
     about_a_picture: ClassVar[bool] = False
 
 
 class BadPrompt(Refused):
-    """Empty or over-long."""
+    """The prompt is empty or too long."""
 
 
 class BadSource(Refused):
@@ -93,7 +91,7 @@ class BadSource(Refused):
 
 
 class UnsupportedRequest(Refused):
-    """The model cannot do that."""
+    """The model cannot do what was asked for."""
 
 
 class NotFound(Refused):
@@ -103,17 +101,17 @@ class NotFound(Refused):
 
 
 class InvalidInput(Refused):
-    """A moderator asked for something that makes no sense."""
+    """A moderator's input makes no sense."""
 
     about_a_picture: ClassVar[bool] = False
 
 
 class ProviderError(EaselError):
-    """A service did not paint. `detail` is for the log and never holds a key or a link."""
+    """The provider did not deliver. `detail` is for the log, and never holds a key, a link or a prompt."""
 
     default = "The image service had a problem."
-    elsewhere: ClassVar[bool] = False
-    """Whether another service may be given the work, as long as this one has certainly not accepted it."""
+    may_fail_over: ClassVar[bool] = False
+    """Whether the work may go to another provider, as long as this one has certainly not accepted it."""
 
     def __init__(self, sentence: str | None = None, *, detail: str = "") -> None:
         self.detail = detail
@@ -121,10 +119,10 @@ class ProviderError(EaselError):
 
 
 class ProviderBusy(ProviderError):
-    """Try again later; `retry_after` is in seconds where the service said so."""
+    """Try again later; `retry_after` is in seconds, None where the provider names no time."""
 
     default = "The image service is busy or does not answer."
-    elsewhere: ClassVar[bool] = True
+    may_fail_over: ClassVar[bool] = True
 
     def __init__(self, sentence: str | None = None, *, detail: str = "", retry_after: float | None = None) -> None:
         self.retry_after = retry_after
@@ -132,18 +130,18 @@ class ProviderBusy(ProviderError):
 
 
 class RateLimited(ProviderBusy):
-    """The service is well and asks us to wait."""
+    """The provider is well and asks us to wait."""
 
 
 class PriceExceeded(ProviderError):
-    """The service asks more for it than was reserved."""
+    """The provider asks more than was reserved."""
 
     default = "The image service asks more for this than was reserved."
-    elsewhere: ClassVar[bool] = True
+    may_fail_over: ClassVar[bool] = True
 
 
 class ResultLost(ProviderError):
-    """Painted, and perhaps paid for, and nobody can have the pictures any more. `cost` is known or None."""
+    """Generated, perhaps billed, and out of reach for ever. `cost` is None where it is not known."""
 
     default = "The image service painted this, and the pictures were lost on the way."
 
@@ -153,74 +151,80 @@ class ResultLost(ProviderError):
 
 
 class SubmitUnknown(ProviderError):
-    """The work may have been accepted, and paid for; nobody can tell from here."""
+    """The provider may have accepted the work, and may bill it: the response was lost."""
 
     default = "The image service did not confirm your request."
 
     def __init__(self, sentence: str | None = None, *, detail: str = "", final: bool = False) -> None:
-        """`final`: the service cannot tell, now or ever."""
+        """`final`: the provider cannot tell, now or ever."""
         self.final = final
         super().__init__(sentence, detail=detail)
 
 
 class TicketLost(ProviderError):
-    """The service no longer knows the job."""
+    """The provider no longer knows the job."""
 
     default = "The image service lost this request."
 
 
 class PromptRejected(ProviderError):
-    """Content policy."""
+    """The provider's content policy."""
 
     default = "The image service will not paint this prompt. Try to say it differently."
 
 
 class SourceRejected(ProviderError):
-    """The service cannot use a picture that it was given."""
+    """The provider cannot use a source picture."""
 
     default = "The image service could not use your picture. Try another one."
 
 
 class RequestRejected(ProviderError):
-    """The service does not accept an option."""
+    """The provider does not accept an option."""
 
     default = "The image service does not accept this combination of options."
 
 
 class GenerationFailed(ProviderError):
-    """The service took the work, tried, and gave up: following it again changes nothing."""
+    """The provider accepted the work and failed: polling it again changes nothing."""
 
     default = "The image service failed while painting. Asking again may work."
 
 
 class InvalidResponse(ProviderError):
-    """What came back is no picture, or comes from a place that is not trusted."""
+    """The response is no picture, or leads to a host that is not trusted."""
 
     default = "The image service sent something that is not a usable picture."
 
 
+class NoPicture(InvalidResponse):
+    """The provider says that it has finished, and there is nothing."""
+
+    default = "The image service finished without a picture."
+
+
 class ModelRetired(ProviderError):
-    """The service says that the model is gone for good."""
+    """The provider says that the model is gone for good."""
 
     default = "The image service no longer offers this model."
-    elsewhere: ClassVar[bool] = True
+    may_fail_over: ClassVar[bool] = True
 
 
 class ProviderMisconfigured(ProviderError):
-    """Key or balance: nothing that a member can change."""
+    """The provider refuses the key, or its balance is used up: nothing that a member can change."""
 
     default = "The image service is not available to this bot right now. Its operator has been told."
-    elsewhere: ClassVar[bool] = True
+    may_fail_over: ClassVar[bool] = True
 
 
 class JobCancelled(ProviderError):
-    """Cancelled at the service before it was painted."""
+    """Cancelled at the provider before it was generated."""
 
     default = "Cancelled."
 
 
 class GenerationTimeout(ProviderError):
-    """Nothing came for so long that nobody waits any more."""
+    """No result came within the job's lifetime."""
 
     default = "The image service took longer than an hour, so this request was given up."
 
@@ -230,7 +234,7 @@ class DeliveryError(EaselError):
 
 
 class DiscordBusy(DeliveryError):
-    """Discord did not take it; the same again is harmless."""
+    """Discord did not take the message; posting it again is harmless."""
 
     default = "Discord did not take the picture."
 
@@ -247,5 +251,14 @@ class StorageError(EaselError):
     default = "The database does not answer."
 
 
+class Bug(EaselError):
+    """A mistake of ours. The member reads a code that the log holds as well."""
+
+    def __init__(self, event_id: int) -> None:
+        """`event_id` is the interaction's, the message's or the job's."""
+        self.code = f"{event_id % 1_000_000:06d}"
+        super().__init__(f"Something went wrong on our side (code {self.code}).")
+
+
 class SetupError(Exception):
-    """One line for whoever starts the bot."""
+    """One line for the operator who starts the bot."""

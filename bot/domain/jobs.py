@@ -12,23 +12,26 @@ from bot.domain.money import Amount, Money
 from bot.domain.pictures import Picture
 from bot.domain.requests import ImageRequest, ReplyAddress, Requester
 
+LIFETIME = 3600.0
+"""Seconds after which a job that is not being delivered is given up."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ticket:
-    """What a provider needs to finish a piece of a job after a restart; `data` is opaque to everybody else.
+    """What a provider needs to finish one submit of a job after a restart; `data` is opaque to all others.
 
-    `count` is how many pictures it was asked for. `kept` are finished bytes that cannot be fetched again: they
-    go to the job's spool together with the ticket, and are not read back with it.
+    `count` is how many pictures the submit asked for. `results` are finished pictures that cannot be fetched
+    again: they go to the job's spool together with the ticket, and are not read back with it.
     """
 
     provider: str
     data: dict[str, Any]
     count: int = 1
-    kept: tuple[bytes, ...] = field(default=(), repr=False)
+    results: tuple[bytes, ...] = field(default=(), repr=False)
 
 
 class JobState(StrEnum):
-    """Where a job stands. The last three are ends."""
+    """The states of a job; the last three are final."""
 
     WAITING = "waiting"
     RUNNING = "running"
@@ -39,13 +42,13 @@ class JobState(StrEnum):
 
     @property
     def ended(self) -> bool:
-        """Nothing happens to it any more."""
+        """Whether the state is final."""
         return self in (JobState.DONE, JobState.FAILED, JobState.CANCELLED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """One request on its way. `id` is the Discord interaction's, or the message's for a reply edit."""
+    """A request on its way. `id` is the Discord interaction's, or the message's for an edit by reply."""
 
     id: int
     requester: Requester
@@ -56,14 +59,14 @@ class Job:
     charged: Amount
     provider: str | None
     tickets: tuple[Ticket, ...]
-    """One for each submit that was accepted: what a service does not paint at once takes several."""
+    """One for each accepted submit; there are several where the provider takes fewer pictures at once."""
     submitted_at: Instant | None
-    """When the submit left whose answer is not written down yet."""
+    """When the submit was sent whose ticket is not saved yet."""
     resubmits: int
-    """Submits sent once more after an answer was lost."""
+    """Submits that were sent again after a response was lost."""
     cancel_requested: bool
     attempts: int
-    """The fence: the number of the claim that owns the job."""
+    """The fence: the number of the claim that holds the job."""
     due_at: Instant
     leased_until: Instant | None
     expires_at: Instant
@@ -76,13 +79,16 @@ class Job:
 
     @property
     def accepted(self) -> int:
-        """How many of its pictures a service has taken on."""
+        """How many of its pictures providers have accepted."""
         return sum(ticket.count for ticket in self.tickets)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AcceptedJob:
-    """A job that was accepted. `created` is false where Discord delivered the request twice."""
+    """A job that was accepted, with `ahead` jobs waiting before it.
+
+    `created` is False where Discord has delivered the same request before.
+    """
 
     job: Job
     created: bool
@@ -91,29 +97,35 @@ class AcceptedJob:
     price: Money = Money()
     """The most that it can cost."""
     changes: tuple[str, ...] = ()
-    """What the service that is asked first does differently than asked."""
+    """What the first provider does differently than asked, a clause each."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
-    """News of a running job. `position` counts those ahead of it at the service."""
+    """How far a running job has come.
+
+    `fraction` is 1 once the result can be fetched; `position` counts the jobs before it at the provider.
+    """
 
     fraction: float | None = None
     position: int | None = None
     note: str = ""
     preview: bytes | None = field(default=None, repr=False)
-    """The picture as far as it is painted, as the service sent it."""
+    """The unfinished picture, as the provider sent it."""
     changes: tuple[str, ...] = ()
-    """What the service that paints does differently than asked."""
+    """What the provider does differently than asked, a clause each."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finished:
-    """The pictures of a job. `cost` is the service's own word; None where it says nothing."""
+    """The pictures of a job. `cost` is the provider's figure; None where it gives none.
+
+    The worker writes the note, the delivery moves pictures to the links.
+    """
 
     pictures: tuple[Picture, ...]
     cost: Money | None = None
     note: str = ""
-    """What the member should know, for instance that the service sent fewer than it was asked for."""
+    """What the member should know, for instance that the provider sent fewer pictures than asked."""
     links: tuple[str, ...] = ()
-    """Where the service serves pictures that no channel takes."""
+    """Public links to pictures that are too large for the channel."""

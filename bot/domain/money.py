@@ -14,8 +14,15 @@ class Money:
     def __add__(self, other: Money) -> Money:
         return Money(self.micros + other.micros)
 
+    def __sub__(self, other: Money) -> Money:
+        return Money(self.micros - other.micros)
+
     def __mul__(self, count: int) -> Money:
         return Money(self.micros * count)
+
+    def share(self, part: int, whole: int) -> Money:
+        """The share of `part` in `whole`, rounded up."""
+        return Money(-(-self.micros * part // whole))
 
     def __str__(self) -> str:
         """Dollars with at least two decimals, and a third where it matters: $0.13, $0.034."""
@@ -26,7 +33,7 @@ class Money:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Amount:
-    """An amount in both units that quotas know."""
+    """An amount in both units that limits know."""
 
     images: int = 0
     money: Money = Money()

@@ -15,12 +15,12 @@ class Picture:
     width: int
     height: int
     url: str | None = field(default=None, repr=False)
-    """Where the service serves it publicly, for a picture that no channel takes."""
+    """A public link at the provider, for a picture that is too large for the channel."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InputPicture:
-    """A picture on its way to a service. `url` is a public link that is still good, where there is one."""
+    """A source picture for a provider. `url` is a public link that is still good, None where there is none."""
 
     picture: Picture
     url: str | None = field(default=None, repr=False)
@@ -28,7 +28,7 @@ class InputPicture:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FetchedSource:
-    """What reading a source gave: its bytes, and a link to it that a service may use for a while."""
+    """The bytes of a source, and a link to it that a provider may use for a while."""
 
     content: bytes = field(repr=False)
     url: str | None = field(default=None, repr=False)

@@ -1,4 +1,4 @@
-"""What a member asks for, which member, and where the answer goes."""
+"""What a member asks for, which member, and where the response goes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ Quality = Literal["auto", "low", "medium", "high"]
 Background = Literal["auto", "transparent", "opaque"]
 OutputFormat = Literal["png", "jpeg", "webp", "gif", "avif"]
 Fidelity = Literal["low", "high"]
-
 MAXIMUM_SOURCES = 4
 MAXIMUM_COUNT = 10
 """Pictures of one request: what Discord takes in one message."""
@@ -23,7 +22,7 @@ MAXIMUM_PROMPT = 4000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """A picture that somebody points at: something to edit, a reference, or a mask.
+    """A picture that a request points at: one to edit, a reference, or a mask.
 
     `size` is in bytes, `width` and `height` in pixels where Discord knows them. With a message behind it
     (`channel_id`, `message_id`, `attachment_id`) it can be fetched again when its link has run out.
@@ -47,11 +46,11 @@ class Source:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageRequest:
-    """What a member asks for, in words that belong to no service."""
+    """What a member asks for, in words that belong to no provider."""
 
     prompt: str
     model: str
-    """Empty until the studio has chosen, where nobody named one."""
+    """Empty where the member named none, until `MemberService.submit` has chosen one."""
     size: Size = "auto"
     quality: Quality = "medium"
     background: Background = "auto"
@@ -59,27 +58,27 @@ class ImageRequest:
     count: int = 1
     fidelity: Fidelity | None = None
     compression: int | None = None
-    """0 to 100, for formats that lose detail; None: the service's own."""
+    """0 to 100, for lossy formats; None leaves it to the provider."""
     sources: tuple[Source, ...] = ()
     mask: Source | None = None
     spoiler: bool = False
     instead_of: str | None = None
-    """The model that was asked for and is gone, where `model` is its successor."""
+    """The model that the member asked for and that is gone, where `model` is its successor."""
 
     @property
     def kind(self) -> Literal["imagine", "edit"]:
-        """An edit is a request that points at pictures."""
+        """A request that points at pictures is an edit."""
         return "edit" if self.sources else "imagine"
 
     @property
     def pictures(self) -> tuple[Source, ...]:
-        """Every picture it points at, the mask last; their order numbers the job's spool."""
+        """Every picture of the request, the mask last; their order numbers the job's spool."""
         return self.sources if self.mask is None else (*self.sources, self.mask)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Requester:
-    """Who asks, and where."""
+    """The member who asks, and where."""
 
     user_id: int
     guild_id: int
@@ -90,7 +89,7 @@ class Requester:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReplyAddress:
-    """Where an answer goes; enough for a process without a gateway.
+    """Where the response goes; enough for a process without a gateway.
 
     `token` answers the interaction until `expires_at` on Discord's clock; a job born from a message has
     none. `file_limit` is in bytes, 0 where Discord did not say.

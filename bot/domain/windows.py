@@ -6,16 +6,16 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from typing import Literal
 
-from bot.domain.clock import Instant
+from bot.domain.clock import Instant, as_datetime, instant_of
 
 Window = Literal["day", "week", "month"]
-
 DAYS: dict[Window, int] = {"day": 1, "week": 7, "month": 30}
+"""Rough lengths, to compare limits of different windows."""
 
 
 @dataclass(frozen=True, slots=True)
 class WindowBounds:
-    """A window as instants: `start` belongs to it, `end` does not."""
+    """The instants of a window: from `start` on, before `end`."""
 
     start: Instant
     end: Instant
@@ -23,7 +23,7 @@ class WindowBounds:
 
 def window_bounds(window: Window, now: Instant, zone: tzinfo) -> WindowBounds:
     """The calendar window around `now` in a time zone; weeks start on Monday."""
-    today = datetime.fromtimestamp(now / 1000, zone).date()
+    today = as_datetime(now, zone).date()
     match window:
         case "day":
             first, after = today, today + timedelta(days=1)
@@ -37,10 +37,10 @@ def window_bounds(window: Window, now: Instant, zone: tzinfo) -> WindowBounds:
 
 
 def _first_instant(day: date, zone: tzinfo) -> Instant:
-    """The first instant of a local day. Midnight itself may not exist, or exist twice (clock changes)."""
-    # Of two midnights this is the first; for one that does not exist it is a moment after the clock was set.
+    """The first instant of a local day. Midnight may not exist, or exist twice, where clocks are changed."""
+    # Of two midnights this is the first; for a missing one it is a moment after the clock change.
     midnight = datetime(day.year, day.month, day.day, tzinfo=zone).astimezone(UTC)
     step = timedelta(minutes=15)
     while (midnight - step).astimezone(zone).date() >= day:
         midnight -= step
-    return int(midnight.timestamp() * 1000)
+    return instant_of(midnight)

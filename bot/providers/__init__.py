@@ -1,1 +1,1 @@
-"""The services that paint, a package each, and what they share."""
+"""The image services that Easel can use, a package each, and what they share."""

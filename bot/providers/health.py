@@ -1,4 +1,4 @@
-"""Asks every service how it is doing."""
+"""Asks all providers at once whether their keys work and what they serve."""
 
 from __future__ import annotations
 
@@ -6,45 +6,30 @@ import asyncio
 import logging
 from collections.abc import Mapping
 
-from bot.domain.clock import Clock
-from bot.domain.providers import ProviderHealth
-from bot.ports import Database, Provider
-from bot.routing.router import Router
-from bot.storage import notes
+from bot.domain.providers import KeyState, ProviderHealth
+from bot.ports import Provider
 
 log = logging.getLogger(__name__)
 
+TIMEOUT = 30.0
+"""Seconds."""
 
-EXAMINED_WITHIN = 30.0
 
-
-async def examine(services: Mapping[str, Provider]) -> list[ProviderHealth]:
-    """Ask every service at once; one that takes too long counts as unknown."""
+async def check_health(providers: Mapping[str, Provider]) -> list[ProviderHealth]:
+    """Each provider's health; a provider that takes too long counts as unknown."""
 
     async def one(provider: Provider) -> ProviderHealth:
         try:
-            async with asyncio.timeout(EXAMINED_WITHIN):
-                return await provider.examine()
+            async with asyncio.timeout(TIMEOUT):
+                return await provider.check_health()
         except TimeoutError:
-            return ProviderHealth(provider=provider.name, key_works=None, detail="no answer")
-        except Exception as error:  # noqa: BLE001 - whatever a service answers must not end the bot
+            return ProviderHealth(provider=provider.name, key=KeyState.UNKNOWN, detail="no answer")
+        except Exception as error:  # noqa: BLE001 - no response of a provider may end the bot
             log.warning(
                 "%s answered something that Easel does not understand (%s)", provider.name, type(error).__name__
             )
-            return ProviderHealth(provider=provider.name, key_works=None, detail="an answer that makes no sense")
+            return ProviderHealth(
+                provider=provider.name, key=KeyState.UNKNOWN, detail="an answer that makes no sense"
+            )
 
-    return list(await asyncio.gather(*(one(provider) for provider in services.values())))
-
-
-async def refresh(services: Mapping[str, Provider], routes: Router, database: Database, clock: Clock) -> None:
-    """Take in what the services say: which models are gone, or are back, and which keys do not work."""
-    for examination in await examine(services):
-        if examination.key_works is False:
-            log.error("%s does not take its key: %s", examination.provider, examination.detail)
-        for provider, model, gone in routes.refresh(examination):
-            if gone:
-                log.warning("%s no longer has %s", provider, model)
-                await database.write(notes.retire(provider, model, clock.now()))
-            else:
-                log.warning("%s has %s again", provider, model)
-                await database.write(notes.unretire(provider, model))
+    return list(await asyncio.gather(*(one(provider) for provider in providers.values())))

@@ -1,86 +1,90 @@
-"""Whether a service is left alone: a circuit breaker for each, without input or output.
-
-A service that fails again and again is left alone for a while; then one job probes it. The breakers that
-libraries offer let every waiting job through at that moment, and count time by a clock of their own.
-"""
+"""A circuit breaker for each provider."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bot.domain.clock import Instant
+from bot.domain.clock import Instant, elapsed, later
+from bot.domain.providers import ProviderState
 
-LOOK_AGAIN = 5.0
-"""Seconds between two looks at a service that is being probed."""
-
-
-PROBE = 600_000
-"""Milliseconds after which a probe that told nothing is forgotten, longer than any service takes."""
+PROBED_AGAIN = 5.0
+"""Seconds after which a job asks again whether a provider that is being probed accepts work."""
+LONGEST_PROBE = 600.0
+"""Seconds after which a probe without an outcome is forgotten; longer than any provider takes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BreakerSettings:
-    """When a service is left alone, and for how long, in seconds."""
+    """When a provider is paused, and for how long, in seconds."""
 
     failures: int = 5
+    """In a row."""
     first: float = 30
+    """The first pause; each further one is twice as long, up to `longest`."""
     longest: float = 600
     misconfigured: float = 600
 
 
 class Breaker:
-    """Closed; open after some failures in a row; half open for one probe when it has cooled down."""
+    """Closed; open after some failures in a row; half open for one probe once the pause is over."""
 
-    def __init__(self, cooling: BreakerSettings) -> None:
-        self._cooling = cooling
+    def __init__(self, settings: BreakerSettings) -> None:
+        self._settings = settings
         self._failures = 0
         self._trips = 0
         self._probing = False
         self._probed_at: Instant = 0
-        self.until: Instant = 0
-        """When it may be probed, 0 while it is closed."""
-        self.out = False
-        """Its key or its balance does not let anybody in."""
+        self.open_until: Instant = 0
+        """0 while it is closed."""
+        self.misconfigured = False
+        """Whether the provider refuses the key, or its balance is used up."""
+
+    @property
+    def state(self) -> ProviderState:
+        """What the breaker says of its provider."""
+        if self.misconfigured:
+            return ProviderState.MISCONFIGURED
+        return ProviderState.PAUSED if self.open_until else ProviderState.AVAILABLE
 
     def allow(self, now: Instant) -> bool:
-        """Whether a job may be given to the service; the one that may probe it is let in alone."""
-        if not self.until:
+        """Whether a job may be given to the provider; while it is open, one job alone may probe it."""
+        if not self.open_until:
             return True
-        if now < self.until or (self._probing and now < self._probed_at + PROBE):
+        if now < self.open_until or (self._probing and elapsed(self._probed_at, now) < LONGEST_PROBE):
             return False
         self._probing, self._probed_at = True, now
         return True
 
     def pause(self, now: Instant) -> float:
-        """Seconds after which asking again makes sense: while it is probed, a moment."""
+        """Seconds after which asking again makes sense."""
         if self._probing:
-            return min(self._cooling.first, LOOK_AGAIN)
-        return max(0.0, (self.until - now) / 1000)
+            return min(self._settings.first, PROBED_AGAIN)
+        return max(0.0, elapsed(now, self.open_until)) if self.open_until else 0.0
 
     def succeeded(self) -> bool:
-        """Close it; whether it was open."""
-        was_open = bool(self.until)
-        self._failures = self._trips = self.until = 0
-        self.out = self._probing = False
+        """Close it; returns whether it was open."""
+        was_open = bool(self.open_until)
+        self._failures = self._trips = self.open_until = 0
+        self.misconfigured = self._probing = False
         return was_open
 
     def probe_inconclusive(self, now: Instant) -> None:
-        """The probe told nothing: the next job is one."""
+        """The probing job ended without an outcome: the next job probes."""
         if self._probing:
-            self.until, self._probing = now, False
+            self.open_until, self._probing = now, False
 
-    def failed(self, now: Instant, *, out: bool) -> bool:
-        """Count a failure; whether that is news: the service was well until now."""
+    def failed(self, now: Instant, *, misconfigured: bool) -> bool:
+        """Count a failure; returns whether the operator should be told."""
         self._failures += 1
-        was_open, probed = bool(self.until), self._probing
-        if was_open and not probed and (self.out or not out):
-            return False  # it was on its way already when the service was left alone, and says nothing new
-        if not (out or probed or self._failures >= self._cooling.failures):
+        was_open, probed = bool(self.open_until), self._probing
+        if was_open and not probed and (self.misconfigured or not misconfigured):
+            return False  # a job from before the pause, whose failure says nothing new
+        if not (misconfigured or probed or self._failures >= self._settings.failures):
             return False
-        pause = min(self._cooling.longest, self._cooling.first * 2**self._trips)
+        pause = min(self._settings.longest, self._settings.first * 2**self._trips)
         self._trips += 1
-        self.until = now + int((self._cooling.misconfigured if out else pause) * 1000)
+        self.open_until = later(now, self._settings.misconfigured if misconfigured else pause)
         self._probing = False
-        news = not was_open or (out and not self.out)
-        self.out = self.out or out
-        return news
+        is_new = not was_open or (misconfigured and not self.misconfigured)
+        self.misconfigured = self.misconfigured or misconfigured
+        return is_new

@@ -1,121 +1,167 @@
-"""Which service is asked next: orders, retired models, and who is left alone. No input or output."""
+"""Which providers can do a request, in which order, and which of them is asked next. No input or output.
+
+A provider that fails again and again is paused; then one job probes it. The breakers that libraries offer let
+every waiting job through at that moment, and count time by a clock of their own.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from bot.catalog.catalog import Catalog, Model
-from bot.catalog.offers import ProviderRequest, Unsupported
+from bot.catalog.mapping import Unsupported, join_or
+from bot.catalog.offers import ProviderRequest
 from bot.domain.clock import Clock
-from bot.domain.errors import InvalidInput, PriceExceeded, ProviderError, ProviderMisconfigured, RateLimited
+from bot.domain.errors import (
+    InvalidInput,
+    PriceExceeded,
+    ProviderError,
+    ProviderMisconfigured,
+    RateLimited,
+    UnsupportedRequest,
+)
 from bot.domain.money import Money
-from bot.domain.providers import ModelStatus, ProviderHealth, ProviderOrder
+from bot.domain.providers import ModelStatus, ProviderHealth, ProviderOrder, ProviderState
 from bot.domain.requests import ImageRequest
 from bot.routing.breaker import Breaker, BreakerSettings
 
 
 class Router:
-    """Knows every service that is configured, and how each is doing."""
+    """Knows every configured provider, which models it serves, and how it is doing."""
 
     def __init__(
         self,
         *,
         catalog: Catalog,
-        services: Sequence[str],
+        providers: Sequence[str],
         clock: Clock,
-        order: Mapping[str, Sequence[str]] | None = None,
-        models: Collection[str] = (),
-        cooling: BreakerSettings | None = None,
+        provider_orders: Mapping[str, Sequence[str]] | None = None,
+        allowed_models: Collection[str] = (),
+        breaker_settings: BreakerSettings | None = None,
     ) -> None:
-        """`order` is the operator's own for a model, `models` the only ones they allow; nothing means no wish."""
+        """`provider_orders` and `allowed_models` are the operator's own; empty ones change nothing."""
         self._catalog = catalog
-        self._services = tuple(services)
+        self._providers = tuple(providers)
         self._clock = clock
-        self._order = dict(order or {})
-        self._models = frozenset(models)
-        self._breakers = {name: Breaker(cooling or BreakerSettings()) for name in services}
-        self._known: dict[tuple[str, str], ModelStatus] = {}
+        self._provider_orders = dict(provider_orders or {})
+        self._models = frozenset(allowed_models)
+        self._breakers = {name: Breaker(breaker_settings or BreakerSettings()) for name in providers}
+        self._statuses: dict[tuple[str, str], ModelStatus] = {}
         self.retired: set[tuple[str, str]] = set()
-        """Service and model, where the service said that the model is gone."""
+        """Provider and model, where the provider said that the model is gone."""
 
-    # What can be asked for
+    # Models
 
-    def services(self, model: Model, routes: Sequence[ProviderOrder] = ()) -> tuple[str, ...]:
-        """Who is asked for a model, in a server's order, else the operator's, else the catalogue's."""
-        own = next((route.services for route in routes if route.model == model.name), None)
-        wanted = own if own is not None else self._order.get(model.name, model.provider_names)
+    def providers(self, model: Model, orders: Sequence[ProviderOrder] = ()) -> tuple[str, ...]:
+        """The providers of a model, in the server's order, else the operator's, else the catalogue's."""
+        own = next((order.providers for order in orders if order.model == model.name), None)
+        wanted = own if own is not None else self._provider_orders.get(model.name, model.providers)
         return tuple(name for name in wanted if name in self.serving(model))
 
     def serving(self, model: Model) -> tuple[str, ...]:
-        """The configured services that still have a model, one that the operator allows."""
+        """The configured providers that still have a model, if the operator allows it."""
         return tuple(name for name in self.configured(model) if (name, model.name) not in self.retired)
 
     def configured(self, model: Model) -> tuple[str, ...]:
-        """The services that have a key and are known for a model that the operator allows."""
+        """The providers that have a key and an offer for a model, if the operator allows it."""
         if self._models and model.name not in self._models:
             return ()
-        return tuple(name for name in model.provider_names if name in self._services)
+        return tuple(name for name in model.providers if name in self._providers)
 
-    def offered(self, routes: Sequence[ProviderOrder] = ()) -> list[Model]:
+    def offered_models(self, orders: Sequence[ProviderOrder] = ()) -> list[Model]:
         """The models that a server's members may ask for."""
-        return [model for model in self._catalog.models if self.services(model, routes)]
+        return [model for model in self._catalog.models if self.providers(model, orders)]
 
-    def resolve(self, name: str, routes: Sequence[ProviderOrder] = ()) -> str:
-        """The model itself, or the successor that can be had where every service says that it is gone."""
+    def resolve_model(self, name: str, orders: Sequence[ProviderOrder] = ()) -> str:
+        """The model itself, or its successor where every provider says that it is gone."""
         seen: set[str] = set()
         current = self._catalog.model(name)
         while current.name not in seen and not self.serving(current) and self._gone(current):
             seen.add(current.name)
-            known = {model.name: model for model in self._catalog.models}
-            successor = known.get(current.successor or "")
+            successor = self._catalog.get(current.successor or "")
             if successor is None:
                 break
             current = successor
-        return current.name if self.services(current, routes) else name
+        return current.name if self.providers(current, orders) else name
 
     def _gone(self, model: Model) -> bool:
-        """Some service had it and said that it is gone; one that is only not configured says nothing."""
-        return any(provider in self._services and name == model.name for provider, name in self.retired)
+        """Whether a configured provider had the model and said that it is gone."""
+        return any(provider in self._providers and name == model.name for provider, name in self.retired)
 
-    def fits(self, request: ImageRequest, routes: Sequence[ProviderOrder] = ()) -> tuple[ProviderRequest, ...]:
-        """The request as each service would be asked, in order.
+    # A request at the providers
 
-        Raises:
-            UnsupportedRequest: none can; names a model that can.
-            BadPrompt: the prompt is empty or too long.
-        """
-        return self._catalog.fits(request, lambda model: self.services(model, routes), self.known)
-
-    def fit(self, request: ImageRequest, provider: str) -> ProviderRequest:
-        """The request at one service, whether or not it is asked any more.
+    def candidates(
+        self, request: ImageRequest, orders: Sequence[ProviderOrder] = ()
+    ) -> tuple[ProviderRequest, ...]:
+        """The request at each provider that can do it, in the order in which they are asked.
 
         Raises:
-            Unsupported: the service cannot do it, or does not have the model.
+            UnsupportedRequest: none can; says what would work, and which model can.
+            BadPrompt: the prompt is too long.
         """
-        offer = self._catalog.at(provider).get(request.model)
-        if offer is None:
-            raise Unsupported("is not there.", "")
-        return offer.fit(request, self.known(provider, request.model))
+        model = self._catalog.model(request.model)
+        able, refusal = self._translated(model, request, orders)
+        if able:
+            return able
+        if refusal is None:
+            usable = [other.label for other in self.offered_models(orders)]
+            advice = f"Choose {join_or(usable)}." if usable else "Ask a moderator to switch a model on."
+            raise UnsupportedRequest(f"{model.label} cannot be had here. {advice}")
+        others = [
+            other.label
+            for other in self._catalog.models
+            if other.name != model.name and self._translated(other, request, orders)[0]
+        ]
+        raise refusal.refusal(model.label, others)
 
-    def succession(self, former: str, model: str) -> str:
-        """That one model stands in for another, as a sentence."""
+    def _translated(
+        self, model: Model, request: ImageRequest, orders: Sequence[ProviderOrder]
+    ) -> tuple[tuple[ProviderRequest, ...], Unsupported | None]:
+        """What each provider can do of it, and the refusal of the first that cannot."""
+        able: list[ProviderRequest] = []
+        first: Unsupported | None = None
+        for provider in self.providers(model, orders):
+            try:
+                able.append(self._at(model, request, provider))
+            except Unsupported as refusal:
+                first = first or refusal
+        return tuple(able), first
+
+    def provider_request(self, request: ImageRequest, provider: str) -> ProviderRequest | None:
+        """The request at one provider, also at one that is asked no more; None where it cannot do it."""
+        model = self._catalog.get(request.model)
+        if model is None or provider not in model.providers:
+            return None
+        try:
+            return self._at(model, request, provider)
+        except Unsupported:
+            return None
+
+    def _at(self, model: Model, request: ImageRequest, provider: str) -> ProviderRequest:
+        status = self.status(provider, model.name)
+        return model.offer(provider).translate(replace(request, model=model.name), status)
+
+    def succession_notice(self, former: str, model: str) -> str:
+        """The sentence that tells a member of a successor."""
         labels = {each.name: each.label for each in self._catalog.models}
         return f"{labels.get(former, former)} was switched off; {labels.get(model, model)} paints in its place."
 
-    def price(self, fits: Sequence[ProviderRequest]) -> Money:
-        """The most that it can cost, wherever it goes.
+    def price(self, candidates: Sequence[ProviderRequest]) -> Money:
+        """The most that the work can cost, whichever of them does it.
 
-        A service whose price is a guess counts only where it is asked first. As the next one it gets nothing
-        that may cost more than was reserved.
+        A provider whose price is assumed counts only as the first. As a later one it gets no work that may cost
+        more than was reserved.
         """
-        return Money(max(fit.most() for fit in fits if not fit.assumed_price or fit is fits[0]))
+        first, *others = candidates
+        return max(each.highest_cost() for each in (first, *(each for each in others if not each.assumed_price)))
 
-    def check_order(self, model: str, names: Sequence[str]) -> tuple[str, ...]:
-        """An order of services as somebody typed it.
+    def check_provider_order(self, model: str, names: Sequence[str]) -> tuple[str, ...]:
+        """A moderator's order of providers for a model, checked.
 
         Raises:
             UnsupportedRequest: there is no such model.
-            InvalidInput: a service that does not have the model, or is not configured.
+            InvalidInput: a provider does not have the model, or is not configured.
         """
         found = self._catalog.model(model)
         able = self.serving(found)
@@ -128,63 +174,64 @@ class Router:
                 raise InvalidInput(f"No service “{plain}” paints {found.label} here. {have}")
         return tuple(dict.fromkeys(names))
 
-    # What services say
+    # What providers say
 
-    def known(self, provider: str, model: str) -> ModelStatus | None:
-        """What a service said of a model when it was asked."""
-        return self._known.get((provider, model))
+    def status(self, provider: str, model: str) -> ModelStatus | None:
+        """What a provider last said of a model."""
+        return self._statuses.get((provider, model))
 
-    def refresh(self, examination: ProviderHealth) -> list[tuple[str, str, bool]]:
-        """Take in what a service said; returns each model (service, model, gone) of which that is news."""
-        news = []
-        for served in examination.models:
-            pair = (examination.provider, served.model)
-            self._known[pair] = served
-            if served.gone is not None and served.gone != (pair in self.retired):
-                news.append((*pair, served.gone))
-                (self.retired.add if served.gone else self.retired.discard)(pair)
-        return news
+    def refresh(self, health: ProviderHealth) -> list[tuple[str, str, bool]]:
+        """Take in what a provider says; returns (provider, model, gone) for each change."""
+        changed = []
+        for status in health.models:
+            pair = (health.provider, status.model)
+            self._statuses[pair] = status
+            if status.gone is not None and status.gone != (pair in self.retired):
+                changed.append((*pair, status.gone))
+                (self.retired.add if status.gone else self.retired.discard)(pair)
+        return changed
 
-    # Who is asked next
+    # Which provider is next
 
-    def next(self, fits: Iterable[ProviderRequest], tried: Collection[str]) -> ProviderRequest | None:
-        """The first that was not tried and is let in; where all are out, one is asked all the same."""
-        left = [fit for fit in fits if fit.provider not in tried]
+    def next_provider(
+        self, candidates: Iterable[ProviderRequest], tried: Collection[str]
+    ) -> ProviderRequest | None:
+        """The first that was not tried and is not paused; if all are misconfigured, one is asked all the same."""
+        left = [candidate for candidate in candidates if candidate.provider not in tried]
         now = self._clock.now()
-        for fit in left:
-            if self._breakers[fit.provider].allow(now):
-                return fit
-        # A key that is refused costs nothing, and its answer says more than waiting would.
-        out = [fit for fit in left if self._breakers[fit.provider].out]
-        return out[0] if out and not tried else None
+        for candidate in left:
+            if self._breakers[candidate.provider].allow(now):
+                return candidate
+        # A refused key costs nothing, and the provider's response says more than waiting would.
+        refused = [candidate for candidate in left if self._breakers[candidate.provider].misconfigured]
+        return refused[0] if refused and not tried else None
 
-    def pause(self, fits: Iterable[ProviderRequest]) -> float:
-        """Seconds until the first of them may be asked again."""
+    def pause(self, candidates: Iterable[ProviderRequest]) -> float:
+        """Seconds until the first of the candidates may be asked again."""
         now = self._clock.now()
-        return min((self._breakers[fit.provider].pause(now) for fit in fits), default=0.0)
+        return min((self._breakers[candidate.provider].pause(now) for candidate in candidates), default=0.0)
 
     def succeeded(self, provider: str) -> bool:
-        """The service took work; whether it had been left alone before."""
+        """The provider accepted work; returns whether it had been paused before."""
         return self._breakers[provider].succeeded()
 
     def failed(self, provider: str, error: ProviderError) -> bool:
-        """The service did not take work; whether that is news for the operator."""
+        """The provider did not accept work; returns whether the operator should be told."""
         if isinstance(error, RateLimited | PriceExceeded):
             self._breakers[provider].succeeded()
             return False
-        out = isinstance(error, ProviderMisconfigured)
-        return self._breakers[provider].failed(self._clock.now(), out=out)
+        misconfigured = isinstance(error, ProviderMisconfigured)
+        return self._breakers[provider].failed(self._clock.now(), misconfigured=misconfigured)
 
     def probe_inconclusive(self, provider: str) -> None:
-        """The job that was let in ended before the service was asked."""
+        """The job that was to probe the provider ended before it was asked."""
         self._breakers[provider].probe_inconclusive(self._clock.now())
 
-    def state(self, provider: str) -> str:
-        """How a service is doing, in a word: well, resting or locked."""
-        breaker = self._breakers[provider]
-        return "locked" if breaker.out else "resting" if breaker.until else "well"
+    def state(self, provider: str) -> ProviderState:
+        """How a provider is doing."""
+        return self._breakers[provider].state
 
 
 def parse_names(text: str) -> tuple[str, ...]:
-    """Services out of what a person typed: names, apart by spaces or commas."""
+    """Provider names out of what a person typed, separated by spaces or commas."""
     return tuple(part for part in text.lower().replace(",", " ").split() if part)

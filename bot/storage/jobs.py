@@ -1,28 +1,24 @@
-"""The life of a job, as units. Every write after the claim is fenced by the number that the claim returned."""
+"""The life of a job, as units. Every write after the claim is fenced by the attempt that the claim returned."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 
-from bot.domain.clock import Instant
+from bot.domain.clock import Instant, later
 from bot.domain.errors import NotFound, QuotaExceeded
-from bot.domain.jobs import AcceptedJob, Job, JobState
-from bot.domain.limits import Allowance, Limit
+from bot.domain.jobs import LIFETIME, AcceptedJob, Job, JobState
+from bot.domain.limits import Limit
 from bot.domain.money import Amount, Money
 from bot.domain.requests import ImageRequest, ReplyAddress, Requester
 from bot.ports import Unit
-from bot.storage import ledger, quotas
+from bot.storage import reservations, spool, submits
 from bot.storage.rows import encode, job_from, redacted
-from bot.storage.spool import UPLOAD_WAIT
-
-PATIENCE = 60 * 60 * 1000
-"""Milliseconds after which nobody waits for a picture any more."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewJob:
-    """What a commission writes. `cost` is the most that it can be charged."""
+    """A job to accept. `cost` is the most that it can be charged."""
 
     id: int
     requester: Requester
@@ -43,47 +39,44 @@ class Outcome:
     error: str | None = None
 
 
-def accept(new: NewJob, default: Limit, now: Instant) -> Unit[AcceptedJob]:
-    """Write the job down and reserve its cost, or return the one that is there already.
+def accept(new: NewJob, default_limit: Limit, now: Instant) -> Unit[AcceptedJob]:
+    """Write a job down and reserve its cost, or return the job of that id that is there already.
 
     Raises:
         QuotaExceeded: no room; nothing is written.
     """
-    requester = new.requester
-    due_at = now + UPLOAD_WAIT if new.waits_for_uploads else now
+    due_at = later(now, spool.UPLOAD_WAIT) if new.waits_for_uploads else now
     rows = yield (
-        "INSERT INTO jobs (id, state, guild_id, channel_id, member_id, kind, model, requester, request, reply, "
-        "reserved_images, reserved_micros, due_at, expires_at, parent_id, created_at, updated_at) "
-        "VALUES ($1, 'waiting', $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $15) "
-        "ON CONFLICT (id) DO NOTHING RETURNING id",
+        "INSERT INTO jobs (id, state, guild_id, member_id, requester, request, reply, reserved_images, "
+        "reserved_micros, due_at, expires_at, parent_id, created_at) "
+        "VALUES ($1, 'waiting', $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) "
+        "ON CONFLICT (id) DO NOTHING RETURNING *",
         (
             new.id,
-            requester.guild_id,
-            requester.channel_id,
-            requester.user_id,
-            new.request.kind,
-            new.request.model,
-            encode(requester),
+            new.requester.guild_id,
+            new.requester.user_id,
+            encode(new.requester),
             encode(new.request),
             encode(new.reply),
             new.cost.images,
             new.cost.money.micros,
             due_at,
-            now + PATIENCE,
+            later(now, LIFETIME),
             new.parent_id,
             now,
         ),
     )
     if rows:
-        allowance: Allowance = yield from quotas.reserve(new.id, requester, new.cost, default, now)
+        job = job_from(rows[0])
+        allowance = yield from reservations.reserve(job, new.cost, default_limit)
     else:
-        allowance = yield from quotas.allowance(requester, default, now)
-    job = yield from get(new.id)
-    ahead = yield (
+        job = yield from get(new.id)
+        allowance = yield from reservations.allowance(new.requester, default_limit, now)
+    [row] = yield (
         "SELECT CAST(COUNT(*) AS BIGINT) AS ahead FROM jobs WHERE state = 'waiting' AND id <> $1 AND due_at <= $2",
         (new.id, due_at),
     )
-    return AcceptedJob(job=job, created=bool(rows), ahead=ahead[0]["ahead"], allowance=allowance)
+    return AcceptedJob(job=job, created=bool(rows), ahead=row["ahead"], allowance=allowance)
 
 
 def get(job_id: int) -> Unit[Job]:
@@ -94,45 +87,46 @@ def get(job_id: int) -> Unit[Job]:
     """
     rows = yield "SELECT * FROM jobs WHERE id = $1", (job_id,)
     if not rows:
-        raise NotFound("Easel does not know this request any more.")
+        raise _unknown_job()
     return job_from(rows[0])
 
 
 def by_result(message_id: int) -> Unit[Job | None]:
-    """The job whose pictures a message holds."""
+    """The job whose pictures a message shows."""
     rows = yield "SELECT * FROM jobs WHERE result_message_id = $1", (message_id,)
     return job_from(rows[0]) if rows else None
 
 
-def of_member(guild_id: int, member_id: int, most: int) -> Unit[list[Job]]:
-    """A member's jobs: those that run first, the newest of each first."""
+def of_member(guild_id: int, member_id: int, count: int) -> Unit[list[Job]]:
+    """Up to `count` of a member's jobs: the living ones first, the newest of each first."""
     rows = yield (
         "SELECT * FROM jobs WHERE guild_id = $1 AND member_id = $2 ORDER BY "
         "CASE WHEN state IN ('waiting', 'running', 'delivering') THEN 0 ELSE 1 END, id DESC LIMIT $3",
-        (guild_id, member_id, most),
+        (guild_id, member_id, count),
     )
     return [job_from(row) for row in rows]
 
 
 def claim(
-    worker: str, most: int, lease: int, now: Instant, skip_locked: str, held: Collection[int] = ()
+    worker: str, count: int, lease: float, now: Instant, skip_locked: str, running: Collection[int] = ()
 ) -> Unit[list[Job]]:
-    """Take up to `most` jobs that are due, or whose worker has not been heard of, for `lease` milliseconds.
+    """Take up to `count` jobs that are due, or whose lease has expired, for `lease` seconds.
 
-    `held` are those that the worker still carries: a clock that jumps ahead ends no lease of its own.
+    `running` are the ids of the jobs that this worker already has: a clock that jumps ahead must not make it
+    claim one of them twice.
     """
-    not_held = ", ".join(f"${number}" for number in range(5, 5 + len(held)))
-    others = f"AND id NOT IN ({not_held}) " if held else ""
+    placeholders = ", ".join(f"${number}" for number in range(5, 5 + len(running)))
+    not_running = f"AND id NOT IN ({placeholders}) " if running else ""
     rows = yield (
-        # Materialized: as a plain subquery PostgreSQL may run it again for each row and take more than `most`.
+        # Materialized: as a plain subquery PostgreSQL may run it again for each row and take more than `count`.
         # skip_locked is the engine's own constant.
         "WITH due AS MATERIALIZED (SELECT id FROM jobs WHERE ((state = 'waiting' AND due_at <= $3) "  # noqa: S608
         "OR (state IN ('running', 'delivering') AND leased_until <= $3)) "
-        f"{others}ORDER BY due_at, id LIMIT $4 {skip_locked}) "
+        f"{not_running}ORDER BY due_at, id LIMIT $4 {skip_locked}) "
         "UPDATE jobs SET state = CASE WHEN state = 'waiting' THEN 'running' ELSE state END, "
-        "attempts = attempts + 1, worker = $1, leased_until = $2, updated_at = $3 "
+        "attempts = attempts + 1, worker = $1, leased_until = $2 "
         "WHERE id IN (SELECT id FROM due) RETURNING *",
-        (worker, now + lease, now, most, *held),
+        (worker, later(now, lease), now, count, *running),
     )
     return sorted((job_from(row) for row in rows), key=lambda job: (job.due_at, job.id))
 
@@ -149,131 +143,125 @@ def next_due() -> Unit[Instant | None]:
     return at
 
 
-def renew_lease(job: Job, lease: int, now: Instant) -> Unit[Job | None]:
-    """Hold on to a job; returns it as it stands now (somebody may have asked to cancel), None when it is lost."""
+def renew_lease(job: Job, lease: float, now: Instant) -> Unit[Job | None]:
+    """Extend the lease by `lease` seconds from now; returns the job as it is stored, None if it was lost.
+
+    The stored job may have a cancel request or a card that the worker does not know of.
+    """
     rows = yield (
-        "UPDATE jobs SET leased_until = $3, updated_at = $4 WHERE id = $1 AND attempts = $2 "
+        "UPDATE jobs SET leased_until = $3 WHERE id = $1 AND attempts = $2 "
         "AND state IN ('running', 'delivering') RETURNING *",
-        (job.id, job.attempts, now + lease, now),
+        (job.id, job.attempts, later(now, lease)),
     )
     return job_from(rows[0]) if rows else None
 
 
-def switch_model(job: Job, request: ImageRequest, money: Money, default: Limit, now: Instant) -> Unit[Job]:
-    """Let a job that nobody has accepted go on as another request, and reserve what that costs more.
+def switch_model(job: Job, request: ImageRequest, price: Money, default_limit: Limit) -> Unit[Job]:
+    """Change the request of a job that no provider has accepted, and reserve what it costs more.
 
     Raises:
         QuotaExceeded: no room for the difference; nothing is written.
-        NotFound: the job belongs to somebody else by now.
+        NotFound: the lease was lost, or a provider has accepted the job.
     """
-    more = max(0, money.micros - job.reserved.money.micros)
+    more = max(Money(), price - job.reserved.money)
     rows = yield (
-        "UPDATE jobs SET request = $3, model = $4, reserved_micros = reserved_micros + $5, updated_at = $6 "
+        "UPDATE jobs SET request = $3, reserved_micros = reserved_micros + $4 "
         "WHERE id = $1 AND attempts = $2 AND state = 'running' AND ticket IS NULL RETURNING *",
-        (job.id, job.attempts, encode(request), request.model, more, now),
+        (job.id, job.attempts, encode(request), more.micros),
     )
     if not rows:
-        raise NotFound("Easel does not know this request any more.")
-    if more:
+        raise _unknown_job()
+    if more > Money():
         try:
-            yield from quotas.reserve(job.id, job.requester, Amount(money=Money(more)), default, job.created_at)
+            yield from reservations.reserve(job, Amount(money=more), default_limit)
         except QuotaExceeded as full:
-            raise QuotaExceeded(wanted=request.count, left=0, resets_at=full.resets_at, rule=full.rule) from None
+            raise QuotaExceeded(wanted=request.count, left=0, resets_at=full.resets_at, limit=full.limit) from None
     return job_from(rows[0])
 
 
-def reschedule(job: Job, due_at: Instant, now: Instant, *, not_submitted: bool) -> Unit[bool]:
-    """Try again later. A ticket is kept; `not_submitted` forgets a submit that certainly was not accepted."""
+def reschedule(job: Job, due_at: Instant, *, forget_submit: bool) -> Unit[bool]:
+    """Put a job back until `due_at`, with its tickets; `forget_submit` forgets a submit that was not accepted."""
     rows = yield (
         "UPDATE jobs SET state = CASE WHEN state = 'running' THEN 'waiting' ELSE state END, due_at = $3, "
-        "leased_until = $3, submitted_at = CASE WHEN $5 = 1 THEN NULL ELSE submitted_at END, updated_at = $4 "
+        "leased_until = $3, submitted_at = CASE WHEN $4 = 1 THEN NULL ELSE submitted_at END "
         "WHERE id = $1 AND attempts = $2 AND state IN ('running', 'delivering') RETURNING id",
-        (job.id, job.attempts, due_at, now, int(not_submitted)),
+        (job.id, job.attempts, due_at, int(forget_submit)),
     )
     return bool(rows)
 
 
 def begin_delivery(job: Job, cost: Amount, now: Instant) -> Unit[bool]:
-    """The pictures are there and about to be posted; what they will be charged at is kept for a restart."""
+    """Record that the pictures are about to be posted, and what they will be charged at."""
     rows = yield (
         "UPDATE jobs SET state = 'delivering', delivering_at = COALESCE(delivering_at, $3), "
-        "charged_images = $4, charged_micros = $5, updated_at = $3 "
+        "charged_images = $4, charged_micros = $5 "
         "WHERE id = $1 AND attempts = $2 AND state IN ('running', 'delivering') RETURNING id",
         (job.id, job.attempts, now, cost.images, cost.money.micros),
     )
     return bool(rows)
 
 
-def finish(job: Job, ending: Outcome, now: Instant) -> Unit[Job | None]:
-    """End a claimed job and settle its money, in one; None when it belongs to somebody else by now.
+def finish(job: Job, outcome: Outcome, now: Instant) -> Unit[Job | None]:
+    """End a claimed job and settle its money in one transaction; None if the lease was lost.
 
-    Where a submit is still without an answer, that is noted for the operator.
-    What is returned still has its reply address whole; what is kept has neither token nor signed links.
+    A submit that is still without a response is noted for the operator. The returned job has its whole reply
+    address; the stored one has neither its token nor signed links.
     """
-    return (yield from _finish(job, ending, now, "attempts = $2 AND state IN ('running', 'delivering')"))
+    return (yield from _finish(job, outcome, now, "attempts = $2 AND state IN ('running', 'delivering')"))
 
 
 def cancel(job_id: int, now: Instant) -> Unit[Job]:
-    """Cancel a waiting job at once; ask the worker of a running one. Returns the job as it stands after.
+    """Cancel a waiting job at once, or request it of a running job's worker; returns the job as it is then.
 
     Raises:
         NotFound: there is no such job.
     """
     job = yield from get(job_id)
     if job.state is JobState.WAITING and not job.tickets:
-        ended = yield from _finish(
-            job,
-            Outcome(state=JobState.CANCELLED),
-            now,
-            "attempts = $2 AND state = 'waiting' AND ticket IS NULL",
-        )
+        cancelled = Outcome(state=JobState.CANCELLED)
+        ended = yield from _finish(job, cancelled, now, "attempts = $2 AND state = 'waiting' AND ticket IS NULL")
         if ended is not None:
             return ended
-    yield (
-        "UPDATE jobs SET cancel_requested = 1, due_at = CASE WHEN due_at > $2 THEN $2 ELSE due_at END, "
-        "updated_at = $2 WHERE id = $1 AND state IN ('waiting', 'running')",
+    rows = yield (
+        "UPDATE jobs SET cancel_requested = 1, due_at = CASE WHEN due_at > $2 THEN $2 ELSE due_at END "
+        "WHERE id = $1 AND state IN ('waiting', 'running') RETURNING *",
         (job_id, now),
     )
-    return (yield from get(job_id))
+    return job_from(rows[0]) if rows else (yield from get(job_id))
 
 
-def _finish(job: Job, ending: Outcome, now: Instant, condition: str) -> Unit[Job | None]:
+def _finish(job: Job, outcome: Outcome, now: Instant, condition: str) -> Unit[Job | None]:
     rows = yield (
         # The condition is one of two literals of this module.
         "UPDATE jobs SET state = $3, reserved_images = 0, reserved_micros = 0, charged_images = $4, "  # noqa: S608
-        "charged_micros = $5, result_message_id = $6, error = $7, ticket = NULL, leased_until = NULL, "
-        f"updated_at = $8 WHERE id = $1 AND {condition} RETURNING *",
+        "charged_micros = $5, result_message_id = $6, error = $7, ticket = NULL, leased_until = NULL "
+        f"WHERE id = $1 AND {condition} RETURNING *",
         (
             job.id,
             job.attempts,
-            ending.state.value,
-            ending.charged.images,
-            ending.charged.money.micros,
-            ending.result_message_id,
-            ending.error,
-            now,
+            outcome.state.value,
+            outcome.charged.images,
+            outcome.charged.money.micros,
+            outcome.result_message_id,
+            outcome.error,
         ),
     )
     if not rows:
         return None
-    # As it stands now, not as it was claimed: its card may have become known in between.
+    # The stored job, not the claimed one: its card may have become known in between.
     ended = job_from(rows[0])
     yield "UPDATE jobs SET request = $2, reply = $3 WHERE id = $1", (job.id, *redacted(ended))
-    requester = job.requester
-    yield from quotas.settle(
-        job.id, requester.guild_id, requester.user_id, job.reserved, ending.charged, job.created_at, now
-    )
+    yield from reservations.settle(job, outcome.charged, now)
     yield "DELETE FROM spool WHERE job_id = $1", (job.id,)
     if job.submitted_at is not None:
-        reason = f"a lost answer: {job.reserved.money} may have been paid for nothing"
-        yield ledger.LEDGER, (now, requester.guild_id, None, job.id, None, "adjust", 0, 0, 0, reason)
+        yield submits.adjustment(job, f"{job.reserved.money} may have been paid for nothing", now)
     return ended
 
 
 def remember_card(job_id: int, card_id: int) -> Unit[Job]:
-    """Keep the id of the message that shows the job's progress; returns the job as it stands by now.
+    """Save the id of the message that shows the job's progress; returns the job with it.
 
-    A job that has ended keeps nothing: between the reading and the writing its token may have been blanked.
+    The reply address of a job that has ended stays as it is: its token was removed.
     """
     job = yield from get(job_id)
     job = replace(job, reply=replace(job.reply, card_id=card_id))
@@ -285,9 +273,13 @@ def remember_card(job_id: int, card_id: int) -> Unit[Job]:
 
 
 def with_cancel_requested(worker: str) -> Unit[list[int]]:
-    """The worker's jobs that somebody asked to cancel."""
+    """Ids of the worker's running jobs that a person asked to cancel."""
     rows = yield (
         "SELECT id FROM jobs WHERE worker = $1 AND cancel_requested = 1 AND state = 'running'",
         (worker,),
     )
     return [row["id"] for row in rows]
+
+
+def _unknown_job() -> NotFound:
+    return NotFound("Easel does not know this request any more.")

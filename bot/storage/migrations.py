@@ -1,4 +1,4 @@
-"""Brings a database up to date: the numbered files in `migrations/`, each in one transaction, each once."""
+"""Brings a database up to date: runs each numbered file in `migrations/` once, all in one transaction."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Migration:
 
 
 def load(types: dict[str, str], folder: Path = FOLDER) -> tuple[Migration, ...]:
-    """Read the files in their order; `types` replaces the few type names on which engines differ."""
+    """Read the files in their order; `types` maps the placeholders for types that engines name differently."""
     return tuple(_read(path, types) for path in sorted(folder.glob("[0-9][0-9][0-9][0-9]_*.sql")))
 
 
@@ -43,23 +43,23 @@ def _read(path: Path, types: dict[str, str]) -> Migration:
 
 
 def apply(migrations: tuple[Migration, ...], now: Instant) -> Unit[int]:
-    """Apply what is missing and return how many that were.
+    """Apply the migrations that are missing; returns their number.
 
     Raises:
         SetupError: the database is newer than this program, or an applied file was changed.
     """
     yield TABLE, ()
     rows = yield "SELECT number, name, checksum FROM migrations ORDER BY number", ()
-    known = {migration.number: migration for migration in migrations}
+    missing = {migration.number: migration for migration in migrations}
     for row in rows:
-        migration = known.pop(row["number"], None)
+        migration = missing.pop(row["number"], None)
         if migration is None:
             raise SetupError(f"The database has {row['name']}, which this version does not know. Update Easel.")
         if migration.checksum != row["checksum"]:
             raise SetupError(f"{migration.name} was changed after it had been applied. Restore the file.")
-    for migration in known.values():
+    for migration in missing.values():
         for statement in migration.statements:
             yield statement, ()
         values = (migration.number, migration.name, migration.checksum, now)
         yield "INSERT INTO migrations (number, name, checksum, applied_at) VALUES ($1, $2, $3, $4)", values
-    return len(known)
+    return len(missing)

@@ -1,40 +1,39 @@
-"""Notes between starts, and which models the services no longer have."""
+"""Notes by name: what must outlive a restart and is neither a job nor money."""
 
 from __future__ import annotations
 
 from bot.domain.clock import Instant
 from bot.ports import Unit
 
+_RETIRED = "retired:"
 
-def note(name: str) -> Unit[str | None]:
-    """What was written down under a name."""
+
+def read(name: str) -> Unit[str | None]:
+    """The content of a note."""
     rows = yield "SELECT content FROM notes WHERE name = $1", (name,)
     return str(rows[0]["content"]) if rows else None
 
 
-def write_note(name: str, content: str) -> Unit[None]:
-    """Write something down for the next start."""
+def write(name: str, content: str) -> Unit[None]:
+    """Write a note, or replace it."""
     yield (
         "INSERT INTO notes (name, content) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET content = $2",
         (name, content),
     )
 
 
-RETIRED = "retired:"
+def retire_model(provider: str, model: str, now: Instant) -> Unit[None]:
+    """Note that a provider no longer has a model."""
+    yield from write(f"{_RETIRED}{provider}:{model}", str(now))
 
 
-def retire(provider: str, model: str, now: Instant) -> Unit[None]:
-    """Remember that a service no longer has a model."""
-    yield from write_note(f"{RETIRED}{provider}:{model}", str(now))
+def restore_model(provider: str, model: str) -> Unit[None]:
+    """Remove the note that a provider no longer has a model."""
+    yield "DELETE FROM notes WHERE name = $1", (f"{_RETIRED}{provider}:{model}",)
 
 
-def unretire(provider: str, model: str) -> Unit[None]:
-    """The service has it again."""
-    yield "DELETE FROM notes WHERE name = $1", (f"{RETIRED}{provider}:{model}",)
-
-
-def retired() -> Unit[set[tuple[str, str]]]:
-    """Every service and model of which that is remembered."""
-    rows = yield "SELECT name FROM notes WHERE name LIKE $1", (f"{RETIRED}%",)
-    pairs = (row["name"].removeprefix(RETIRED).partition(":") for row in rows)
+def retired_models() -> Unit[set[tuple[str, str]]]:
+    """Provider and model of every such note."""
+    rows = yield "SELECT name FROM notes WHERE name LIKE $1", (f"{_RETIRED}%",)
+    pairs = (row["name"].removeprefix(_RETIRED).partition(":") for row in rows)
     return {(provider, model) for provider, _, model in pairs}

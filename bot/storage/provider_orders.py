@@ -1,46 +1,48 @@
-"""Which services a server's requests go to, and which models the services no longer have."""
+"""The order in which a guild's requests for a model go to providers, each change with its row in the ledger."""
 
 from __future__ import annotations
 
 from bot.domain.clock import Instant
 from bot.domain.providers import ProviderOrder
-from bot.ports import Unit
-from bot.storage.ledger import LEDGER
+from bot.ports import Statement, Unit
+from bot.storage.ledger import Entry, append
 from bot.storage.rows import provider_order_from
 
 
-def set_order(guild_id: int, route: ProviderOrder, now: Instant) -> Unit[ProviderOrder | None]:
-    """Give a model this order of services in a server; returns the former, None where it had none of its own."""
-    former = yield from clear_order(guild_id, route.model, route.set_by, now, note=False)
-    services = " ".join(route.services)
+def set_order(guild_id: int, order: ProviderOrder, now: Instant) -> Unit[ProviderOrder | None]:
+    """Replace a guild's order for a model; returns the replaced one, None where the guild had none of its own."""
+    replaced = yield from _delete(guild_id, order.model)
+    providers = " ".join(order.providers)
     yield (
-        "INSERT INTO routes (guild_id, model, services, set_by, set_at) VALUES ($1, $2, $3, $4, $5)",
-        (guild_id, route.model, services, route.set_by, now),
+        "INSERT INTO provider_orders (guild_id, model, providers, set_by) VALUES ($1, $2, $3, $4)",
+        (guild_id, order.model, providers, order.set_by),
     )
-    yield _ledger(guild_id, route.model, services or "switched off", former, route.set_by, now)
-    return former
+    yield _entry(guild_id, order.model, providers or "switched off", replaced, order.set_by, now)
+    return replaced
 
 
-def clear_order(
-    guild_id: int, model: str, by: int, now: Instant, *, note: bool = True
-) -> Unit[ProviderOrder | None]:
-    """Take a server's own order for a model away; returns it."""
-    rows = yield "DELETE FROM routes WHERE guild_id = $1 AND model = $2 RETURNING *", (guild_id, model)
-    former = provider_order_from(rows[0]) if rows else None
-    if note and former is not None:
-        yield _ledger(guild_id, model, "cleared", former, by, now)
-    return former
-
-
-def _ledger(
-    guild_id: int, model: str, news: str, former: ProviderOrder | None, by: int, now: Instant
-) -> tuple[str, tuple[object, ...]]:
-    before = "the default" if former is None else " ".join(former.services) or "switched off"
-    reason = f"services of {model}: {news}; before: {before}"
-    return LEDGER, (now, guild_id, None, None, None, "rule", 0, 0, by, reason)
+def clear_order(guild_id: int, model: str, actor_id: int, now: Instant) -> Unit[ProviderOrder | None]:
+    """Remove a guild's own order for a model; returns it."""
+    removed = yield from _delete(guild_id, model)
+    if removed is not None:
+        yield _entry(guild_id, model, "cleared", removed, actor_id, now)
+    return removed
 
 
 def orders(guild_id: int) -> Unit[list[ProviderOrder]]:
-    """The orders that a server has of its own."""
-    rows = yield "SELECT * FROM routes WHERE guild_id = $1 ORDER BY model", (guild_id,)
+    """The orders that a guild has of its own."""
+    rows = yield "SELECT * FROM provider_orders WHERE guild_id = $1 ORDER BY model", (guild_id,)
     return [provider_order_from(row) for row in rows]
+
+
+def _delete(guild_id: int, model: str) -> Unit[ProviderOrder | None]:
+    rows = yield "DELETE FROM provider_orders WHERE guild_id = $1 AND model = $2 RETURNING *", (guild_id, model)
+    return provider_order_from(rows[0]) if rows else None
+
+
+def _entry(
+    guild_id: int, model: str, change: str, replaced: ProviderOrder | None, actor_id: int, now: Instant
+) -> Statement:
+    before = "the default" if replaced is None else " ".join(replaced.providers) or "switched off"
+    reason = f"services of {model}: {change}; before: {before}"
+    return append(Entry(kind="limit", at=now, guild_id=guild_id, actor_id=actor_id, reason=reason))

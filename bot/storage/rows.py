@@ -1,4 +1,4 @@
-"""Nouns to rows and back. Dictionaries end here."""
+"""Converts between the domain's dataclasses and rows."""
 
 from __future__ import annotations
 
@@ -15,21 +15,23 @@ from bot.domain.requests import ImageRequest, ReplyAddress, Requester, Source
 from bot.ports import Row
 
 
-def encode(noun: ImageRequest | Requester | ReplyAddress) -> str:
-    """A noun as JSON text, in ASCII: half a surrogate pair and a NUL are no text to a database."""
-    return json.dumps(asdict(noun), separators=(",", ":"))
+def encode(value: ImageRequest | Requester | ReplyAddress) -> str:
+    """JSON text, in ASCII: no database stores half a surrogate pair or a NUL as text."""
+    return json.dumps(asdict(value), separators=(",", ":"))
 
 
 def encode_tickets(tickets: Sequence[Ticket]) -> str:
-    """Tickets as JSON text; the bytes that they keep go to the spool."""
-    plain = [{"provider": each.provider, "data": each.data, "count": each.count} for each in tickets]
-    return json.dumps(plain, separators=(",", ":"))
+    """Tickets as JSON text, without their finished bytes, which go to the spool."""
+    fields = [{"provider": each.provider, "data": each.data, "count": each.count} for each in tickets]
+    return json.dumps(fields, separators=(",", ":"))
 
 
 def tickets_from(text: str | None, count: int = 1) -> tuple[Ticket, ...]:
-    """The tickets that `encode_tickets` wrote, or the only one that earlier versions did: for all `count`."""
+    """The tickets that `encode_tickets` wrote, or the one of an earlier version, which was for all `count`."""
     found = json.loads(text) if text else []
-    return tuple(Ticket(**each) for each in ([{"count": count} | found] if isinstance(found, dict) else found))
+    if isinstance(found, dict):
+        found = [{"count": count} | found]
+    return tuple(Ticket(**fields) for fields in found)
 
 
 def request_from(text: str) -> ImageRequest:
@@ -77,24 +79,24 @@ def job_from(row: Row) -> Job:
 
 
 def limit_from(row: Row) -> Limit:
-    """A row of `rules`."""
+    """A row of `limits`."""
     return Limit(
         subject=row["subject_kind"],
         subject_id=row["subject_id"],
         unit=row["unit"],
         window=row["window_kind"],
-        limit=row["most"],
+        amount=row["amount"],
         set_by=row["set_by"],
     )
 
 
 def provider_order_from(row: Row) -> ProviderOrder:
-    """A row of `routes`."""
-    return ProviderOrder(model=row["model"], services=tuple(row["services"].split()), set_by=row["set_by"])
+    """A row of `provider_orders`."""
+    return ProviderOrder(model=row["model"], providers=tuple(row["providers"].split()), set_by=row["set_by"])
 
 
 def redacted(job: Job) -> tuple[str, str]:
-    """The request and the reply address of a job that has ended: no token, no signed links."""
+    """A job's request and reply address as JSON text, without signed links and token."""
     request = job.request
     request = replace(
         request,

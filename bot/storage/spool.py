@@ -1,37 +1,41 @@
-"""Bytes that cannot be fetched again, kept until their job ends."""
+"""Bytes that cannot be fetched again, stored until their job ends."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from bot.domain.clock import Instant
 from bot.ports import Unit
 
-SPOOL = "INSERT INTO spool (job_id, number, content) VALUES ($1, $2, $3) ON CONFLICT (job_id, number) DO NOTHING"
+UPLOAD_WAIT = 30.0
+"""Seconds that a job waits for its uploads to be stored before a worker reads them itself."""
+_INSERT = "INSERT INTO spool (job_id, number, content) VALUES ($1, $2, $3) ON CONFLICT (job_id, number) DO NOTHING"
 
 
-UPLOAD_WAIT = 30_000
-"""Milliseconds that a job waits for its uploads to be kept before a worker reads them itself."""
+def _first_result_number(part: int) -> int:
+    """The number of a ticket's first picture. Numbers below 100 are the pictures that a request points at."""
+    return (part + 1) * 100
+
+
+def store_results(job_id: int, part: int, contents: Sequence[bytes]) -> Unit[None]:
+    """Store the finished bytes of a job's ticket; `part` is the ticket's place in the job."""
+    for number, content in enumerate(contents, _first_result_number(part)):
+        yield _INSERT, (job_id, number, content)
 
 
 def stored_results(job_id: int, part: int) -> Unit[tuple[bytes, ...]]:
-    """The finished bytes of a job's ticket with this number, in order."""
+    """The finished bytes of a job's ticket, in order."""
     rows = yield (
         "SELECT content FROM spool WHERE job_id = $1 AND number >= $2 AND number < $3 ORDER BY number",
-        (job_id, kept_from(part), kept_from(part + 1)),
+        (job_id, _first_result_number(part), _first_result_number(part + 1)),
     )
     return tuple(bytes(row["content"]) for row in rows)
 
 
-def kept_from(part: int) -> int:
-    """The pictures that a request points at come before, by their own numbers."""
-    return (part + 1) * 100
-
-
 def store_uploads(job_id: int, contents: Mapping[int, bytes], now: Instant) -> Unit[None]:
-    """Spool bytes that cannot be fetched again, by their place in the request, and let the job begin.
+    """Store uploads by their place in the request, and make the job due if it only waited for them.
 
-    The job's row comes first: it is locked by that, so that the job cannot end and leave bytes behind.
+    The job's row is updated first, which locks it: the job cannot end in between and leave bytes behind.
     """
     rows = yield (
         "UPDATE jobs SET due_at = CASE WHEN state = 'waiting' AND attempts = 0 THEN $2 ELSE due_at END "
@@ -39,10 +43,13 @@ def store_uploads(job_id: int, contents: Mapping[int, bytes], now: Instant) -> U
         (job_id, now),
     )
     for number, content in contents.items() if rows else ():
-        yield SPOOL, (job_id, number, content)
+        yield _INSERT, (job_id, number, content)
 
 
 def uploads(job_id: int) -> Unit[dict[int, bytes]]:
-    """The spooled bytes of a job, by their place in the request."""
-    rows = yield "SELECT number, content FROM spool WHERE job_id = $1 AND number < $2", (job_id, kept_from(0))
+    """The stored uploads of a job, by their place in the request."""
+    rows = yield (
+        "SELECT number, content FROM spool WHERE job_id = $1 AND number < $2",
+        (job_id, _first_result_number(0)),
+    )
     return {row["number"]: bytes(row["content"]) for row in rows}

@@ -1,4 +1,4 @@
-"""SQLite: one connection writes, a few read. Callers' units share commits, each in its own savepoint."""
+"""SQLite: one connection writes, a few read. Units share commits, each in a savepoint of its own."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from bot.storage import migrations
 log = logging.getLogger(__name__)
 
 GROUP = 256
-"""Units in one commit, at most."""
+"""Most units in one commit."""
 READERS = 3
 TYPES = {"RUNNING_NUMBER": "INTEGER PRIMARY KEY AUTOINCREMENT", "BLOB_TYPE": "BLOB"}
 BUSY_MILLISECONDS = 5_000
@@ -31,72 +31,72 @@ CLOSING_SECONDS = 5.0
 
 @dataclass(slots=True)
 class _Pending:
-    """A unit in the writer's queue, and who waits for it."""
+    """A unit in the writer's queue, and the future that its caller waits for."""
 
     unit: Unit[Any]
-    answer: asyncio.Future[Any]
+    future: asyncio.Future[Any]
 
 
 class Sqlite:
-    """The `Database` plug over one file. Make it with `open_sqlite`."""
+    """The `Database` port over one file, opened by `open_sqlite`."""
 
     skip_locked = ""
 
     def __init__(self, writer: aiosqlite.Connection, readers: Sequence[aiosqlite.Connection]) -> None:
         self._writer = writer
         self._readers = readers
-        self._free: asyncio.Queue[aiosqlite.Connection] = asyncio.Queue()
+        self._idle_readers: asyncio.Queue[aiosqlite.Connection] = asyncio.Queue()
         for reader in readers:
-            self._free.put_nowait(reader)
+            self._idle_readers.put_nowait(reader)
         self._pending: asyncio.Queue[_Pending | None] = asyncio.Queue()
-        self._work = asyncio.Event()
+        self._wakeup = asyncio.Event()
         self._closing = False
         self._task = asyncio.create_task(self._write_groups(), name="database-writer")
 
     async def write(self, unit: Unit[Result]) -> Result:
-        """Queue a unit for the next commit. A caller that is cancelled does not take its unit back."""
+        """Run a unit in the next commit. It runs even if the caller is cancelled meanwhile."""
         if self._closing or self._task.done():
             raise StorageError
         pending = _Pending(unit, asyncio.get_running_loop().create_future())
         self._pending.put_nowait(pending)
-        return cast(Result, await pending.answer)
+        return cast(Result, await pending.future)
 
     async def read(self, unit: Unit[Result]) -> Result:
-        """Run a unit on a reader's own snapshot; it sees all that was committed before the call."""
-        reader = await self._free.get()
+        """Run a unit over a snapshot of all that was committed before the call."""
+        reader = await self._idle_readers.get()
         try:
             if self._closing:
                 raise StorageError
-            return cast(Result, await _on_thread(reader, _read_unit, unit))
+            return cast(Result, await _run_on_thread(reader, _read_unit, unit))
         except sqlite3.Error as error:
-            raise StorageError(f"The database does not answer ({type(error).__name__}).") from error
+            raise _storage_error(error) from error
         finally:
-            self._free.put_nowait(reader)
+            self._idle_readers.put_nowait(reader)
 
     def wake(self) -> None:
-        """Tell the worker of this process that there is work."""
-        self._work.set()
+        """End the worker's `wait_for_work`: there may be work."""
+        self._wakeup.set()
 
     async def wait_for_work(self, seconds: float) -> None:
         """Return at the next `wake`, or after `seconds`."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                await self._work.wait()
-        self._work.clear()
+                await self._wakeup.wait()
+        self._wakeup.clear()
 
     async def aclose(self) -> None:
         """Commit what is queued, then close every connection."""
         self._closing = True
         self._pending.put_nowait(None)
         try:
-            # Shielded: a cancelled caller must not take the writer's answers with it.
+            # Shielded: cancelling this call must not cancel the writer, whose callers still wait.
             await asyncio.shield(self._task)
         finally:
             for connection in (*self._readers, self._writer):
                 await connection.close()
 
     async def _write_groups(self) -> None:
-        """Take all that is queued, run it in one hop, answer everybody after the commit."""
+        """Take all queued units, run them in one hop to the thread, and set their results after the commit."""
         while True:
             group = [await self._pending.get()]
             while len(group) < GROUP and not self._pending.empty():
@@ -109,19 +109,17 @@ class Sqlite:
 
     async def _run_group(self, group: list[_Pending]) -> None:
         try:
-            outcomes = await _on_thread(self._writer, _write_group, [pending.unit for pending in group])
-        except Exception as error:  # noqa: BLE001 - whatever broke the group is everybody's answer
+            results = await _run_on_thread(self._writer, _write_group, [pending.unit for pending in group])
+        except Exception as error:  # noqa: BLE001 - every caller of the group gets it
             log.error("a group of %d units was rolled back: %s", len(group), type(error).__name__)
-            failure = StorageError(f"The database does not answer ({type(error).__name__}).")
-            failure.__cause__ = error
-            outcomes = [failure] * len(group)
-        for pending, outcome in zip(group, outcomes, strict=True):
-            if pending.answer.done():
+            results = [_storage_error(error)] * len(group)
+        for pending, result in zip(group, results, strict=True):
+            if pending.future.done():
                 continue
-            if isinstance(outcome, BaseException):
-                pending.answer.set_exception(outcome)
+            if isinstance(result, BaseException):
+                pending.future.set_exception(result)
             else:
-                pending.answer.set_result(outcome)
+                pending.future.set_result(result)
 
 
 async def open_sqlite(path: Path, now: Instant) -> Sqlite:
@@ -134,7 +132,7 @@ async def open_sqlite(path: Path, now: Instant) -> Sqlite:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         writer = await _connect(path, connections, reads_only=False)
-        await _on_thread(writer, _migrate, now)
+        await _run_on_thread(writer, _migrate, now)
         readers = [await _connect(path, connections, reads_only=True) for _ in range(READERS)]
     except (OSError, sqlite3.Error) as error:
         await _close(connections)
@@ -151,7 +149,7 @@ async def _connect(path: Path, opened: list[aiosqlite.Connection], *, reads_only
     try:
         await connection
     except BaseException:
-        # aiosqlite tells its thread to end and does not wait: it would speak to a loop that is closed by then.
+        # aiosqlite stops its thread without waiting: the thread would call a loop that is closed by then.
         connection._thread.join(CLOSING_SECONDS)  # noqa: SLF001
         raise
     opened.append(connection)
@@ -161,11 +159,11 @@ async def _connect(path: Path, opened: list[aiosqlite.Connection], *, reads_only
         "synchronous=FULL",
         f"busy_timeout={BUSY_MILLISECONDS}",
         "foreign_keys=ON",
-        # What is blanked must not stay readable in the file's free space.
+        # Deleted tokens and links must not stay readable in the free space of the file.
         "secure_delete=ON",
         f"query_only={int(reads_only)}",
     ):
-        # Two that turn on the log at once: SQLite tells one at once that it is busy, without waiting.
+        # Of two connections that switch to WAL at once, SQLite fails one as busy without waiting.
         async for attempt in AsyncRetrying(
             retry=retry_if_exception(_is_busy),
             stop=stop_after_delay(1),
@@ -186,17 +184,17 @@ async def _close(connections: list[aiosqlite.Connection]) -> None:
         await connection.close()
 
 
-async def _on_thread(connection: aiosqlite.Connection, function: Callable[..., Any], argument: Any) -> Any:
+async def _run_on_thread(connection: aiosqlite.Connection, function: Callable[..., Any], argument: Any) -> Any:
     """Run `function(sqlite3 connection, argument)` on the connection's thread.
 
-    The one use of a private name of aiosqlite, which is pinned to 0.22.1 for it: its public methods hop to
-    the thread once for each statement, which costs three quarters of the throughput.
+    This uses a private method of aiosqlite, which is pinned to 0.22.1 for it: the public ones hop to the thread
+    once for each statement, which costs three quarters of the throughput.
     """
     return await connection._execute(function, connection._conn, argument)  # type: ignore[no-untyped-call]  # noqa: SLF001
 
 
 def _drive(connection: sqlite3.Connection, unit: Unit[Result]) -> Result:
-    """Run a unit to its end; each statement's rows are fetched at once, so that no cursor stays open."""
+    """Run a unit to its end; fetches the rows of each statement at once, since an open cursor fails the commit."""
     rows: list[Row] = []
     started = False
     while True:
@@ -213,7 +211,7 @@ def _drive(connection: sqlite3.Connection, unit: Unit[Result]) -> Result:
 
 
 def _named(parameters: Sequence[Any]) -> dict[str, Any]:
-    """`$1` is a parameter's name to SQLite."""
+    """Parameters by name: SQLite reads `$1` as the parameter named 1."""
     return {str(number): value for number, value in enumerate(parameters, 1)}
 
 
@@ -226,55 +224,49 @@ def _read_unit(connection: sqlite3.Connection, unit: Unit[Any]) -> Any:
 
 
 def _migrate(connection: sqlite3.Connection, now: Instant) -> None:
-    connection.execute("BEGIN IMMEDIATE")
-    try:
+    with connection:  # commits, or rolls back
+        connection.execute("BEGIN IMMEDIATE")
         _drive(connection, migrations.apply(migrations.load(TYPES), now))
-        connection.execute("COMMIT")
-    except BaseException:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        raise
 
 
 def _write_group(connection: sqlite3.Connection, units: list[Unit[Any]]) -> list[Any]:
-    """One transaction, a savepoint for each unit; returns results and refusals in the units' order.
+    """Run units in one transaction, each in a savepoint; returns a result or an exception for each, in order.
 
     Raises:
-        sqlite3.Error: nothing of the group was kept.
+        sqlite3.Error: the whole group was rolled back.
     """
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        outcomes = [_write_unit(connection, unit) for unit in units]
-        connection.execute("COMMIT")
-    except BaseException:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        raise
-    return outcomes
+    with connection:  # commits, or rolls back
+        connection.execute("BEGIN IMMEDIATE")
+        return [_write_unit(connection, unit) for unit in units]
 
 
 def _translate(error: Exception) -> Exception:
-    """What a caller gets for a unit that failed alone: its own refusal, or a plain word for the engine's."""
-    # A DatabaseError of no finer kind is a damaged file.
+    """The exception for the caller of a unit that failed alone: its own, or ours in place of the engine's."""
+    # A plain DatabaseError means a damaged file.
     if isinstance(error, sqlite3.OperationalError) or type(error) is sqlite3.DatabaseError:
-        translated: Exception = StorageError(f"The database does not answer ({type(error).__name__}).")
-    elif isinstance(error, sqlite3.Error):
-        translated = RuntimeError(f"the database refused a statement: {error}")
-    else:
-        return error
-    translated.__cause__ = error
-    return translated
+        return _storage_error(error)
+    if isinstance(error, sqlite3.Error):
+        bug = RuntimeError(f"the database refused a statement: {error}")
+        bug.__cause__ = error
+        return bug
+    return error
+
+
+def _storage_error(error: Exception) -> StorageError:
+    failure = StorageError(f"The database does not answer ({type(error).__name__}).")
+    failure.__cause__ = error
+    return failure
 
 
 def _write_unit(connection: sqlite3.Connection, unit: Unit[Any]) -> Any:
     connection.execute("SAVEPOINT unit")
     try:
-        outcome = _drive(connection, unit)
+        result = _drive(connection, unit)
     except Exception as error:
-        # A full disk makes the engine roll back everything by itself: a RELEASE would then commit alone.
+        # On a full disk the engine itself rolls back the transaction: a RELEASE would then commit alone.
         if not connection.in_transaction:
             raise
         connection.execute("ROLLBACK TO unit")
-        outcome = _translate(error)
+        result = _translate(error)
     connection.execute("RELEASE unit")
-    return outcome
+    return result

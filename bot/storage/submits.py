@@ -1,52 +1,59 @@
-"""What is written down around a submit: that it begins, its ticket, and that it may have been paid twice."""
+"""A job's submits to providers: what is written before and after each, so that a crash loses none."""
 
 from __future__ import annotations
 
 from bot.domain.clock import Instant
 from bot.domain.jobs import Job, Ticket
 from bot.domain.money import Money
-from bot.ports import Unit
-from bot.storage import ledger
+from bot.ports import Statement, Unit
+from bot.storage import spool
+from bot.storage.ledger import Entry, append
 from bot.storage.rows import encode_tickets, tickets_from
-from bot.storage.spool import SPOOL, kept_from
 
 
-def begin_submit(job: Job, provider: str, now: Instant, *, again: bool) -> Unit[bool]:
-    """Note that a submit is about to leave; `again` counts one that follows a lost answer."""
+def begin_submit(job: Job, provider: str, now: Instant) -> Unit[bool]:
+    """Record that a submit is about to be sent.
+
+    False if the lease was lost, or if the stored job has tickets that `job` lacks.
+    """
+    return _begin(job, provider, now, resubmits=0)
+
+
+def _begin(job: Job, provider: str, now: Instant, *, resubmits: int) -> Unit[bool]:
+    known_tickets = encode_tickets(job.tickets) if job.tickets else ""
     rows = yield (
-        "UPDATE jobs SET provider = $3, submitted_at = $4, resubmits = resubmits + $5, updated_at = $4 "
+        "UPDATE jobs SET provider = $3, submitted_at = $4, resubmits = resubmits + $5 "
         "WHERE id = $1 AND attempts = $2 AND state = 'running' AND COALESCE(ticket, '') = $6 RETURNING id",
-        (job.id, job.attempts, provider, now, int(again), _known(job)),
+        (job.id, job.attempts, provider, now, resubmits, known_tickets),
     )
     return bool(rows)
 
 
-def submit_again(job: Job, provider: str, cost: Money | None, now: Instant) -> Unit[bool]:
-    """Note that a submit is about to leave in the place of a lost one, and what that may have cost."""
-    begun = yield from begin_submit(job, provider, now, again=True)
+def submit_again(job: Job, provider: str, lost_cost: Money | None, now: Instant) -> Unit[bool]:
+    """Record that a submit is about to replace one whose response was lost, and what that one may have cost.
+
+    False as at `begin_submit`.
+    """
+    begun = yield from _begin(job, provider, now, resubmits=1)
     if begun:
-        yield from note_double_cost(job, cost, now)
+        yield from note_double_cost(job, lost_cost, now)
     return begun
 
 
-def save_ticket(job: Job, ticket: Ticket, now: Instant) -> Unit[bool]:
-    """Keep what the provider gave for the job's latest submit, and its bytes, before anybody waits on it."""
+def save_ticket(job: Job, ticket: Ticket) -> Unit[bool]:
+    """Save the ticket of the job's latest submit, and its finished pictures, before anything waits on it."""
     rows = yield (
-        "UPDATE jobs SET ticket = $3, submitted_at = NULL, updated_at = $4 "
+        "UPDATE jobs SET ticket = $3, submitted_at = NULL "
         "WHERE id = $1 AND attempts = $2 AND state = 'running' RETURNING id",
-        (job.id, job.attempts, encode_tickets((*job.tickets, ticket)), now),
+        (job.id, job.attempts, encode_tickets((*job.tickets, ticket))),
     )
-    for number, content in enumerate(ticket.kept if rows else ()):
-        yield SPOOL, (job.id, kept_from(len(job.tickets)) + number, content)
+    if rows:
+        yield from spool.store_results(job.id, len(job.tickets), ticket.results)
     return bool(rows)
 
 
-def _known(job: Job) -> str:
-    return encode_tickets(job.tickets) if job.tickets else ""
-
-
 def tickets_at(provider: str) -> Unit[list[Ticket]]:
-    """The tickets that living jobs hold at a service."""
+    """The tickets of all living jobs at a provider."""
     rows = yield (
         "SELECT ticket FROM jobs WHERE ticket IS NOT NULL AND state IN ('waiting', 'running', 'delivering')",
         (),
@@ -54,12 +61,25 @@ def tickets_at(provider: str) -> Unit[list[Ticket]]:
     return [ticket for row in rows for ticket in tickets_from(row["ticket"]) if ticket.provider == provider]
 
 
-def note_double_cost(job: Job, cost: Money | None, now: Instant) -> Unit[None]:
-    """A submit is sent once more after a lost answer: the operator may have paid twice, the member pays once.
+def note_double_cost(job: Job, lost_cost: Money | None, now: Instant) -> Unit[None]:
+    """Note for the operator that a submit whose response was lost may be paid for; the member pays once.
 
-    `cost` is what the lost one was billed at, None where nobody can tell.
+    `lost_cost` is what the lost submit was billed at, None where the provider cannot tell.
     """
-    told = f"{cost} was paid for pictures that were lost"
-    guess = f"{job.reserved.money} may have been paid twice"
-    reason = f"a lost answer: {guess if cost is None else told}"
-    yield ledger.LEDGER, (now, job.requester.guild_id, None, job.id, None, "adjust", 0, 0, 0, reason)
+    if lost_cost is None:
+        yield adjustment(job, f"{job.reserved.money} may have been paid twice", now)
+    else:
+        yield adjustment(job, f"{lost_cost} was paid for pictures that were lost", now)
+
+
+def adjustment(job: Job, note: str, now: Instant) -> Statement:
+    """The ledger entry that tells the operator what a lost response may have cost; no allowance changes."""
+    return append(
+        Entry(
+            kind="adjust",
+            at=now,
+            guild_id=job.requester.guild_id,
+            job_id=job.id,
+            reason=f"a lost answer: {note}",
+        )
+    )

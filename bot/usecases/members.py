@@ -1,4 +1,4 @@
-"""What members can do: commission, cancel, look at their allowance and their jobs."""
+"""What members can do: submit a request, cancel it, look at their allowance and their jobs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from bot.domain.providers import ProviderOrder
 from bot.domain.requests import ImageRequest, ReplyAddress, Requester
 from bot.ports import Database, Delivery
 from bot.routing.router import Router
-from bot.storage import jobs, quotas, spool
+from bot.storage import jobs, reservations, spool
 from bot.storage import provider_orders as stored
 
 log = logging.getLogger(__name__)
@@ -29,10 +29,10 @@ UPLOADS_READ_AT_ONCE = 4
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Defaults:
-    """What the operator decided for everybody."""
+    """What the operator has set for every server."""
 
-    default_model: str
-    default_rule: Limit
+    model: str
+    limit: Limit
 
 
 class MemberService:
@@ -44,27 +44,27 @@ class MemberService:
         database: Database,
         delivery: Delivery,
         catalog: Catalog,
-        routes: Router,
+        router: Router,
         clock: Clock,
-        house: Defaults,
+        defaults: Defaults,
     ) -> None:
         self._database = database
         self._delivery = delivery
         self._catalog = catalog
-        self._routes = routes
+        self._router = router
         self._clock = clock
-        self._house = house
+        self._defaults = defaults
         self._reading = asyncio.Semaphore(UPLOADS_READ_AT_ONCE)
 
     async def models(self, guild_id: int) -> list[Model]:
         """The models that a server's members may ask for."""
-        return self._routes.offered(await self._provider_orders(guild_id))
+        return self._router.offered_models(await self._provider_orders(guild_id))
 
-    def _default(self, own: Sequence[ProviderOrder]) -> str:
-        """The model that paints where nobody names one: the house's, or the first that this server may use."""
-        name = self._house.default_model
-        usable = [model.name for model in self._routes.offered(own)]
-        return name if self._routes.resolve(name, own) in usable or not usable else usable[0]
+    def _default_model(self, orders: Sequence[ProviderOrder]) -> str:
+        """The model for a request without one: the operator's, or the first that this server may use."""
+        name = self._defaults.model
+        usable = [model.name for model in self._router.offered_models(orders)]
+        return name if self._router.resolve_model(name, orders) in usable or not usable else usable[0]
 
     async def _provider_orders(self, guild_id: int) -> list[ProviderOrder]:
         return await self._database.read(stored.orders(guild_id))
@@ -80,39 +80,37 @@ class MemberService:
         """Check the request, reserve what it may cost and write the job down, all or nothing.
 
         Raises:
-            Refused: one of its kinds; nothing was written.
+            Refused: by one of its classes; nothing was written.
         """
-        checks.check(request)
-        own = await self._provider_orders(requester.guild_id)
+        checks.check_request(request)
+        orders = await self._provider_orders(requester.guild_id)
         if not request.model:
-            request = replace(request, model=self._default(own))
-        model = self._routes.resolve(self._catalog.canonical(request.model), own)
+            request = replace(request, model=self._default_model(orders))
+        model = self._router.resolve_model(self._catalog.canonical(request.model), orders)
         former = request.model if model != self._catalog.canonical(request.model) else None
         request = replace(request, model=model, instead_of=former)
-        fits = self._routes.fits(request, own)
-        price = self._routes.price(fits)
-        cost = Amount(images=request.count, money=price)
+        candidates = self._router.candidates(request, orders)
+        price = self._router.price(candidates)
         new = jobs.NewJob(
             id=job_id,
             requester=requester,
             request=request,
             reply=reply,
-            cost=cost,
+            cost=Amount(images=request.count, money=price),
             parent_id=parent_id,
             waits_for_uploads=any(not source.refetchable for source in request.pictures),
         )
-        unit = jobs.accept(new, self._house.default_rule, self._clock.now())
-        commission = await self._database.write(unit)
+        accepted = await self._database.write(jobs.accept(new, self._defaults.limit, self._clock.now()))
         self._database.wake()
-        changes = list(fits[0].changes)
+        changes = list(candidates[0].changes)
         if former is not None:
-            changes.insert(0, self._routes.succession(former, model))
-        return replace(commission, price=price, changes=tuple(changes))
+            changes.insert(0, self._router.succession_notice(former, model))
+        return replace(accepted, price=price, changes=tuple(changes))
 
     async def after_accept(self, job: Job, card_id: int | None) -> None:
-        """What follows the first answer: keep the card's id, and what cannot be fetched again.
+        """After the first response: store the card's id, and uploads that cannot be fetched again.
 
-        The job is written down and goes on without either, so nobody is told of trouble here.
+        The job is accepted and runs without either, so a failure here is only logged.
         """
         try:
             if card_id is not None:
@@ -122,9 +120,9 @@ class MemberService:
             log.error("job %d: %s", job.id, error.sentence)
 
     async def _store_uploads(self, job: Job) -> None:
-        """Read what belongs to no message while its link is good, and let the job begin.
+        """Read pictures that belong to no message while their links are good, and let the job begin.
 
-        A picture that cannot be read is left to the worker, which meets the same and says so.
+        A picture that cannot be read is left to the worker, which fails alike and tells the member.
         """
         if all(source.refetchable for source in job.request.pictures):
             return
@@ -142,17 +140,19 @@ class MemberService:
         self._database.wake()
 
     async def _remember_card(self, job_id: int, card_id: int) -> None:
-        """Keep the id of the progress card; takes it away again where the job was quicker than the card."""
+        """Store the id of the progress card; where the job has ended before, the card is removed."""
         job = await self._database.write(jobs.remember_card(job_id, card_id))
         if job.state.ended:
             await self._delivery.remove_card(job)
 
     async def allowance(self, requester: Requester) -> Allowance:
         """What a member may still spend."""
-        return await self._database.read(quotas.allowance(requester, self._house.default_rule, self._clock.now()))
+        return await self._database.read(
+            reservations.allowance(requester, self._defaults.limit, self._clock.now())
+        )
 
     async def history(self, requester: Requester) -> list[Job]:
-        """A member's running jobs and their newest ended ones."""
+        """A member's running jobs and the newest ended ones."""
         return await self._database.read(jobs.of_member(requester.guild_id, requester.user_id, RECENT))
 
     async def job(self, job_id: int) -> Job:
@@ -167,14 +167,10 @@ class MemberService:
         """Cancel a job; returns it as it stands: cancelled, or asked to be, or too late.
 
         Raises:
-            NotAllowed: it is somebody else's.
-            NotFound: there is no such job.
+            NotAllowed: it is another member's.
+            NotFound: there is no such job in this server.
         """
-        job = await self.job(job_id)
-        if guild_id != job.requester.guild_id:
-            raise NotFound("Easel does not know this request.")
-        if job.requester.user_id != user_id and not moderator:
-            raise NotAllowed("Only the one who asked for this picture, or a moderator, can cancel it.")
+        await self._job_of(job_id, user_id, guild_id, moderator=moderator, what="request", verb="cancel")
         job = await self._database.write(jobs.cancel(job_id, self._clock.now()))
         self._database.wake()
         if job.state is JobState.CANCELLED:
@@ -185,12 +181,17 @@ class MemberService:
         """The job behind a Delete button, if this person may delete its pictures.
 
         Raises:
-            NotAllowed: neither the asker nor a moderator.
+            NotAllowed: neither the member who asked for them nor a moderator.
             NotFound: the pictures belong to another server.
         """
+        return await self._job_of(job_id, user_id, guild_id, moderator=moderator, what="picture", verb="delete")
+
+    async def _job_of(
+        self, job_id: int, user_id: int, guild_id: int | None, *, moderator: bool, what: str, verb: str
+    ) -> Job:
         job = await self.job(job_id)
         if guild_id != job.requester.guild_id:
-            raise NotFound("Easel does not know this picture.")
+            raise NotFound(f"Easel does not know this {what}.")
         if job.requester.user_id != user_id and not moderator:
-            raise NotAllowed("Only the one who asked for this picture, or a moderator, can delete it.")
+            raise NotAllowed(f"Only the one who asked for this {what}, or a moderator, can {verb} it.")
         return job

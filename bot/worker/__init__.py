@@ -1,1 +1,1 @@
-"""One job's way from claimed to delivered or refunded."""
+"""One job's way from claimed to delivered, or its reservation released."""

@@ -1,4 +1,4 @@
-"""One claimed job in one process: what its errand, its hand-over and its following share."""
+"""One claimed job in one process, and what everything that works on it shares."""
 
 from __future__ import annotations
 
@@ -7,33 +7,36 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 
+from bot.catalog.offers import ProviderRequest
 from bot.domain.clock import Clock
 from bot.domain.errors import ProviderMisconfigured
 from bot.domain.jobs import Job, Progress
 from bot.domain.limits import Limit
+from bot.domain.providers import ProviderOrder
 from bot.pictures import Pictures
 from bot.ports import Database, Delivery, Provider, Unit
 from bot.routing.router import Router
+from bot.storage import provider_orders
 
 UNKNOWN_SIZE = 5_000_000
-"""Bytes that a picture counts for where Discord did not say."""
+"""Bytes that a picture counts for where Discord did not say its size."""
 
 
 class LeaseLost(Exception):
-    """The job was claimed by somebody else."""
+    """The job was claimed by another worker."""
 
 
 class ShuttingDown(Exception):
-    """The process stops, and the job is at a point from which the next claim goes on."""
+    """The process stops; the job is at a point from which its next claim continues."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetryPolicy:
-    """How long things may take, in seconds. Tests bring shorter ones."""
+    """How long each step may take and when it is tried again, in seconds. Tests bring shorter ones."""
 
     lease: float = 60
     submit: float = 180
-    """How long a job may go without being accepted by any service."""
+    """How long a job may wait for a provider to accept it."""
     post: float = 60
     card: float = 3
     """Between two edits of a progress card, at least."""
@@ -42,54 +45,52 @@ class RetryPolicy:
 
 
 class MemoryBudget:
-    """Bytes that may be held at a time, first come, first served; who wants more than all waits for all."""
+    """Bytes that may be in memory at a time, first come, first served; more than all of them counts as all."""
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self._held = 0
+        self._used = 0
         self._turn = asyncio.Lock()
         self._changed = asyncio.Condition()
 
     @asynccontextmanager
     async def room(self, size: int) -> AsyncIterator[None]:
-        """Hold so many bytes, once there is room for them."""
+        """Wait until so many bytes are free, and take them."""
         size = min(size, self._most)
         async with self._turn, self._changed:
-            await self._changed.wait_for(lambda: self._held + size <= self._most)
-            self._held += size
+            await self._changed.wait_for(lambda: self._used + size <= self._most)
+            self._used += size
         try:
             yield
         finally:
             async with self._changed:
-                self._held -= size
+                self._used -= size
                 self._changed.notify_all()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerContext:
-    """What every errand works with. `preparing` and `delivering` bound what is held in memory, service by service:
-
-    a slow one does not hold up the others.
-    """
+    """What every job runner works with. Bounds are per provider, so that a slow one delays no other."""
 
     database: Database
     delivery: Delivery
     providers: Mapping[str, Provider]
-    routes: Router
-    default_rule: Limit
+    router: Router
+    default_limit: Limit
     pictures: Pictures
     clock: Clock
-    patience: RetryPolicy
-    preparing: Mapping[str, MemoryBudget]
-    turns: Mapping[str, asyncio.Semaphore]
-    """Of services that paint while they are submitted to: each holds a connection, and pictures, all the while."""
-    delivering: Mapping[str, asyncio.Semaphore]
+    retry_policy: RetryPolicy
+    source_budgets: Mapping[str, MemoryBudget]
+    """For the source pictures that are in memory while they are submitted."""
+    submit_slots: Mapping[str, asyncio.Semaphore]
+    """Of synchronous providers only: a submit there holds a connection, and its pictures, until the result."""
+    delivery_slots: Mapping[str, asyncio.Semaphore]
 
     def provider(self, name: str) -> Provider:
-        """The service of that name.
+        """The provider of that name.
 
         Raises:
-            ProviderMisconfigured: its key was taken away since.
+            ProviderMisconfigured: its key was removed from the settings since.
         """
         provider = self.providers.get(name)
         if provider is None:
@@ -98,34 +99,43 @@ class WorkerContext:
 
 
 class ClaimedJob:
-    """The job as this process knows it, and what happens to it meanwhile."""
+    """The job as this process knows it, and the signals that reach it while it runs."""
 
-    def __init__(self, job: Job, shop: WorkerContext) -> None:
+    def __init__(self, job: Job, context: WorkerContext) -> None:
         self.job = job
-        self.shop = shop
-        self.news: Progress | None = None
-        self.leaving = False
-        self.cancel_asked = asyncio.Event()
+        self.context = context
+        self.progress: Progress | None = None
+        self.shutting_down = False
+        self.cancel_requested = asyncio.Event()
         self.interruptible = True
-        """Whether a shutdown may simply drop the errand here: a later claim goes on from the same place."""
+        """Whether a shutdown may drop the job here: its next claim continues from the same point."""
         if job.cancel_requested:
-            self.cancel_asked.set()
+            self.cancel_requested.set()
 
-    def tell(self, progress: Progress) -> None:
-        """News for the card; only the latest counts."""
-        self.news = progress
+    def report(self, progress: Progress) -> None:
+        """Keep progress for the card; only the latest counts."""
+        self.progress = progress
 
     def refresh(self, job: Job) -> None:
-        """Take over what others write into a job while it runs."""
+        """Take over what others have written to the job's row: its card, a request to cancel."""
         self.job = replace(self.job, reply=job.reply)
         if job.cancel_requested:
-            self.cancel_asked.set()
+            self.cancel_requested.set()
+
+    def provider_request(self, provider: str, count: int | None = None) -> ProviderRequest | None:
+        """The request at one provider, for `count` of its pictures; None where it can no longer do it."""
+        request = self.job.request if count is None else replace(self.job.request, count=count)
+        return self.context.router.provider_request(request, provider)
+
+    async def provider_orders(self) -> list[ProviderOrder]:
+        """The server's own orders of providers."""
+        return await self.context.database.read(provider_orders.orders(self.job.requester.guild_id))
 
     async def fenced(self, unit: Unit[bool]) -> None:
-        """Write, as long as the job is still ours.
+        """Write, as long as this claim holds the job.
 
         Raises:
-            LeaseLost: it is not.
+            LeaseLost: another claim does.
         """
-        if not await self.shop.database.write(unit):
+        if not await self.context.database.write(unit):
             raise LeaseLost

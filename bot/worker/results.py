@@ -1,4 +1,4 @@
-"""Waits for a job's tickets, however many there are, as if they were one."""
+"""Waits for the results of all tickets of a job, and puts them together."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 
-from bot.catalog.offers import ProviderRequest, Unsupported
+from bot.catalog.offers import ProviderRequest
 from bot.domain.errors import InvalidResponse, ProviderBusy, ProviderError, ProviderMisconfigured
 from bot.domain.jobs import Finished, Progress, Ticket
 from bot.domain.money import Amount, Money
@@ -21,186 +21,167 @@ from bot.worker.context import ClaimedJob
 
 log = logging.getLogger(__name__)
 
-ABSURD = 20
-"""A cost of so many times what was reserved is a garbled figure."""
+IMPLAUSIBLE = 20
+"""A cost of more than so many times the highest price is a garbled figure."""
 
-News = AsyncGenerator[Progress | Finished, None]
+Updates = AsyncGenerator[Progress | Finished, None]
 
 
 @dataclass(slots=True)
 class _Part:
-    """A ticket on its way."""
+    """A ticket, and how far its work has come."""
 
-    part: int
     ticket: Ticket
-    news: News
+    updates: Updates
     finished: Finished | None = None
     error: ProviderError | None = None
 
 
 class ResultPoller:
-    """All of a job's tickets: their news, their pictures, their cancel."""
+    """All of a job's tickets: their progress, their pictures, their cancellation."""
 
-    def __init__(self, claim: ClaimedJob) -> None:
-        self._claim = claim
-        self._shop = claim.shop
-        self._pieces: list[_Part] = []
+    def __init__(self, claimed: ClaimedJob) -> None:
+        self._claimed = claimed
+        self._context = claimed.context
+        self._parts: list[_Part] = []
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[None]:
-        """Begin to follow; whatever happens, every service's news is closed in the end."""
-        job = self._claim.job
+        """Begin to follow every ticket; in the end, what the providers opened for it is closed."""
+        job = self._claimed.job
         async with AsyncExitStack() as stack:
-            for part, ticket in enumerate(job.tickets):
-                kept = partial(self._kept, part)
-                piece = _Part(part, ticket, _nothing())
-                self._pieces.append(piece)
+            for number, ticket in enumerate(job.tickets):
+                part = _Part(ticket, _no_updates())
+                self._parts.append(part)
                 try:
-                    piece.news = self._provider(ticket).follow(ticket, job.request, kept)
+                    stored_results = partial(self._stored_results, number)
+                    part.updates = self._provider(ticket).follow(ticket, job.request, stored_results)
                 except ProviderMisconfigured as error:
-                    piece.error = error
-                await stack.enter_async_context(aclosing(piece.news))
+                    part.error = error
+                await stack.enter_async_context(aclosing(part.updates))
             yield
 
     def _provider(self, ticket: Ticket) -> Provider:
         try:
-            return self._shop.provider(ticket.provider)
+            return self._context.provider(ticket.provider)
         except ProviderMisconfigured as error:
             log.error("a service needs its operator: %s", error.detail)
             raise
 
-    async def _kept(self, part: int) -> tuple[bytes, ...]:
-        return await self._shop.database.read(spool.stored_results(self._claim.job.id, part))
+    async def _stored_results(self, number: int) -> tuple[bytes, ...]:
+        return await self._context.database.read(spool.stored_results(self._claimed.job.id, number))
 
-    async def until_painted(self) -> None:
-        """Pass the news on until every piece is painted or has failed.
+    async def wait_until_generated(self) -> None:
+        """Report progress until every part is generated or has failed.
 
         Raises:
-            ProviderError: all have failed, the first one's; ProviderBusy as soon as one piece has to wait.
+            ProviderBusy: a part has to wait.
+            ProviderError: all parts have failed; the first one's error.
         """
         async with asyncio.TaskGroup() as group:
-            for piece in self._pieces:
-                group.create_task(self._until_painted(piece))
-        self._judge()
+            for part in self._parts:
+                group.create_task(self._follow(part, only_until_generated=True))
+        self._raise_if_nothing_is_left()
 
-    async def _until_painted(self, piece: _Part) -> None:
-        if piece.error is not None:
+    async def _follow(self, part: _Part, *, only_until_generated: bool = False) -> None:
+        """Take a part's updates until its pictures are fetched, or only until they are generated."""
+        if part.error is not None or part.finished is not None:
             return
         try:
-            async for item in piece.news:
-                if isinstance(item, Finished):
-                    piece.finished = item
+            async for update in part.updates:
+                if isinstance(update, Finished):
+                    part.finished = update
                     return
-                if item.fraction == 1.0:
+                if only_until_generated and update.fraction == 1.0:
                     return
-                self._claim.tell(item)
-            piece.error = InvalidResponse(detail="the service's news ended without pictures")
+                self._claimed.report(update)
+            part.error = InvalidResponse(detail="the updates ended without pictures")
         except ProviderError as error:
-            self._failed(piece, error)
+            self._fail(part, error)
 
-    def _failed(self, piece: _Part, error: ProviderError) -> None:
-        piece.error = error
-        name = piece.ticket.provider
-        if isinstance(error, ProviderMisconfigured) and self._shop.routes.failed(name, error):
-            log.error("a service needs its operator: %s: %s", name, error.detail)
+    def _fail(self, part: _Part, error: ProviderError) -> None:
+        part.error = error
+        provider = part.ticket.provider
+        if isinstance(error, ProviderMisconfigured) and self._context.router.failed(provider, error):
+            log.error("a service needs its operator: %s: %s", provider, error.detail)
 
-    def _judge(self) -> None:
-        """Go on as long as something is left to deliver; what only has to wait is worth waiting for."""
-        errors = [piece.error for piece in self._pieces if piece.error is not None]
+    def _raise_if_nothing_is_left(self) -> None:
+        """Return while a part can still be delivered; a busy provider is worth waiting for."""
+        errors = [part.error for part in self._parts if part.error is not None]
         busy = next((error for error in errors if isinstance(error, ProviderBusy)), None)
         if busy is not None:
             raise busy
-        if errors and len(errors) == len(self._pieces):
+        if errors and len(errors) == len(self._parts):
             raise errors[0]
 
     async def finished(self) -> tuple[Finished, Amount]:
-        """Fetch the pictures, make what the services do not, and say what it all cost."""
-        for piece in self._pieces:
-            if piece.error is None and piece.finished is None:
-                await self._fetch(piece)
-        self._judge()
-        request = self._claim.job.request
+        """Fetch the pictures, convert those that the provider could not, and add up what they cost."""
+        for part in self._parts:
+            await self._follow(part)
+        self._raise_if_nothing_is_left()
+        request = self._claimed.job.request
         pictures: list[Picture] = []
-        links: list[str] = []
-        notes: dict[str, None] = dict.fromkeys(self._succession())
+        notes: dict[str, None] = dict.fromkeys(self._succession_notice())
         cost = Money()
-        for piece in self._pieces:
-            if piece.finished is None:
+        for part in self._parts:
+            if part.finished is None:
                 continue
-            fit = self._fit(piece.ticket)
-            found = [await self._made(picture, fit) for picture in piece.finished.pictures]
-            pictures += found
-            links += piece.finished.links
-            notes.update(dict.fromkeys(_sentences(fit)))
-            cost += self._cost(piece.finished, fit)
-        images = min(len(pictures) + len(links), request.count)
+            provider_request = self._claimed.provider_request(part.ticket.provider, part.ticket.count)
+            pictures += [await self._converted(picture, provider_request) for picture in part.finished.pictures]
+            notes.update(dict.fromkeys(_changes(provider_request)))
+            cost += self._cost(part.finished, provider_request)
+        images = min(len(pictures), request.count)
         if images < request.count:
             notes[f"The service painted {images} of {request.count} pictures."] = None
-        finished = Finished(pictures=tuple(pictures), cost=cost, note=" ".join(notes), links=tuple(links))
+        finished = Finished(pictures=tuple(pictures), cost=cost, note=" ".join(notes))
         return finished, Amount(images=images, money=cost)
 
-    async def _fetch(self, piece: _Part) -> None:
-        try:
-            async for item in piece.news:
-                if isinstance(item, Finished):
-                    piece.finished = item
-                    return
-            piece.error = InvalidResponse(detail="the service's news ended without pictures")
-        except ProviderError as error:
-            self._failed(piece, error)
-
-    def _fit(self, ticket: Ticket) -> ProviderRequest | None:
-        """How the request was put to the service; None where the catalogue has changed since."""
-        request = replace(self._claim.job.request, count=ticket.count)
-        try:
-            return self._shop.routes.fit(request, ticket.provider)
-        except Unsupported:
-            return None
-
-    async def _made(self, picture: Picture, fit: ProviderRequest | None) -> Picture:
-        """The picture in the format that was asked for, where the service has no such format."""
-        if fit is None or fit.made_here is None:
+    async def _converted(self, picture: Picture, provider_request: ProviderRequest | None) -> Picture:
+        """The picture in the format that the member asked for."""
+        if provider_request is None or provider_request.convert_to is None:
             return picture
-        quality = fit.request.compression if fit.compress_here else None
-        made = await self._shop.pictures.convert(picture, fit.made_here, quality)
-        return replace(made, url=picture.url)
+        quality = provider_request.request.compression if provider_request.compress else None
+        converted = await self._context.pictures.convert(picture, provider_request.convert_to, quality)
+        return replace(converted, url=picture.url)
 
-    def _cost(self, finished: Finished, fit: ProviderRequest | None) -> Money:
-        cost = finished.cost
-        if cost is not None and fit is not None and cost.micros > ABSURD * max(fit.most(), 1):
-            log.warning(
-                "job %d: %s tells a cost of %s, which is not believed", self._claim.job.id, fit.provider, cost
-            )
-            cost = None
-        if cost is not None:
-            return cost
-        return Money(fit.likely(len(finished.pictures) + len(finished.links))) if fit else Money()
+    def _cost(self, finished: Finished, provider_request: ProviderRequest | None) -> Money:
+        """What the provider says, else our estimate; nothing where the catalogue has changed since the submit."""
+        if provider_request is None:
+            return finished.cost or Money()
+        highest = max(provider_request.highest_cost(), Money(1))
+        if finished.cost is not None and finished.cost <= highest * IMPLAUSIBLE:
+            return finished.cost
+        if finished.cost is not None:
+            job_id, provider = self._claimed.job.id, provider_request.provider
+            log.warning("job %d: %s reports an implausible cost of %s", job_id, provider, finished.cost)
+        return provider_request.likely_cost(len(finished.pictures))
 
-    def _succession(self) -> list[str]:
-        request = self._claim.job.request
+    def _succession_notice(self) -> list[str]:
+        request = self._claimed.job.request
         if request.instead_of is None:
             return []
-        return [self._shop.routes.succession(request.instead_of, request.model)]
+        return [self._context.router.succession_notice(request.instead_of, request.model)]
 
     async def cancel(self) -> CancelResult:
-        """Ask every service to drop its piece: removed only if all are, too late if one is."""
-        answers = set()
-        for ticket in self._claim.job.tickets:
+        """Ask every provider to drop its part: removed only if all are, too late if one is."""
+        results = set()
+        for ticket in self._claimed.job.tickets:
             try:
-                answers.add(await self._shop.provider(ticket.provider).cancel(ticket))
+                results.add(await self._context.provider(ticket.provider).cancel(ticket))
             except ProviderError as error:
-                log.info("job %d: a cancel was not taken: %s", self._claim.job.id, error.detail)
-                answers.add(CancelResult.ASKED)
-        if answers == {CancelResult.REMOVED}:
+                log.info("job %d: a cancel failed: %s", self._claimed.job.id, error.detail)
+                results.add(CancelResult.REQUESTED)
+        if results == {CancelResult.REMOVED}:
             return CancelResult.REMOVED
-        return CancelResult.TOO_LATE if CancelResult.TOO_LATE in answers else CancelResult.ASKED
+        return CancelResult.TOO_LATE if CancelResult.TOO_LATE in results else CancelResult.REQUESTED
 
 
-async def _nothing() -> News:
-    no_news: tuple[Progress, ...] = ()
-    for item in no_news:
-        yield item
+async def _no_updates() -> Updates:
+    none: tuple[Progress, ...] = ()
+    for update in none:
+        yield update
 
 
-def _sentences(fit: ProviderRequest | None) -> list[str]:
-    return [f"{change[:1].upper()}{change[1:]}." for change in fit.changes] if fit else []
+def _changes(provider_request: ProviderRequest | None) -> list[str]:
+    changes = provider_request.changes if provider_request else ()
+    return [f"{change[:1].upper()}{change[1:]}." for change in changes]

@@ -1,7 +1,7 @@
-"""One job's way, from claimed to delivered, or its money back.
+"""One claimed job, from its claim to its delivery or its failure.
 
-Everything that a crash may interrupt is written down before it is waited for; every write is fenced by the
-claim. Zero rows changed mean that the job belongs to somebody else by now: the errand drops it in silence.
+Everything that a crash may interrupt is written down before it is waited for, and every write is fenced by the
+claim: zero rows changed mean that another claim holds the job, and the runner drops it without a word.
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ import random
 from dataclasses import replace
 from typing import NoReturn
 
-from bot.catalog.offers import Unsupported
+from bot.domain.clock import elapsed, later
 from bot.domain.errors import (
+    Bug,
     ChannelUnavailable,
     DeliveryError,
     DiscordBusy,
@@ -42,38 +43,38 @@ BUG_ATTEMPTS = 5
 
 
 class JobRunner:
-    """Carries one claimed job. `run` raises nothing but `StorageError` and cancellation."""
+    """Runs one claimed job. `run` raises nothing but `StorageError` and cancellation."""
 
-    def __init__(self, job: Job, shop: WorkerContext) -> None:
-        self._claim = ClaimedJob(job, shop)
-        self._shop = shop
-        self._ending = False
+    def __init__(self, job: Job, context: WorkerContext) -> None:
+        self._claimed = ClaimedJob(job, context)
+        self._context = context
+        self._finished = False
 
     @property
     def job(self) -> Job:
         """The job as it stands."""
-        return self._claim.job
+        return self._claimed.job
 
     @property
     def interruptible(self) -> bool:
-        """Whether a shutdown may simply drop the errand here."""
-        return self._claim.interruptible
+        """Whether a shutdown may drop the job here."""
+        return self._claimed.interruptible
 
-    def leave(self) -> None:
-        """The process stops: give the job back at the next point where that is possible."""
-        self._claim.leaving = True
+    def stop_soon(self) -> None:
+        """Give the job back at the next point where that is possible: the process stops."""
+        self._claimed.shutting_down = True
 
     def request_cancel(self) -> None:
         """The member pressed Cancel."""
-        self._claim.cancel_asked.set()
+        self._claimed.cancel_requested.set()
 
     async def run(self) -> None:
-        """Bring the job to its end, or put it back for later."""
+        """Bring the job to its end, or reschedule it."""
         try:
             async with asyncio.TaskGroup() as group:
-                beside = [group.create_task(self._keep_lease()), group.create_task(self._tell_news())]
-                await self._guarded()
-                for task in beside:
+                background = [group.create_task(self._keep_lease()), group.create_task(self._report_progress())]
+                await self._run_guarded()
+                for task in background:
                     task.cancel()
         except* LeaseLost:
             log.info("job %d: taken over by another worker", self.job.id)
@@ -82,46 +83,46 @@ class JobRunner:
         except* ShuttingDown:
             await self.release()
         except* Exception:
-            # A bug while it ended: its money is settled, or the next claim goes on. The others keep painting.
+            # A bug while the job ended: its money is settled, or its next claim continues. Other jobs go on.
             log.exception("job %d: left where it stands", self.job.id)
 
     async def release(self) -> None:
-        """Give the job back at once, as a process does that stops."""
-        now = self._shop.clock.now()
-        await self._shop.database.write(jobs.reschedule(self.job, now, now, not_submitted=False))
+        """Give the job back at once, for another process to claim."""
+        now = self._context.clock.now()
+        await self._context.database.write(jobs.reschedule(self.job, now, forget_submit=False))
 
     async def _keep_lease(self) -> None:
-        lease = self._shop.patience.lease
+        lease = self._context.retry_policy.lease
         while True:
             await asyncio.sleep(lease / 3)
-            renewed = await self._shop.database.write(
-                jobs.renew_lease(self.job, int(lease * 1000), self._shop.clock.now())
+            renewed = await self._context.database.write(
+                jobs.renew_lease(self.job, lease, self._context.clock.now())
             )
-            if renewed is None and self._ending:
-                return  # the job has ended; what is left to tidy up needs no lease
+            if renewed is None and self._finished:
+                return  # the job has ended, and tidying up needs no lease
             if renewed is None:
                 raise LeaseLost
-            self._claim.refresh(renewed)
+            self._claimed.refresh(renewed)
 
-    async def _guarded(self) -> None:
-        """The one place that turns what happened to a job into its end."""
+    async def _run_guarded(self) -> None:
+        """The one place that turns an error of a job into its outcome."""
         try:
             await self._steps()
         except (LeaseLost, StorageError, ShuttingDown):
             raise
         except ProviderBusy as error:
-            await self._later(error, error.retry_after)
+            await self._reschedule(error, error.retry_after)
         except (SubmitUnknown, DiscordBusy) as error:
-            await self._later(error, None, submitted=isinstance(error, SubmitUnknown))
-        except JobCancelled:
-            await self._end(jobs.Outcome(state=JobState.CANCELLED), sentence="Cancelled. Nothing was charged.")
+            await self._reschedule(error, None, submitted=isinstance(error, SubmitUnknown))
+        except JobCancelled as error:
+            await self._finish(jobs.Outcome(state=JobState.CANCELLED), error)
         except ChannelUnavailable as error:
             log.warning("job %d: %s", self.job.id, error.sentence)
             await self._fail(error)
         except (Refused, ProviderError) as error:
             await self._fail(error)
         except Exception as error:
-            # A bug. The message may hold a link or a key, so only its place and kind are written.
+            # A bug. Its message may hold a link or a key, so only its place and class are logged.
             log.exception("job %d: unexpected %s", self.job.id, type(error).__name__)
             await self._unexpected(error)
 
@@ -129,102 +130,98 @@ class JobRunner:
         job = self.job
         if job.state is JobState.DELIVERING and await self._settle_if_posted():
             return
-        if self._shop.clock.now() >= job.expires_at:
+        if self._context.clock.now() >= job.expires_at:
             await self._give_up()
-        if self._claim.cancel_asked.is_set() and not job.tickets:
+        if self._claimed.cancel_requested.is_set() and not job.tickets:
             raise JobCancelled
         if job.state is not JobState.DELIVERING:
-            await Submission(self._claim).complete()
+            await Submission(self._claimed).complete()
         await self._follow()
 
     async def _give_up(self) -> NoReturn:
         if self.job.tickets:
-            answer = await ResultPoller(self._claim).cancel()
-            log.warning("job %d: given up after its patience ended (cancel: %s)", self.job.id, answer)
+            result = await ResultPoller(self._claimed).cancel()
+            log.warning("job %d: given up, it took too long (cancel: %s)", self.job.id, result)
         raise GenerationTimeout
 
-    # Following
+    # Results
 
     async def _follow(self) -> None:
-        """Wait for the pictures while listening for a cancel, then deliver."""
-        following = ResultPoller(self._claim)
-        follower = asyncio.create_task(self._until_delivered(following))
-        watcher = asyncio.create_task(self._cancel_at_services(following))
+        """Wait for the pictures, or for a cancel; then deliver."""
+        poller = ResultPoller(self._claimed)
+        delivery = asyncio.create_task(self._until_delivered(poller))
+        cancel = asyncio.create_task(self._cancel_at_providers(poller))
         try:
-            await asyncio.wait({follower, watcher}, return_when=asyncio.FIRST_COMPLETED)
-            dropped = watcher.done() and watcher.result() is CancelResult.REMOVED
-            # A service that says so although it finished has lost: the picture is on its way.
-            if dropped and not follower.done() and self.job.state is not JobState.DELIVERING:
+            await asyncio.wait({delivery, cancel}, return_when=asyncio.FIRST_COMPLETED)
+            removed = cancel.done() and cancel.result() is CancelResult.REMOVED
+            # A provider may say "removed" although it has finished: then the picture is being delivered.
+            if removed and not delivery.done() and self.job.state is not JobState.DELIVERING:
                 raise JobCancelled
-            await follower
+            await delivery
         finally:
-            for task in (follower, watcher):
+            for task in (delivery, cancel):
                 task.cancel()
-            await asyncio.gather(follower, watcher, return_exceptions=True)
+            await asyncio.gather(delivery, cancel, return_exceptions=True)
 
-    async def _cancel_at_services(self, following: ResultPoller) -> CancelResult:
-        await self._claim.cancel_asked.wait()
-        return await following.cancel()
+    async def _cancel_at_providers(self, poller: ResultPoller) -> CancelResult:
+        await self._claimed.cancel_requested.wait()
+        return await poller.cancel()
 
-    async def _until_delivered(self, following: ResultPoller) -> None:
-        shop = self._shop
-        remaining = max(0.0, (self.job.expires_at - shop.clock.now()) / 1000)
-        async with following.opened():
+    async def _until_delivered(self, poller: ResultPoller) -> None:
+        context = self._context
+        remaining = max(0.0, elapsed(context.clock.now(), self.job.expires_at))
+        async with poller.opened():
             try:
                 async with asyncio.timeout(remaining):
-                    await following.until_painted()
+                    await poller.wait_until_generated()
             except TimeoutError:
                 await self._give_up()
-            async with shop.delivering[self.job.tickets[0].provider]:
-                ending = await self._deliver(*await following.finished())
-            # What follows holds no picture any more, so it holds up no other delivery.
-            await self._end(ending)
+            async with context.delivery_slots[self.job.tickets[0].provider]:
+                outcome = await self._deliver(*await poller.finished())
+            # The pictures are out of memory now, so the slot is free for another delivery.
+            await self._finish(outcome)
 
     # The card
 
-    async def _tell_news(self) -> None:
-        """Bring the card up to date every few seconds, with the latest that is known by then."""
-        told = None
+    async def _report_progress(self) -> None:
+        """Bring the card up to date every few seconds, with the latest progress."""
+        shown = None
         while True:
-            await asyncio.sleep(self._shop.patience.card)
-            news = self._claim.news
-            if news is not None and news != told and self.job.state is JobState.RUNNING:
-                told = news
-                await self._show(told)
+            await asyncio.sleep(self._context.retry_policy.card)
+            progress = self._claimed.progress
+            if progress is not None and progress != shown and self.job.state is JobState.RUNNING:
+                shown = progress
+                await self._show(shown)
 
     async def _show(self, progress: Progress) -> None:
         if self.job.reply.card_id is None:
             # The job may have been claimed before its card was there.
-            self._claim.refresh(await self._shop.database.read(jobs.get(self.job.id)))
-        await self._shop.delivery.show_progress(self.job, replace(progress, changes=self._changes()))
+            self._claimed.refresh(await self._context.database.read(jobs.get(self.job.id)))
+        await self._context.delivery.show_progress(self.job, replace(progress, changes=self._changes()))
 
     def _changes(self) -> tuple[str, ...]:
-        """What the service that was asked last does differently than asked."""
-        if self.job.provider is None:
-            return ()
-        try:
-            return self._shop.routes.fit(self.job.request, self.job.provider).changes
-        except Unsupported:
-            return ()
+        """What the provider of the last submit does differently than asked."""
+        at_provider = self._claimed.provider_request(self.job.provider) if self.job.provider else None
+        return at_provider.changes if at_provider else ()
 
     # Delivering
 
-    async def _deliver(self, finished: Finished, charge: Amount) -> jobs.Outcome:
-        """Post the pictures; returns how the job is to end."""
-        shop = self._shop
-        finished = await shop.delivery.prepare(self.job, finished)
-        charge = replace(charge, images=min(charge.images, len(finished.pictures) + len(finished.links)))
-        self._claim.interruptible = False
-        await self._claim.fenced(jobs.begin_delivery(self.job, charge, shop.clock.now()))
-        since = self.job.delivering_at or shop.clock.now()
-        self._claim.job = replace(self.job, state=JobState.DELIVERING, delivering_at=since, charged=charge)
+    async def _deliver(self, finished: Finished, cost: Amount) -> jobs.Outcome:
+        """Post the pictures; returns the job's outcome."""
+        context = self._context
+        finished = await context.delivery.prepare(self.job, finished)
+        cost = replace(cost, images=min(cost.images, len(finished.pictures) + len(finished.links)))
+        self._claimed.interruptible = False
+        await self._claimed.fenced(jobs.begin_delivery(self.job, cost, context.clock.now()))
+        since = self.job.delivering_at or context.clock.now()
+        self._claimed.job = replace(self.job, state=JobState.DELIVERING, delivering_at=since, charged=cost)
         message_id = await self._post(finished)
-        return jobs.Outcome(state=JobState.DONE, charged=charge, result_message_id=message_id)
+        return jobs.Outcome(state=JobState.DONE, charged=cost, result_message_id=message_id)
 
     async def _post(self, finished: Finished) -> int:
-        """Post once; when the answer is lost, look before trying again."""
+        """Post once; where Discord's response is lost, look for the message before posting again."""
         try:
-            async with asyncio.timeout(self._shop.patience.post):
+            async with asyncio.timeout(self._context.retry_policy.post):
                 return await self._post_or_find(finished)
         except TimeoutError:
             raise DiscordBusy("Discord did not take the picture in time.") from None
@@ -233,88 +230,86 @@ class JobRunner:
         wait = 0.5
         while True:
             try:
-                return await self._shop.delivery.post_result(self.job, finished)
+                return await self._context.delivery.post_result(self.job, finished)
             except DiscordBusy as error:
                 log.info("job %d: %s", self.job.id, error)
-            found = await self._shop.delivery.find_result(self.job)
+            found = await self._context.delivery.find_result(self.job)
             if found is not None:
                 return found
             await asyncio.sleep(wait)
             wait *= 2
 
     async def _settle_if_posted(self) -> bool:
-        found = await self._shop.delivery.find_result(self.job)
+        found = await self._context.delivery.find_result(self.job)
         if found is None:
             return False
-        await self._end(jobs.Outcome(state=JobState.DONE, charged=self.job.charged, result_message_id=found))
+        await self._finish(jobs.Outcome(state=JobState.DONE, charged=self.job.charged, result_message_id=found))
         return True
 
-    # Ending
+    # Outcomes
 
-    async def _later(self, error: EaselError, seconds: float | None, *, submitted: bool = False) -> None:
-        """Put the job back, or give it up once nobody accepted it for too long."""
-        shop, now = self._shop, self._shop.clock.now()
+    async def _reschedule(self, error: EaselError, seconds: float | None, *, submitted: bool = False) -> None:
+        """Put the job back for later, or fail it where no provider has accepted it for too long."""
+        context, now = self._context, self._context.clock.now()
         accepted = bool(self.job.tickets) or submitted or isinstance(error, DeliveryError)
-        if not accepted and now - self.job.created_at > shop.patience.submit * 1000:
+        if not accepted and elapsed(self.job.created_at, now) > context.retry_policy.submit:
             await self._fail(error)
             return
-        patience = shop.patience
-        backoff = min(patience.longest_retry, patience.first_retry * 2 ** min(self.job.attempts - 1, 10))
+        policy = context.retry_policy
+        backoff = min(policy.longest_retry, policy.first_retry * 2 ** min(self.job.attempts - 1, 10))
         wait = seconds if seconds is not None else backoff * random.uniform(0.8, 1.2)  # noqa: S311
-        due = now + int(min(wait, patience.longest_retry * 5) * 1000)
+        due = later(now, min(wait, policy.longest_retry * 5))
         log.info("job %d: again in %.1f s: %s", self.job.id, wait, error)
         not_submitted = self.job.submitted_at is None
-        kept = await shop.database.write(jobs.reschedule(self.job, due, now, not_submitted=not_submitted))
-        shop.database.wake()  # so that the worker knows when it is due
-        if kept and not isinstance(error, DeliveryError):
+        rescheduled = await context.database.write(jobs.reschedule(self.job, due, forget_submit=not_submitted))
+        context.database.wake()  # so that the worker knows when it is due
+        if rescheduled and not isinstance(error, DeliveryError):
             await self._show(Progress(note=f"{error.sentence} Trying again soon."))
 
     async def _fail(self, error: EaselError) -> None:
         charged = Amount()
         if isinstance(error, ChannelUnavailable):
-            # The member pays nothing for what nobody can see; the operator's money is gone all the same.
+            # The member pays nothing for pictures that cannot be seen, although the operator has paid for them.
             charged = Amount(money=self.job.charged.money)
-        ending = jobs.Outcome(state=JobState.FAILED, charged=charged, error=type(error).__name__)
-        await self._end(ending, sentence=f"{error.sentence} Nothing was charged.")
+        outcome = jobs.Outcome(state=JobState.FAILED, charged=charged, error=type(error).__name__)
+        await self._finish(outcome, error)
         if isinstance(error, ResultLost):
             cost = error.cost or self.job.reserved.money
-            await self._shop.database.write(submits.note_double_cost(self.job, cost, self._shop.clock.now()))
+            await self._context.database.write(submits.note_double_cost(self.job, cost, self._context.clock.now()))
 
     async def _unexpected(self, error: Exception) -> None:
         if self.job.state is JobState.DELIVERING:
-            # It may stand in the channel all the same.
+            # The pictures may be in the channel all the same.
             if await self._settle_if_posted():
                 return
             if self.job.attempts < BUG_ATTEMPTS:
-                await self._later(DiscordBusy(type(error).__name__), None, submitted=True)
+                await self._reschedule(DiscordBusy(type(error).__name__), None, submitted=True)
                 return
-        code = f"{self.job.id % 1_000_000:06d}"
-        sentence = f"Something went wrong on our side (code {code}). Nothing was charged."
-        await self._end(jobs.Outcome(state=JobState.FAILED, error=type(error).__name__), sentence=sentence)
+        await self._finish(jobs.Outcome(state=JobState.FAILED, error=type(error).__name__), Bug(self.job.id))
 
-    async def _end(self, ending: jobs.Outcome, sentence: str | None = None) -> None:
-        """End the job and settle its money, then tidy up in Discord."""
-        shop = self._shop
-        self._claim.interruptible = False
-        self._ending = True
-        ended = await shop.database.write(jobs.finish(self.job, ending, shop.clock.now()))
+    async def _finish(self, outcome: jobs.Outcome, error: EaselError | None = None) -> None:
+        """End the job and settle its money, then tidy up in Discord; an `error` is told to the member."""
+        context = self._context
+        self._claimed.interruptible = False
+        self._finished = True
+        ended = await context.database.write(jobs.finish(self.job, outcome, context.clock.now()))
         if ended is None:
             raise LeaseLost
-        self._claim.refresh(ended)
-        seconds = (shop.clock.now() - self.job.created_at) / 1000
+        self._claimed.refresh(ended)
+        seconds = elapsed(self.job.created_at, context.clock.now())
         log.info(
             "job %d: %s, %d of %d pictures, %s, after %.1f s%s",
             self.job.id,
-            ending.state,
-            ending.charged.images,
+            outcome.state,
+            outcome.charged.images,
             self.job.request.count,
-            ending.charged.money,
+            outcome.charged.money,
             seconds,
-            f" ({ending.error})" if ending.error else "",
+            f" ({outcome.error})" if outcome.error else "",
         )
         reserved = self.job.reserved.money
-        if ending.charged.money > reserved:
-            log.warning("job %d: cost %s, reserved %s", self.job.id, ending.charged.money, reserved)
-        await shop.delivery.remove_card(self.job)
-        if sentence is not None:
-            await shop.delivery.send_failure(self.job, sentence)
+        if outcome.charged.money > reserved:
+            log.warning("job %d: cost %s, reserved %s", self.job.id, outcome.charged.money, reserved)
+        await context.delivery.remove_card(self.job)
+        if error is not None:
+            await context.delivery.send_failure(self.job, error)

@@ -1,17 +1,19 @@
-"""Gives a job's work to services: whoever is next in order, once each, and a ticket written down after each.
+"""Submits a job's work to providers, in order, and writes a ticket down after each accepted submit.
 
-A lost answer is asked about, never sent again blindly. What certainly was not accepted may go elsewhere.
+A submit whose response was lost is reconciled, never sent again blindly. Only work that was certainly not accepted
+goes to another provider.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 
-from bot.catalog.offers import ProviderRequest, Submit, Unsupported
+from bot.catalog.offers import ProviderRequest, Submit
 from bot.domain.checks import MAXIMUM_SOURCE_BYTES
+from bot.domain.clock import elapsed
 from bot.domain.errors import (
     InvalidResponse,
     JobCancelled,
@@ -27,266 +29,264 @@ from bot.domain.errors import (
 from bot.domain.jobs import Ticket
 from bot.domain.money import Money
 from bot.domain.pictures import InputPicture
+from bot.domain.providers import ProviderState
 from bot.storage import jobs, notes, spool, submits
-from bot.storage import provider_orders as routes
 from bot.worker.context import UNKNOWN_SIZE, ClaimedJob, ShuttingDown
 
 log = logging.getLogger(__name__)
 
 
 class Submission:
-    """One job's submits."""
+    """All submits of one claimed job."""
 
-    def __init__(self, claim: ClaimedJob) -> None:
-        self._claim = claim
-        self._shop = claim.shop
+    def __init__(self, claimed: ClaimedJob) -> None:
+        self._claimed = claimed
+        self._context = claimed.context
         self._lost_cost: Money | None = None
 
     async def complete(self) -> None:
-        """Submit until services have taken on all that was asked for, or at least a part that can be delivered.
+        """Submit until providers have accepted all pictures, or at least some that can be delivered.
 
         Raises:
-            ProviderError: nothing was taken on; or later, or once more.
-            Refused: what is asked for cannot be done any more.
+            ProviderError: no provider accepted anything; its class says whether to try later.
+            Refused: the request cannot be done any more.
         """
-        claim = self._claim
-        while claim.job.accepted < claim.job.request.count:
+        claimed = self._claimed
+        while claimed.job.accepted < claimed.job.request.count:
             try:
-                await self._next()
+                await self._submit_part()
             except (ProviderError, Refused) as error:
-                if isinstance(error, ModelRetired) and not claim.job.tickets and await self._has_successor():
+                if isinstance(error, ModelRetired) and not claimed.job.tickets and await self._has_successor():
                     continue
-                if not claim.job.tickets or self._may_wait(error):
+                if not claimed.job.tickets or self._may_wait(error):
                     raise
-                log.info("job %d: goes on with a part of its pictures: %s", claim.job.id, error)
-                claim.interruptible = True
-                if claim.leaving:
+                log.info("job %d: goes on with a part of its pictures: %s", claimed.job.id, error)
+                claimed.interruptible = True
+                if claimed.shutting_down:
                     raise ShuttingDown from None
                 return
-            if claim.leaving:
+            if claimed.shutting_down:
                 raise ShuttingDown
-            if claim.cancel_asked.is_set():
+            if claimed.cancel_requested.is_set():
                 return
 
     def _may_wait(self, error: Exception) -> bool:
-        waited = self._shop.clock.now() - self._claim.job.created_at
-        return isinstance(error, ProviderBusy | SubmitUnknown) and waited < self._shop.patience.submit * 1000
+        waited = elapsed(self._claimed.job.created_at, self._context.clock.now())
+        return isinstance(error, ProviderBusy | SubmitUnknown) and waited < self._context.retry_policy.submit
 
-    async def _next(self) -> None:
-        """One submit, at the first service that takes it."""
-        claim, routing = self._claim, self._shop.routes
-        if claim.job.submitted_at is not None and (found := await self._reconciled()) is not None:
-            await self._save(found)
+    async def _submit_part(self) -> None:
+        """One accepted submit, at the first provider that accepts it."""
+        claimed, router = self._claimed, self._context.router
+        if claimed.job.submitted_at is not None and (found := await self._reconcile()) is not None:
+            await self._save_ticket(found)
             return
-        fits = await self._fits()
-        if claim.job.submitted_at is not None:
-            # Nobody knows what became of the lost one: it is sent once more there, and nowhere else.
-            fits = tuple(fit for fit in fits if fit.provider == claim.job.provider)
-            if not fits:
+        candidates = await self._candidates()
+        if claimed.job.submitted_at is not None:
+            # The lost submit may have been accepted, so it is sent again there, and nowhere else.
+            candidates = tuple(each for each in candidates if each.provider == claimed.job.provider)
+            if not candidates:
                 raise ProviderError("The image service did not confirm your request.", detail="no answer")
-        refusals: dict[str, ProviderError] = {}
-        while fit := routing.next(fits, refusals):
+        errors: dict[str, ProviderError] = {}
+        while candidate := router.next_provider(candidates, errors):
             try:
-                ticket = await self._submit(fit)
+                ticket = await self._submit(candidate)
             except ProviderError as error:
-                await self._failed(fit, error)
-                refusals[fit.provider] = error
+                await self._handle_refusal(candidate, error)
+                errors[candidate.provider] = error
                 continue
-            except BaseException:  # a refusal of ours, a cancelled task: the service was not heard
-                routing.probe_inconclusive(fit.provider)
+            except BaseException:  # our own refusal, or cancelled: no outcome is known, so another job may probe
+                router.probe_inconclusive(candidate.provider)
                 raise
-            if routing.succeeded(fit.provider):
-                log.warning("%s takes work again", fit.provider)
-            await self._save(ticket)
+            if router.succeeded(candidate.provider):
+                log.warning("%s takes work again", candidate.provider)
+            await self._save_ticket(ticket)
             return
-        raise self._untaken(fits, refusals)
+        raise self._combined_error(candidates, errors)
 
-    def _untaken(self, fits: tuple[ProviderRequest, ...], refusals: Mapping[str, ProviderError]) -> ProviderError:
-        """Why nobody took it: who is only busy, or rests, is worth waiting for, whatever the others said."""
-        routing = self._shop.routes
-        resting = [fit for fit in fits if routing.state(fit.provider) == "resting"]
-        busy = [error for error in refusals.values() if isinstance(error, ProviderBusy)]
+    def _combined_error(
+        self, candidates: Sequence[ProviderRequest], errors: Mapping[str, ProviderError]
+    ) -> ProviderError:
+        """The error to raise when no provider accepted the job.
+
+        A busy or paused provider is worth waiting for, so its error wins.
+        """
+        router = self._context.router
+        paused = [each for each in candidates if router.state(each.provider) is ProviderState.PAUSED]
+        busy = [error for error in errors.values() if isinstance(error, ProviderBusy)]
         if busy:
             waits = [error.retry_after for error in busy if error.retry_after is not None]
-            soonest = None if len(waits) < len(busy) else min(waits)  # who names no time is asked at our own pace
-            if soonest is not None and resting:
-                soonest = min(soonest, routing.pause(resting))
+            # A provider that names no time is asked again at our own pace.
+            soonest = None if len(waits) < len(busy) else min(waits)
+            if soonest is not None and paused:
+                soonest = min(soonest, router.pause(paused))
             return ProviderBusy(busy[0].sentence, detail=busy[0].detail, retry_after=soonest)
-        if resting or not refusals:
-            return ProviderBusy(detail="a service rests", retry_after=routing.pause(resting or fits))
-        return list(refusals.values())[-1]
+        if paused or not errors:
+            return ProviderBusy(detail="paused", retry_after=router.pause(paused or candidates))
+        return list(errors.values())[-1]
 
-    async def _failed(self, fit: ProviderRequest, error: ProviderError) -> None:
-        """Note what a service's refusal says of the service; returns where another may be asked."""
-        routing = self._shop.routes
+    async def _handle_refusal(self, candidate: ProviderRequest, error: ProviderError) -> None:
+        """Note what an error says of the provider; returns where another provider may be asked.
+
+        Raises:
+            ProviderError: `error`, where none may.
+        """
+        router = self._context.router
         if isinstance(error, JobCancelled):
-            routing.probe_inconclusive(fit.provider)
+            router.probe_inconclusive(candidate.provider)
             raise error
         if not isinstance(error, SubmitUnknown | InvalidResponse):
-            # Certainly not taken, so there is nothing to ask about any more.
-            self._claim.job = replace(self._claim.job, submitted_at=None)
-        if not error.elsewhere and not isinstance(error, SubmitUnknown):
-            routing.succeeded(fit.provider)  # it answered, and refused this one
+            # Certainly not accepted, so there is nothing to reconcile any more.
+            self._claimed.job = replace(self._claimed.job, submitted_at=None)
+        if not error.may_fail_over and not isinstance(error, SubmitUnknown):
+            router.succeeded(candidate.provider)  # the provider is well; it refused this request
             raise error
         if isinstance(error, ModelRetired):
-            routing.succeeded(fit.provider)
-            await self._retire(fit)
-        elif routing.failed(fit.provider, error):
+            router.succeeded(candidate.provider)
+            await self._retire(candidate)
+        elif router.failed(candidate.provider, error):
             if isinstance(error, ProviderMisconfigured):
-                log.error("a service needs its operator: %s: %s", fit.provider, error.detail)
+                log.error("a service needs its operator: %s: %s", candidate.provider, error.detail)
             else:
-                log.warning(
-                    "%s fails again and again and is left alone for a while: %s", fit.provider, error.detail
-                )
-        if not error.elsewhere:
+                log.warning("%s failed several times and is paused: %s", candidate.provider, error.detail)
+        if not error.may_fail_over:
             raise error
-        log.info("job %d: not taken by %s: %s", self._claim.job.id, fit.provider, error.detail)
+        log.info("job %d: not accepted by %s: %s", self._claimed.job.id, candidate.provider, error.detail)
 
-    async def _retire(self, fit: ProviderRequest) -> None:
-        model = fit.request.model
-        self._shop.routes.retired.add((fit.provider, model))
-        await self._shop.database.write(notes.retire(fit.provider, model, self._shop.clock.now()))
-        log.warning("%s no longer has %s", fit.provider, model)
+    async def _retire(self, candidate: ProviderRequest) -> None:
+        context, model = self._context, candidate.request.model
+        context.router.retired.add((candidate.provider, model))
+        await context.database.write(notes.retire_model(candidate.provider, model, context.clock.now()))
+        log.warning("%s no longer has %s", candidate.provider, model)
 
-    # What is asked of whom
+    # Candidates
 
-    async def _fits(self) -> tuple[ProviderRequest, ...]:
-        """The services that may be asked, in order: none that may cost more than was reserved."""
-        job, routing = self._claim.job, self._shop.routes
-        own = await self._shop.database.read(routes.orders(job.requester.guild_id))
-        model = routing.resolve(job.request.model, own)
+    async def _candidates(self) -> tuple[ProviderRequest, ...]:
+        """The providers that may be asked, in order: none that may cost more than was reserved."""
+        job, router = self._claimed.job, self._context.router
+        orders = await self._claimed.provider_orders()
+        model = router.resolve_model(job.request.model, orders)
         if model != job.request.model and not job.tickets:
             request = replace(job.request, model=model, instead_of=job.request.instead_of or job.request.model)
-            price = routing.price(routing.fits(request, own))
-            unit = jobs.switch_model(job, request, price, self._shop.default_rule, self._shop.clock.now())
-            written = await self._shop.database.write(unit)
-            # What was certainly not taken is forgotten here, and in the database with the next submit.
-            job = self._claim.job = replace(written, submitted_at=job.submitted_at)
-        fits = routing.fits(job.request, own)
-        affordable = tuple(fit for fit in fits if fit.most() <= job.reserved.money.micros)
+            price = router.price(router.candidates(request, orders))
+            unit = jobs.switch_model(job, request, price, self._context.default_limit)
+            switched = await self._context.database.write(unit)
+            # `submitted_at` may have been cleared here only; the database follows with the next submit.
+            job = self._claimed.job = replace(switched, submitted_at=job.submitted_at)
+        candidates = router.candidates(job.request, orders)
+        affordable = tuple(each for each in candidates if each.highest_cost() <= job.reserved.money)
         if not affordable:
-            raise PriceExceeded(detail=f"{fits[0].most()} of {job.reserved.money.micros}")
+            raise PriceExceeded(detail=f"{candidates[0].highest_cost()} of {job.reserved.money}")
         return affordable
 
     async def _has_successor(self) -> bool:
-        request = self._claim.job.request
-        own = await self._shop.database.read(routes.orders(self._claim.job.requester.guild_id))
-        return self._shop.routes.resolve(request.model, own) != request.model
+        model = self._claimed.job.request.model
+        return self._context.router.resolve_model(model, await self._claimed.provider_orders()) != model
 
-    # Submitting
+    # One submit
 
-    async def _submit(self, fit: ProviderRequest) -> Ticket:
-        claim, shop = self._claim, self._shop
-        job, provider = claim.job, shop.provider(fit.provider)
+    async def _submit(self, candidate: ProviderRequest) -> Ticket:
+        claimed, context = self._claimed, self._context
+        job, provider = claimed.job, context.provider(candidate.provider)
+        size = sum(source.size or UNKNOWN_SIZE for source in job.request.pictures)
         async with (
-            shop.turns.get(fit.provider, nullcontext()),
-            shop.preparing[fit.provider].room(_size(fit)) if job.request.pictures else nullcontext(),
+            context.submit_slots.get(candidate.provider, nullcontext()),
+            context.source_budgets[candidate.provider].room(size) if size else nullcontext(),
         ):
             inputs, mask = await self._inputs()
-            if claim.cancel_asked.is_set() and not job.tickets:
+            if claimed.cancel_requested.is_set() and not job.tickets:
                 raise JobCancelled
-            claim.interruptible = False
-            now, again = shop.clock.now(), job.submitted_at is not None
+            claimed.interruptible = False
+            now, again = context.clock.now(), job.submitted_at is not None
             if again:
                 log.warning("job %d: is submitted once more; %s may bill it twice", job.id, job.provider)
-                await claim.fenced(submits.submit_again(job, fit.provider, self._lost_cost, now))
+                await claimed.fenced(submits.submit_again(job, candidate.provider, self._lost_cost, now))
             else:
-                await claim.fenced(submits.begin_submit(job, fit.provider, now, again=False))
-            job = claim.job = replace(
-                job, provider=fit.provider, submitted_at=now, resubmits=job.resubmits + int(again)
+                await claimed.fenced(submits.begin_submit(job, candidate.provider, now))
+            job = claimed.job = replace(
+                job, provider=candidate.provider, submitted_at=now, resubmits=job.resubmits + int(again)
             )
-            return await provider.submit(self._order(fit, tuple(inputs), mask), claim.tell)
+            return await provider.submit(self._submit_of(candidate, inputs, mask), claimed.report)
 
-    def _order(
-        self, fit: ProviderRequest, inputs: tuple[InputPicture, ...] = (), mask: InputPicture | None = None
+    def _submit_of(
+        self, candidate: ProviderRequest, inputs: Sequence[InputPicture] = (), mask: InputPicture | None = None
     ) -> Submit:
-        job = self._claim.job
-        count = min(fit.verb.count.most, job.request.count - job.accepted)
+        job = self._claimed.job
+        count = min(candidate.operation.count.most, job.request.count - job.accepted)
         return Submit(
             job_id=job.id,
             part=len(job.tickets),
-            fit=fit,
+            provider_request=candidate,
             count=count,
-            inputs=inputs,
+            inputs=tuple(inputs),
             mask=mask,
             submitted_at=job.submitted_at or 0,
-            most=Money(-(-job.reserved.money.micros * count // job.request.count)),
+            price_limit=job.reserved.money.share(count, job.request.count),
         )
 
-    async def _save(self, ticket: Ticket) -> None:
-        claim = self._claim
-        await claim.fenced(submits.save_ticket(claim.job, ticket, self._shop.clock.now()))
-        # What it keeps is in the spool by now, and is read from there when there is room for it.
-        tickets = (*claim.job.tickets, replace(ticket, kept=()))
-        claim.job = replace(claim.job, tickets=tickets, submitted_at=None)
-        claim.interruptible = True
+    async def _save_ticket(self, ticket: Ticket) -> None:
+        claimed = self._claimed
+        await claimed.fenced(submits.save_ticket(claimed.job, ticket))
+        # Its results are in the spool now, and are read from there once there is room for them.
+        tickets = (*claimed.job.tickets, replace(ticket, results=()))
+        claimed.job = replace(claimed.job, tickets=tickets, submitted_at=None)
+        claimed.interruptible = True
 
     async def _inputs(self) -> tuple[list[InputPicture], InputPicture | None]:
-        """Read what the job points at and check what only the bytes show."""
-        job, shop = self._claim.job, self._shop
-        request = job.request
+        """Read the request's pictures and its mask, and check what only their bytes show."""
+        context, request = self._context, self._claimed.job.request
         if not request.pictures:
             return [], None
-        spooled = await shop.database.read(spool.uploads(job.id))
+        spooled = await context.database.read(spool.uploads(self._claimed.job.id))
         inputs = []
         url: str | None
         for number, source in enumerate(request.pictures):
             if number in spooled:
                 content, url = spooled[number], source.url
             else:
-                fetched = await shop.delivery.read(source, MAXIMUM_SOURCE_BYTES)
+                fetched = await context.delivery.read(source, MAXIMUM_SOURCE_BYTES)
                 content, url = fetched.content, fetched.url
-            picture = await shop.pictures.inspect(content, filename=source.filename)
-            # A picture that was converted on the way (an animation's first frame) is not what the link leads to.
-            good = url if picture.content is content and self._fresh(url) else None
-            inputs.append(InputPicture(picture=picture, url=good))
+            picture = await context.pictures.inspect(content, filename=source.filename)
+            # The link does not lead to a picture that was converted here, such as an animation's first frame.
+            unchanged = picture.content is content and url is not None and context.delivery.is_fresh(url)
+            inputs.append(InputPicture(picture=picture, url=url if unchanged else None))
         if request.mask is None:
             return inputs, None
-        mask = await shop.pictures.check_mask(inputs[-1].picture, inputs[0].picture)
-        return inputs[:-1], InputPicture(picture=mask, url=inputs[-1].url if mask is inputs[-1].picture else None)
+        *pictures, given = inputs
+        mask = await context.pictures.check_mask(given.picture, pictures[0].picture)
+        return pictures, InputPicture(picture=mask, url=given.url if mask is given.picture else None)
 
-    def _fresh(self, url: str | None) -> bool:
-        return url is not None and self._shop.delivery.is_fresh(url)
+    # Lost responses
 
-    # Lost answers
-
-    async def _reconciled(self) -> Ticket | None:
-        """What became of the submit whose answer was lost; None where the work may be submitted (again).
+    async def _reconcile(self) -> Ticket | None:
+        """The ticket of the submit whose response was lost; None where the work may be submitted (again).
 
         Raises:
-            SubmitUnknown: the service may still tell.
-            ProviderError: it was sent again once before, and nobody knows about that one either.
+            SubmitUnknown: the provider may still tell.
+            ProviderError: it was sent again before, and that response was lost as well.
         """
-        claim, shop = self._claim, self._shop
+        claimed, context = self._claimed, self._context
         try:
-            ticket = await self._asked_about()
+            ticket = await self._find_lost()
         except ResultLost as lost:
             self._lost_cost = lost.cost
         except SubmitUnknown as unknown:
-            waited = shop.clock.now() - (claim.job.submitted_at or 0)
-            if not unknown.final and waited < shop.patience.submit * 1000:
+            waited = elapsed(claimed.job.submitted_at or 0, context.clock.now())
+            if not unknown.final and waited < context.retry_policy.submit:
                 raise
         else:
             if ticket is None:
-                claim.job = replace(claim.job, submitted_at=None)
+                claimed.job = replace(claimed.job, submitted_at=None)
             return ticket
-        if claim.job.resubmits:
+        if claimed.job.resubmits:
             raise ProviderError("The image service did not confirm your request, twice.", detail="no answer twice")
         return None
 
-    async def _asked_about(self) -> Ticket | None:
-        name = self._claim.job.provider or ""
-        provider = self._shop.providers.get(name)
-        try:
-            # Also where the service is not asked any more: it may have the work all the same.
-            fit = self._shop.routes.fit(self._claim.job.request, name)
-        except Unsupported:
-            fit = None
-        if fit is None or provider is None:
+    async def _find_lost(self) -> Ticket | None:
+        name = self._claimed.job.provider or ""
+        provider = self._context.providers.get(name)
+        # A provider that is asked no more may have the work all the same.
+        candidate = self._claimed.provider_request(name)
+        if candidate is None or provider is None:
             raise SubmitUnknown(detail=f"{name} is not asked any more", final=True)
-        others = await self._shop.database.read(submits.tickets_at(name))
-        return await provider.reconcile(self._order(fit), others)
-
-
-def _size(fit: ProviderRequest) -> int:
-    return sum(source.size or UNKNOWN_SIZE for source in fit.request.pictures)
+        others = await self._context.database.read(submits.tickets_at(name))
+        return await provider.reconcile(self._submit_of(candidate), others)

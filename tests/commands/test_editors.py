@@ -11,7 +11,16 @@ from PIL import Image, ImageChops
 
 from bot.demo.stage import Stage, image_of, labels
 from bot.sandbox import painter
-from tests.support.demo.simcord_stage import job, painted, picture_file, pinged, playing, private, quota, whisper
+from tests.support.demo.simcord_stage import (
+    imagine,
+    job,
+    notified,
+    open_test_stage,
+    picture_file,
+    private_followup,
+    private_reply,
+    quota,
+)
 
 SIDE = 1024
 LEFT, RIGHT = (0, 0, SIDE // 2, SIDE), (SIDE // 2, 0, SIDE, SIDE)
@@ -19,29 +28,29 @@ LEFT, RIGHT = (0, 0, SIDE // 2, SIDE), (SIDE // 2, 0, SIDE, SIDE)
 
 @pytest.fixture
 async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
-    async with playing(tmp_path) as opened:
+    async with open_test_stage(tmp_path) as opened:
         yield opened
 
 
 def mask_file(side: int = SIDE) -> bytes:
-    """See-through in its right half: only there may be painted."""
+    """A mask that is transparent in its right half, which may be painted."""
     mask = Image.new("RGBA", (side, side), (0, 0, 0, 255))
     mask.paste((0, 0, 0, 0), (side // 2, 0, side, side))
     return painter.encode(mask, "png")
 
 
 async def pixels(message: discord.Message) -> Image.Image:
-    """What a result shows."""
+    """The first picture of a result."""
     return image_of(await message.attachments[0].read()).convert("RGB")
 
 
 def same(one: Image.Image, other: Image.Image, box: tuple[int, int, int, int]) -> bool:
-    """Whether two pictures do not differ inside a box."""
+    """Whether two pictures are equal inside a box."""
     return ImageChops.difference(one.crop(box), other.crop(box)).getbbox() is None
 
 
 async def replied(stage: Stage, to: discord.Message, text: str) -> str:
-    """What Easel says publicly to a reply that it refuses."""
+    """Have Theo reply to a message; returns Easel's latest public reply to that."""
     message = await stage.theo.send(stage.channel, text, reply_to=to)
     answers = [
         item
@@ -64,7 +73,7 @@ async def test_outside_the_mask_not_a_pixel_changes(stage: Stage) -> None:
     assert not same(before, after, RIGHT)
 
 
-async def test_every_option_of_edit_reaches_the_service(stage: Stage) -> None:
+async def test_every_option_of_edit_reaches_the_provider(stage: Stage) -> None:
     more = {f"image{number}": (f"{number}.png", picture_file(f"a fox {number}")) for number in (2, 3, 4)}
     await stage.theo.slash(
         stage.channel,
@@ -80,11 +89,11 @@ async def test_every_option_of_edit_reaches_the_service(stage: Stage) -> None:
         spoiler=True,
     )
     message = await stage.picture()
-    [asked] = stage.fal.requests.values()
-    assert asked.endpoint == "fal-ai/gpt-image-1.5/edit"
-    assert len(asked.shown["image_urls"]) == 4
-    told = {name: asked.shown[name] for name in ("image_size", "quality", "input_fidelity", "num_images")}
-    assert told == {"image_size": "1536x1024", "quality": "low", "input_fidelity": "high", "num_images": 2}
+    [submitted] = stage.fal.requests.values()
+    assert submitted.endpoint == "fal-ai/gpt-image-1.5/edit"
+    assert len(submitted.shown["image_urls"]) == 4
+    sent = {name: submitted.shown[name] for name in ("image_size", "quality", "input_fidelity", "num_images")}
+    assert sent == {"image_size": "1536x1024", "quality": "low", "input_fidelity": "high", "num_images": 2}
     assert [item.is_spoiler() for item in message.attachments] == [True, True]
     assert image_of(await message.attachments[1].read()).format == "JPEG"
     request = (await job(stage, message)).request
@@ -99,16 +108,16 @@ async def test_a_mask_of_another_size_is_refused_before_anything_is_charged(stag
         image=("house.png", picture_file()),
         mask=("mask.png", mask_file(32)),
     )
-    assert "The mask is 32×32 and the picture 64×64." in private(result)
+    assert "The mask is 32×32 and the picture 64×64." in private_reply(result)
     assert (await quota(stage, stage.theo)).left == 10
 
 
-async def test_a_mask_that_leaves_nothing_to_paint_is_told_privately(stage: Stage) -> None:
+async def test_a_mask_that_leaves_nothing_to_paint_is_refused_privately(stage: Stage) -> None:
     mask = painter.encode(Image.new("RGBA", (64, 64), (0, 0, 0, 255)), "png")
     result = await stage.theo.slash(
         stage.channel, "edit", prompt="night", image=("house.png", picture_file()), mask=("mask.png", mask)
     )
-    assert "mask" in (await whisper(stage, result)).lower()
+    assert "mask" in (await private_followup(stage, result)).lower()
     assert (await quota(stage, stage.theo)).left == 10
 
 
@@ -117,7 +126,7 @@ async def test_a_mask_that_leaves_nothing_to_paint_is_told_privately(stage: Stag
 
 @pytest.mark.parametrize("mention", [False, True], ids=["plain", "mention"])
 async def test_a_reply_to_a_result_edits_it(stage: Stage, mention: bool) -> None:
-    original = await painted(stage, stage.nora, "a lighthouse")
+    original = await imagine(stage, stage.nora, "a lighthouse")
     bot = stage.env.bot.user
     assert bot is not None
     text = f"{bot.mention} make it snow" if mention else "make it snow"
@@ -126,7 +135,7 @@ async def test_a_reply_to_a_result_edits_it(stage: Stage, mention: bool) -> None
     assert edited.content.startswith(f"{stage.theo.mention} make it snow\n")
     assert edited.reference is not None
     assert edited.reference.message_id == reply.id
-    assert pinged(stage, edited) == {stage.theo.id}
+    assert notified(stage, edited) == {stage.theo.id}
     assert not same(await pixels(original), await pixels(edited), (0, 0, SIDE, SIDE))
     done = await job(stage, edited)
     assert done.parent_id == (await job(stage, original)).id
@@ -136,7 +145,7 @@ async def test_a_reply_to_a_result_edits_it(stage: Stage, mention: bool) -> None
 
 
 async def test_a_reply_shows_a_card_that_says_which_picture(stage: Stage) -> None:
-    original = await painted(stage, stage.nora, count=2)
+    original = await imagine(stage, stage.nora, count=2)
     stage.fal.faults.set("slow_run", seconds=0.5)
     await stage.theo.send(stage.channel, "make it snow", reply_to=original)
     [card] = stage.cards()
@@ -151,7 +160,7 @@ async def test_a_reply_shows_a_card_that_says_which_picture(stage: Stage) -> Non
 
 
 async def test_a_number_chooses_one_of_several_pictures(stage: Stage) -> None:
-    original = await painted(stage, stage.nora, count=3)
+    original = await imagine(stage, stage.nora, count=3)
     await stage.theo.send(stage.channel, "#2 make it snow", reply_to=original)
     edited = await stage.picture(2)
     request = (await job(stage, edited)).request
@@ -162,18 +171,18 @@ async def test_a_number_chooses_one_of_several_pictures(stage: Stage) -> None:
     )
 
 
-async def test_what_a_reply_cannot_do_is_said_and_goes_away(stage: Stage) -> None:
+async def test_a_refused_reply_is_answered_publicly_and_the_answer_removes_itself(stage: Stage) -> None:
     bot = stage.env.bot.user
     assert bot is not None
     photo = await stage.nora.send(stage.channel, "my house", attachments=[("house.png", picture_file())])
-    told = await replied(stage, photo, f"{bot.mention} make it snow")
-    assert told.startswith(
+    reply = await replied(stage, photo, f"{bot.mention} make it snow")
+    assert reply.startswith(
         "Easel cannot see a picture there. Hold or right-click the message, then Apps › Edit image."
     )
     await stage.theo.send(stage.channel, f"{bot.mention} hello")
     hint = stage.channel.history()[-1].content
     assert hint.startswith("Reply to a picture and say what should change, or type /imagine to paint one.")
-    original = await painted(stage, stage.nora)
+    original = await imagine(stage, stage.nora)
     assert (await replied(stage, original, bot.mention)).startswith("Say what should change")
     await stage.mika.slash(stage.channel, "moderate limit", images=0, per="day", member=stage.theo)
     assert "switched off here" in await replied(stage, original, "make it snow")
@@ -185,8 +194,8 @@ async def test_what_a_reply_cannot_do_is_said_and_goes_away(stage: Stage) -> Non
     assert len(stage.pictures()) == 1
 
 
-async def test_what_is_not_meant_for_easel_is_left_alone(stage: Stage) -> None:
-    original = await painted(stage, stage.nora)
+async def test_messages_that_are_not_for_easel_are_ignored(stage: Stage) -> None:
+    original = await imagine(stage, stage.nora)
     talk = await stage.theo.send(stage.channel, "what a fox")
     await stage.nora.send(stage.channel, "thank you", reply_to=talk)
     await stage.idle()
@@ -198,7 +207,7 @@ async def test_what_is_not_meant_for_easel_is_left_alone(stage: Stage) -> None:
 
 
 async def test_the_edit_button_takes_a_mask_and_a_second_picture(stage: Stage) -> None:
-    original = await painted(stage, stage.nora, "a lighthouse")
+    original = await imagine(stage, stage.nora, "a lighthouse")
     form = await stage.theo.click(original, label="Edit")
     assert form.modal is not None
     assert form.modal["title"] == "Edit this picture"
@@ -221,10 +230,10 @@ async def test_the_edit_button_takes_a_mask_and_a_second_picture(stage: Stage) -
 
 
 async def test_a_prompt_of_blanks_is_refused(stage: Stage) -> None:
-    original = await painted(stage, stage.nora)
+    original = await imagine(stage, stage.nora)
     form = await stage.theo.click(original, label="Edit")
     refused = await stage.theo.submit_modal(form, {"prompt": "   "})
-    assert private(refused) == "Your prompt is empty. Tell Easel what to paint. Nothing was charged."
+    assert private_reply(refused) == "Your prompt is empty. Tell Easel what to paint. Nothing was charged."
 
 
 async def test_the_menu_edits_a_members_picture(stage: Stage) -> None:
@@ -237,10 +246,10 @@ async def test_the_menu_edits_a_members_picture(stage: Stage) -> None:
     assert done.parent_id is None
     talk = await stage.nora.send(stage.channel, "no picture here")
     refused = await stage.theo.context_menu(stage.channel, "Edit image", talk)
-    assert private(refused).startswith("There is no picture in this message.")
+    assert private_reply(refused).startswith("There is no picture in this message.")
 
 
-async def test_several_pictures_in_one_message_are_chosen_from(stage: Stage) -> None:
+async def test_the_form_offers_each_picture_of_a_message(stage: Stage) -> None:
     files = [(f"{name}.png", picture_file(name)) for name in ("fox", "boat", "cat")]
     album = await stage.nora.send(stage.channel, "", attachments=[("notes.txt", b"no picture"), *files])
     form = await stage.theo.context_menu(stage.channel, "Edit image", album)
@@ -261,8 +270,8 @@ async def test_a_forwarded_picture_can_be_edited(stage: Stage) -> None:
 # Chains
 
 
-async def test_an_edit_of_an_edit_knows_where_it_comes_from(stage: Stage) -> None:
-    first = await painted(stage, stage.nora, "a lighthouse")
+async def test_an_edit_of_an_edit_has_its_parent(stage: Stage) -> None:
+    first = await imagine(stage, stage.nora, "a lighthouse")
     await stage.theo.send(stage.channel, "make it night", reply_to=first)
     second = await stage.picture(2)
     form = await stage.nora.click(second, label="Edit")

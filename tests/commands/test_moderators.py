@@ -1,4 +1,4 @@
-"""Limits and grants, as moderators set them and members feel them."""
+"""Limits and grants: what moderators set, and what members may paint then."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ import pytest
 import simcord
 
 from bot.demo.stage import Stage
-from tests.support.demo.simcord_stage import painted, playing, private, quota
+from tests.support.demo.simcord_stage import imagine, open_test_stage, private_reply, quota
 
 
 @pytest.fixture
 async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
-    async with playing(tmp_path) as opened:
+    async with open_test_stage(tmp_path) as opened:
         yield opened
 
 
 async def moderate(stage: Stage, verb: str, **options: object) -> str:
-    """What Mika is told, privately."""
-    return private(await stage.mika.slash(stage.channel, f"moderate {verb}", **options))
+    """Have Mika type a command of `/moderate`; returns the reply that she alone sees."""
+    return private_reply(await stage.mika.slash(stage.channel, f"moderate {verb}", **options))
 
 
 async def test_a_members_limit_beats_a_roles_beats_everyones(stage: Stage) -> None:
     assert (await quota(stage, stage.nora)).limit == "10 pictures per day for everyone"
-    told = await moderate(stage, "limit", images=5, per="week")
-    assert told == "The limit is now 5 pictures per week for everyone. Before: 10 pictures per day for everyone."
+    reply = await moderate(stage, "limit", images=5, per="week")
+    assert reply == "The limit is now 5 pictures per week for everyone. Before: 10 pictures per day for everyone."
     assert (await quota(stage, stage.nora)).limit == "5 pictures per week for everyone"
     await moderate(stage, "limit", images=20, per="day", role=stage.members)
     painter = await quota(stage, stage.nora)
@@ -42,8 +42,8 @@ async def test_a_members_limit_beats_a_roles_beats_everyones(stage: Stage) -> No
 async def test_clearing_lets_the_next_wider_limit_hold(stage: Stage) -> None:
     await moderate(stage, "limit", images=20, per="day", role=stage.members)
     await moderate(stage, "limit", images=2, per="day", member=stage.nora)
-    told = await moderate(stage, "clear", member=stage.nora)
-    assert told == f"Removed: 2 pictures per day for {stage.nora.mention}. The next wider limit holds now."
+    reply = await moderate(stage, "clear", member=stage.nora)
+    assert reply == f"Removed: 2 pictures per day for {stage.nora.mention}. The next wider limit holds now."
     assert (await quota(stage, stage.nora)).left == 20
     await moderate(stage, "clear", role=stage.members)
     assert (await quota(stage, stage.nora)).left == 10
@@ -51,20 +51,20 @@ async def test_clearing_lets_the_next_wider_limit_hold(stage: Stage) -> None:
     assert "10 pictures per day for everyone, Easel's default" in await moderate(stage, "limits")
 
 
-async def test_a_limit_counts_what_was_painted_before_it(stage: Stage) -> None:
-    await painted(stage, stage.nora, count=3)
+async def test_a_limit_counts_pictures_that_were_painted_before_it(stage: Stage) -> None:
+    await imagine(stage, stage.nora, count=3)
     await moderate(stage, "limit", images=4, per="week")
-    asked = await quota(stage, stage.nora)
-    assert (asked.left, asked.spent) == (1, 3)
+    shown = await quota(stage, stage.nora)
+    assert (shown.left, shown.spent) == (1, 3)
     assert (await stage.nora.slash(stage.channel, "imagine", prompt="a boat", count=2)).ephemeral
 
 
 async def test_the_refusal_names_the_rule_and_when_it_starts_anew(stage: Stage) -> None:
     await moderate(stage, "limit", images=1, per="month", member=stage.nora)
-    await painted(stage, stage.nora)
-    told = private(await stage.nora.slash(stage.channel, "imagine", prompt="a boat"))
+    await imagine(stage, stage.nora)
+    reply = private_reply(await stage.nora.slash(stage.channel, "imagine", prompt="a boat"))
     first_of_february = 1769904000
-    assert told == (
+    assert reply == (
         f"You asked for 1 picture and have 0 left. The limit is 1 picture per month for {stage.nora.mention}; "
         f"it starts anew <t:{first_of_february}:R>. A moderator can give you more. Nothing was charged."
     )
@@ -74,31 +74,31 @@ async def test_zero_stops_a_member(stage: Stage) -> None:
     await moderate(stage, "limit", images=0, per="day", member=stage.nora)
     assert (await stage.nora.slash(stage.channel, "imagine", prompt="a boat")).ephemeral
     assert stage.fal.submits == 0
-    await painted(stage, stage.theo)
+    await imagine(stage, stage.theo)
 
 
 async def test_granted_pictures_come_after_the_limits_own_and_can_be_taken_back(stage: Stage) -> None:
     await moderate(stage, "limit", images=1, per="day")
-    told = await moderate(stage, "grant", member=stage.nora, images=3, reason="for the poster")
-    assert told == f"{stage.nora.mention} was given 3 pictures and now has 1 of 1 left today and 3 granted."
-    await painted(stage, stage.nora, count=2)
-    asked = await quota(stage, stage.nora)
-    assert (asked.left, asked.spent, asked.granted) == (2, 1, 2)
-    told = await moderate(stage, "grant", member=stage.nora, images=-5, reason="enough")
-    assert told == f"2 granted pictures taken back. {stage.nora.mention} now has 0 of 1 left today."
-    told = await moderate(stage, "grant", member=stage.nora, images=-1, reason="once more")
-    assert told == f"{stage.nora.mention} has no granted pictures that could be taken back."
+    reply = await moderate(stage, "grant", member=stage.nora, images=3, reason="for the poster")
+    assert reply == f"{stage.nora.mention} was given 3 pictures and now has 1 of 1 left today and 3 granted."
+    await imagine(stage, stage.nora, count=2)
+    shown = await quota(stage, stage.nora)
+    assert (shown.left, shown.spent, shown.granted) == (2, 1, 2)
+    reply = await moderate(stage, "grant", member=stage.nora, images=-5, reason="enough")
+    assert reply == f"2 granted pictures taken back. {stage.nora.mention} now has 0 of 1 left today."
+    reply = await moderate(stage, "grant", member=stage.nora, images=-1, reason="once more")
+    assert reply == f"{stage.nora.mention} has no granted pictures that could be taken back."
     assert (await stage.nora.slash(stage.channel, "imagine", prompt="a boat")).ephemeral
 
 
-async def test_what_makes_no_sense_is_refused(stage: Stage) -> None:
-    told = await moderate(stage, "limit", images=1, per="day", member=stage.nora, role=stage.members)
-    assert told.startswith("Give a member or a role, not both.")
+async def test_contradicting_options_are_refused(stage: Stage) -> None:
+    reply = await moderate(stage, "limit", images=1, per="day", member=stage.nora, role=stage.members)
+    assert reply.startswith("Give a member or a role, not both.")
     assert (await moderate(stage, "grant", member=stage.nora, images=0, reason="x")).startswith("Give a number")
     assert (await quota(stage, stage.nora)).limit == "10 pictures per day for everyone"
 
 
-async def test_nobody_is_pinged_and_everything_stays_private(stage: Stage) -> None:
+async def test_replies_to_moderators_are_private_and_notify_no_member(stage: Stage) -> None:
     await moderate(stage, "limit", images=2, per="day", member=stage.nora)
     await moderate(stage, "grant", member=stage.nora, images=1, reason="x")
     assert stage.channel.history(viewer=stage.nora) == []
@@ -116,5 +116,5 @@ async def test_limits_and_grants_outlive_a_restart(stage: Stage) -> None:
     await moderate(stage, "limit", images=2, per="day")
     await moderate(stage, "grant", member=stage.nora, images=3, reason="x")
     await stage.restart()
-    asked = await quota(stage, stage.nora)
-    assert (asked.left, asked.granted, asked.limit) == (5, 3, "2 pictures per day for everyone")
+    shown = await quota(stage, stage.nora)
+    assert (shown.left, shown.granted, shown.limit) == (5, 3, "2 pictures per day for everyone")

@@ -1,4 +1,4 @@
-"""The demo keeps what it promises: a scene, its pictures and transcript, a page, and a clean end."""
+"""The demo as a process: its scene, pictures and transcript, its page, and how it ends."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from tests.support.demo.demo_process import ADDRESS, demo
+from tests.support.demo.demo_process import PAGE_URL, start_demo
 
 PICTURES = {
     "1-imagine.png",
@@ -52,7 +52,7 @@ def taken_port() -> Iterator[int]:
 
 
 def check_output(folder: Path) -> None:
-    """The pictures are pictures, and the transcript tells the whole scene."""
+    """Check the pictures, and that the transcript has the whole scene in order."""
     found = {path.name for path in folder.glob("*.png")}
     assert found == PICTURES
     for name in PICTURES:
@@ -75,7 +75,7 @@ def check_output(folder: Path) -> None:
         "## 9. Mika has Oxen paint",
         "## 10. Lumenfall is out of order, and the picture comes all the same",
     ]
-    told = (
+    expected = (
         " · 3 of 4 left today",
         "Only Theo sees:\n\n> You asked for 3 pictures and have 2 left. The limit is 4 pictures per day",
         "Only Mika sees:\n\n> @Theo was given 5 pictures and now has 2 of 4 left today and 5 granted.",
@@ -92,7 +92,7 @@ def check_output(folder: Path) -> None:
         "@Theo a sailing boat in the morning mist",
         "Lumenfall was asked first and could not, so fal painted it.",
     )
-    places = [text.index(words) for words in told]
+    places = [text.index(words) for words in expected]
     assert places == sorted(places)
     assert all(f"]({name})" in text for name in {*PICTURES, "8-unfinished.webp"})
     assert "<@" not in text
@@ -102,23 +102,23 @@ def check_output(folder: Path) -> None:
 def test_once_needs_no_environment_and_a_second_run_in_the_same_folder_works(
     tmp_path: Path, taken_port: int
 ) -> None:
-    with demo(tmp_path, "--once") as first:
-        assert first.ended() == 0
-    assert first.complaints == []
+    with start_demo(tmp_path, "--once") as first:
+        assert first.wait() == 0
+    assert first.errors == []
     check_output(tmp_path / "output")
     (tmp_path / "output" / "mine.png").touch()
     (tmp_path / "output" / "6-imagine-1.png").unlink()
 
     (tmp_path / ".env").write_text("DISCORD_TOKEN=from-a-file\nLOG_LEVEL=LOUD\n")
-    with demo(tmp_path, "--port", str(taken_port), environment=HOSTILE) as second:
-        port = int(second.said(ADDRESS)[1])
+    with start_demo(tmp_path, "--port", str(taken_port), environment=HOSTILE) as second:
+        port = int(second.wait_for(PAGE_URL)[1])
         assert port != taken_port
-        assert f"Port {taken_port} is taken, so the page is at another one." in second.lines
+        assert f"Port {taken_port} is taken, so the page is at another one." in second.output
         with socket.create_connection(("127.0.0.1", port), timeout=5):
             pass
-        assert second.ended(by=signal.SIGTERM) == 0
-    assert second.complaints == []
-    assert second.lines[-1] == "Good-bye."
+        assert second.stop(signal.SIGTERM) == 0
+    assert second.errors == []
+    assert second.output[-1] == "Good-bye."
     assert (tmp_path / "output" / "mine.png").exists()
     (tmp_path / "output" / "mine.png").unlink()
     check_output(tmp_path / "output")
@@ -128,16 +128,16 @@ def test_once_needs_no_environment_and_a_second_run_in_the_same_folder_works(
 
 
 def test_ctrl_c_in_the_middle_of_the_scene(tmp_path: Path) -> None:
-    with demo(tmp_path) as started:
-        started.said("1. Nora types /imagine")
-        assert started.ended(by=signal.SIGINT) == 130
-    assert started.lines[-1] == "Stopped before the scene was over."
-    assert started.complaints == []
+    with start_demo(tmp_path) as demo:
+        demo.wait_for("1. Nora types /imagine")
+        assert demo.stop(signal.SIGINT) == 130
+    assert demo.output[-1] == "Stopped before the scene was over."
+    assert demo.errors == []
 
 
 def test_a_folder_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "output").write_text("a file")
-    with demo(tmp_path, "--once") as started:
-        assert started.ended() == 1
-    assert len([*started.lines, *started.complaints]) == 1
-    assert "output" in "".join(started.lines + started.complaints)
+    with start_demo(tmp_path, "--once") as demo:
+        assert demo.wait() == 1
+    assert len([*demo.output, *demo.errors]) == 1
+    assert "output" in "".join(demo.output + demo.errors)

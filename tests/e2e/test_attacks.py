@@ -1,13 +1,10 @@
-"""What an attacker tried against jobs and money: the member pays, once, for what stands in the channel."""
+"""Attacks on jobs and money: a member pays once for each picture in the channel, and for nothing else."""
 
 from __future__ import annotations
 
 import asyncio
 import base64
 import json
-import random
-import struct
-import zlib
 from dataclasses import replace
 from itertools import count, pairwise
 from typing import Any
@@ -20,191 +17,179 @@ from bot.domain.clock import Clock, real_time
 from bot.sandbox.fal.options import PublicHosts
 from bot.sandbox.kit.files import StoredFile
 from bot.worker.context import RetryPolicy
-from tests.support.world.interposer import Interposer
-from tests.support.world.world import (
-    CALLBACK,
-    MANAGE_GUILD,
+from tests.support.picture_files import png_without_pixels
+from tests.support.waiting import wait_until
+from tests.support.world.discord_members import (
+    INTERACTION_CALLBACK,
     MANAGE_MESSAGES,
-    POST,
-    QUICK,
+    POST_MESSAGE,
     Message,
     Quota,
-    World,
-    assert_one_picture,
-    button,
-    moved,
-    until,
+    button_id,
 )
+from tests.support.world.interposer import Interposer
+from tests.support.world.stored_jobs import CHARGED, RELEASED
+from tests.support.world.world import FAST_RETRIES, World
 
-GIVEN_BACK = {"reserve": 1, "refund": 1}
-CHARGED = {"reserve": 1, "settle": 1}
 DELETE = "DELETE /channels/{channel}/messages/{message}"
 EDIT = "PATCH /channels/{channel}/messages/{message}"
 
 
-def broken_png() -> bytes:
-    """Every check sum is right, and there are no pixels in it."""
-    header = struct.pack(">IIBBBBB", 1024, 1024, 8, 2, 0, 0, 0)
-    content = b"\x89PNG\r\n\x1a\n"
-    for part in (b"IHDR" + header, b"IDAT" + random.Random(1).randbytes(300_000), b"IEND"):
-        content += struct.pack(">I", len(part) - 4) + part + struct.pack(">I", zlib.crc32(part))
-    return content
+# Results and failures
 
 
-# The end of a job
+async def test_a_slow_failure_notice_outlives_its_lease_and_the_card_is_deleted(world: World) -> None:
+    async with world.bot(retry_policy=replace(FAST_RETRIES, lease=0.3)):
+        await world.discord.delay(DELETE, 0.7, times=None)
+        bad, good = await world.imagine("forbidden things"), await world.imagine()
+        assert "will not paint this prompt" in await world.private_failure(bad)
+        await world.wait_card_deleted(bad)
+        await world.result_message(good)
+        await world.wait_card_deleted(good)
+    assert (world.ledger_images(bad), world.ledger_images(good)) == (RELEASED, CHARGED)
 
 
-async def test_who_is_told_slowly_why_a_job_failed_is_told_it_all_the_same_and_the_card_goes(house: World) -> None:
-    async with house.bot(patience=replace(QUICK, lease=0.3)):
-        await house.discord.delay(DELETE, 0.7, times=None)
-        bad, good = await house.imagine("forbidden things"), await house.imagine()
-        assert "will not paint this prompt" in await house.whisper(bad)
-        await house.card_gone(bad)
-        await house.picture(good)
-        await house.card_gone(good)
-    assert (moved(house, bad), moved(house, good)) == (GIVEN_BACK, CHARGED)
-
-
-async def test_a_picture_that_no_channel_takes_is_linked_and_charged_once(house: World) -> None:
-    path = house.fal.files.new_path("broken.png")
-    house.fal.files.put(path, StoredFile(broken_png(), "image/png", "broken.png"))
-    house.fal.faults.set("foreign_picture", url=house.fal.url + path)
-    small = await house.discord.create_channel(house.guild, "small", file_limit=100_000)
-    async with house.bot():
-        job = await house.imagine(channel=small)
-        message = await house.discord.wait_for_message(small, lambda seen: house.fal.url + path in seen["content"])
-        assert await house.ended(job) == "done"
+async def test_a_picture_too_large_for_its_channel_is_linked_and_charged_once(world: World) -> None:
+    path = world.fal.files.new_path("broken.png")
+    world.fal.files.put(path, StoredFile(png_without_pixels(), "image/png", "broken.png"))
+    world.fal.faults.set("foreign_picture", url=world.fal.url + path)
+    small = await world.discord.create_channel(world.guild, "small", file_limit=100_000)
+    async with world.bot():
+        job = await world.imagine(channel=small)
+        message = await world.discord.wait_for_message(small, lambda seen: world.fal.url + path in seen["content"])
+        assert await world.wait_finished(job) == "done"
         assert message["attachments"] == []
-        assert button(message, "delete")
-        assert await house.quota() == Quota(left=9, spent=1, reserved=0)
-    assert moved(house, job) == CHARGED
+        assert button_id(message, "delete")
+        assert await world.quota() == Quota(left=9, spent=1, reserved=0)
+    assert world.ledger_images(job) == CHARGED
 
 
-async def test_a_picture_that_no_channel_takes_and_no_link_shows_costs_nothing(house: World) -> None:
-    url = f"data:image/png;base64,{base64.b64encode(broken_png()).decode()}"
-    house.fal.faults.set("foreign_picture", url=url)
-    small = await house.discord.create_channel(house.guild, "small", file_limit=100_000)
-    async with house.bot():
-        job = await house.imagine(channel=small)
-        assert await house.whisper(job)
-        assert await house.ended(job) == "failed"
-        assert await house.quota() == Quota(left=10, spent=0, reserved=0)
-    assert moved(house, job) == GIVEN_BACK
-    assert await house.discord.messages(small) == []
+async def test_a_picture_too_large_for_its_channel_and_without_a_link_costs_nothing(world: World) -> None:
+    url = f"data:image/png;base64,{base64.b64encode(png_without_pixels()).decode()}"
+    world.fal.faults.set("foreign_picture", url=url)
+    small = await world.discord.create_channel(world.guild, "small", file_limit=100_000)
+    async with world.bot():
+        job = await world.imagine(channel=small)
+        assert await world.private_failure(job)
+        assert await world.wait_finished(job) == "failed"
+        assert await world.quota() == Quota(left=10, spent=0, reserved=0)
+    assert world.ledger_images(job) == RELEASED
+    assert await world.discord.messages(small) == []
 
 
-async def test_one_unusable_link_among_four_is_three_pictures_delivered_and_charged(house: World) -> None:
+async def test_one_unusable_link_among_four_leaves_three_pictures_delivered_and_charged(world: World) -> None:
     bad: list[object] = [{"url": "http://xn--zzzz/x.png"}, {"url": None}, {}, None]
 
-    async def spoil(_: str, path: str, answer: web.Response) -> web.Response:
+    async def replace_last_link(_: str, path: str, answer: web.Response) -> web.Response:
         if "/requests/" not in path or not isinstance(answer.body, bytes) or b'"images"' not in answer.body:
             return answer
         result = json.loads(answer.body)
         result["images"][-1] = bad.pop(0)
         return web.json_response(result)
 
-    async with Interposer(house.fal.url, spoil) as between:
-        await between.open()
-        house.fal.hosts = PublicHosts(queue=between.url, rest=house.fal.url, cdn=house.fal.url)
-        async with house.bot(FAL_QUEUE_URL=between.url, DEFAULT_QUOTA="50/day"):
+    async with Interposer(world.fal.url, replace_last_link) as interposer:
+        await interposer.listen()
+        world.fal.hosts = PublicHosts(queue=interposer.url, rest=world.fal.url, cdn=world.fal.url)
+        async with world.bot(FAL_QUEUE_URL=interposer.url, DEFAULT_QUOTA="50/day"):
             for _ in range(len(bad)):
-                job = await house.imagine(count=4)
-                message = await house.picture(job)
-                assert await house.ended(job) == "done"
+                job = await world.imagine(count=4)
+                message = await world.result_message(job)
+                assert await world.wait_finished(job) == "done"
                 assert len(message["attachments"]) == 3
                 assert "painted 3 of 4" in message["content"]
-                assert moved(house, job) == {"reserve": 4, "settle": 3, "refund": 1}
+                assert world.ledger_images(job) == {"reserve": 4, "settle": 3, "release": 1}
     assert bad == []
 
 
-# Answers that say something else
+# Responses that say something else
 
 
-async def test_an_unreadable_answer_to_the_post_after_much_trouble_is_no_refund_for_a_picture_that_stands(
-    house: World,
+async def test_an_unreadable_response_to_the_post_refunds_no_picture_that_was_posted(
+    world: World,
 ) -> None:
     posts = count(1)
 
-    async def garble(method: str, path: str, answer: web.Response) -> web.Response:
-        if (method, path) == ("POST", f"/api/v10/channels/{house.channel}/messages") and next(posts) == 1:
+    async def replace_response(method: str, path: str, answer: web.Response) -> web.Response:
+        if (method, path) == ("POST", f"/api/v10/channels/{world.channel}/messages") and next(posts) == 1:
             return web.Response(text="<html>a proxy's page</html>", content_type="text/html")
         return answer
 
-    house.fal.faults.set("submit_ingress", times=6)
-    patient = replace(QUICK, submit=30, first_retry=0.03, longest_retry=0.06)
-    async with Interposer(house.discord.base_url, garble) as between:
-        await between.open()
-        async with house.bot(patience=patient, DISCORD_API_URL=f"{between.url}/api/v10"):
-            job = await house.imagine()
-            await assert_one_picture(house, job)
-            assert (await house.discord.interaction(job))["followups"] == []
-    assert (house.job(job)["attempts"] > 5, next(posts) > 1) == (True, True)
+    world.fal.faults.set("submit_ingress", times=6)
+    patient = replace(FAST_RETRIES, submit=30, first_retry=0.03, longest_retry=0.06)
+    async with Interposer(world.discord.base_url, replace_response) as interposer:
+        await interposer.listen()
+        async with world.bot(retry_policy=patient, DISCORD_API_URL=f"{interposer.url}/api/v10"):
+            job = await world.imagine()
+            await world.assert_one_picture(job)
+            assert (await world.discord.interaction(job))["followups"] == []
+    assert (world.job(job)["attempts"] > 5, next(posts) > 1) == (True, True)
 
 
-async def test_a_service_that_agrees_to_cancel_and_paints_on_never_gives_what_is_not_charged(house: World) -> None:
+async def test_a_provider_that_agrees_to_cancel_and_paints_on_delivers_no_uncharged_picture(world: World) -> None:
     delays = iter((0.0, 0.3, 1.1, 1.2, 1.3, 1.4, 1.5, 4.0))
 
-    async def late(_: str, path: str, answer: web.Response) -> web.Response:
+    async def delay_cancel(_: str, path: str, answer: web.Response) -> web.Response:
         if path.endswith("/cancel"):
             await asyncio.sleep(next(delays))
         return answer
 
-    house.fal.faults.set("cancel_answer", status=200, body={"status": "OK"})
-    house.fal.faults.set("cancel_ignored")
-    house.fal.faults.set("slow_run", seconds=0.8)
-    channels = [await house.discord.create_channel(house.guild, f"c{number}") for number in range(8)]
-    async with Interposer(house.fal.url, late) as between:
-        await between.open()
-        house.fal.hosts = PublicHosts(queue=between.url, rest=house.fal.url, cdn=house.fal.url)
-        async with house.bot(FAL_QUEUE_URL=between.url, UPLOADS_AT_ONCE="8"):
-            await house.discord.delay(POST, 0.7, times=None, worked=True)
-            jobs = {await house.imagine(channel=channel): channel for channel in channels}
-            cards = {job: (await house.discord.answer(job))["message"] for job in jobs}
-            await until(lambda: [found.state for found in house.fal.requests.values()] == ["IN_PROGRESS"] * 8)
+    world.fal.faults.set("cancel_answer", status=200, body={"status": "OK"})
+    world.fal.faults.set("cancel_ignored")
+    world.fal.faults.set("slow_run", seconds=0.8)
+    channels = [await world.discord.create_channel(world.guild, f"c{number}") for number in range(8)]
+    async with Interposer(world.fal.url, delay_cancel) as interposer:
+        await interposer.listen()
+        world.fal.hosts = PublicHosts(queue=interposer.url, rest=world.fal.url, cdn=world.fal.url)
+        async with world.bot(FAL_QUEUE_URL=interposer.url, UPLOADS_AT_ONCE="8"):
+            await world.discord.delay(POST_MESSAGE, 0.7, times=None, worked=True)
+            jobs = {await world.imagine(channel=channel): channel for channel in channels}
+            cards = {job: (await world.discord.answer(job))["message"] for job in jobs}
+            await wait_until(lambda: [found.state for found in world.fal.requests.values()] == ["IN_PROGRESS"] * 8)
             for job, card in cards.items():
-                await house.accepted(job)
-                await house.discord.click(house.member, card, f"easel:cancel:{job}")
-            states = {job: await house.ended(job) for job in jobs}
+                await world.wait_accepted(job)
+                await world.discord.click(world.member, card, f"easel:cancel:{job}")
+            states = {job: await world.wait_finished(job) for job in jobs}
     for job, state in states.items():
-        outcome = (len(await house.pictures(jobs[job])), moved(house, job))
-        assert outcome == ((1, CHARGED) if state == "done" else (0, GIVEN_BACK))
+        outcome = (len(await world.result_messages(jobs[job])), world.ledger_images(job))
+        assert outcome == ((1, CHARGED) if state == "done" else (0, RELEASED))
     assert set(states.values()) == {"done", "cancelled"}
 
 
-async def test_a_clock_that_jumps_ahead_ends_no_lease_and_submits_nothing_twice(house: World) -> None:
+async def test_a_clock_that_jumps_ahead_causes_no_second_submit(world: World) -> None:
     ahead = 0
-    house.fal.faults.set("submit_slow", seconds=0.8, times=3)
-    async with house.bot(clock=Clock(now=lambda: real_time() + ahead), patience=replace(QUICK, submit=180)):
-        jobs = [await house.imagine(f"boat {number}") for number in range(3)]
-        await until(lambda: house.fal.submits == 3)
+    world.fal.faults.set("submit_slow", seconds=0.8, times=3)
+    async with world.bot(
+        clock=Clock(now=lambda: real_time() + ahead), retry_policy=replace(FAST_RETRIES, submit=180)
+    ):
+        jobs = [await world.imagine(f"boat {number}") for number in range(3)]
+        await wait_until(lambda: world.fal.submits == 3)
         ahead = 10 * 60 * 1000
-        jobs.append(await house.imagine("what wakes the worker"))
+        jobs.append(await world.imagine("a boat that wakes the worker"))
         for job in jobs:
-            await house.picture(job)
-            assert await house.ended(job) == "done"
-    assert house.fal.submits == len(await house.pictures()) == 4
-    assert [house.job(job)["attempts"] for job in jobs] == [1, 1, 1, 1]
+            await world.result_message(job)
+            assert await world.wait_finished(job) == "done"
+    assert world.fal.submits == len(await world.result_messages()) == 4
+    assert [world.job(job)["attempts"] for job in jobs] == [1, 1, 1, 1]
 
 
-# Who may, and how much
+# Limits, permissions and prompts
 
 
-async def test_a_roles_limit_holds_for_the_first_command_after_a_start(house: World) -> None:
-    muted = await house.discord.create_role(house.guild, "muted")
-    boss = await house.discord.create_role(house.guild, "boss", permissions=MANAGE_GUILD)
-    moderator = await house.discord.create_member(house.guild, "moderator", roles=[boss])
-    member = await house.discord.create_member(house.guild, "member", roles=[muted])
-    async with house.bot():
+async def test_a_roles_limit_holds_for_the_first_command_after_a_start(world: World) -> None:
+    muted = await world.discord.create_role(world.guild, "muted")
+    moderator = await world.create_moderator()
+    member = await world.discord.create_member(world.guild, "member", roles=[muted])
+    async with world.bot():
         options = {"images": 0, "per": "day", "role": muted}
-        await house.said(await house.discord.slash(moderator, house.channel, "moderate limit", options))
-    async with Interposer(house.discord.base_url) as between:
-        between.held.add("GUILD_CREATE")
-        await between.open()
-        async with house.bot(DISCORD_GATEWAY_URL=between.gateway_url) as opened:
+        await world.private_reply(await world.discord.slash(moderator, world.channel, "moderate limit", options))
+    async with Interposer(world.discord.base_url) as interposer:
+        interposer.dropped_events.add("GUILD_CREATE")
+        await interposer.listen()
+        async with world.bot(DISCORD_GATEWAY_URL=interposer.gateway_url) as opened:
             assert all(guild.unavailable for guild in opened.client.guilds)
-            assert f"for <@&{muted}>" in await house.refusal(await house.imagine(member=member))
-            await house.picture(await house.imagine())
-    assert house.fal.submits == 1
+            assert f"for <@&{muted}>" in await world.refusal(await world.imagine(member=member))
+            await world.result_message(await world.imagine())
+    assert world.fal.submits == 1
 
 
 @pytest.mark.parametrize(
@@ -220,80 +205,79 @@ async def test_a_roles_limit_holds_for_the_first_command_after_a_start(house: Wo
     ids=str,
 )
 async def test_a_moderators_forged_number_is_refused_in_one_sentence(
-    house: World, caplog: pytest.LogCaptureFixture, command: str, options: dict[str, Any]
+    world: World, caplog: pytest.LogCaptureFixture, command: str, options: dict[str, Any]
 ) -> None:
-    boss = await house.discord.create_role(house.guild, "boss", permissions=MANAGE_GUILD)
-    moderator = await house.discord.create_member(house.guild, "moderator", roles=[boss])
-    given = options | ({"member": house.member} if command == "grant" else {})
-    async with house.bot():
-        asked = await house.discord.slash(moderator, house.channel, f"moderate {command}", given)
-        refused = await house.said(asked)
-        assert "\n" not in refused
-        assert refused.startswith(("Give a number", "“"))
-        assert await house.quota() == Quota(left=10, spent=0, reserved=0)
+    moderator = await world.create_moderator()
+    arguments = options | ({"member": world.member} if command == "grant" else {})
+    async with world.bot():
+        interaction = await world.discord.slash(moderator, world.channel, f"moderate {command}", arguments)
+        reply = await world.private_reply(interaction)
+        assert "\n" not in reply
+        assert reply.startswith(("Give a number", "“"))
+        assert await world.quota() == Quota(left=10, spent=0, reserved=0)
     assert [record for record in caplog.records if record.exc_info or record.levelname == "ERROR"] == []
 
 
-async def test_a_moderator_cannot_cancel_another_servers_request_by_forging_its_button(house: World) -> None:
-    other = await house.discord.create_guild("other")
-    there = await house.discord.create_channel(other, "there")
-    role = await house.discord.create_role(other, "moderators", permissions=MANAGE_MESSAGES)
-    mallory = await house.discord.create_member(other, "mallory", roles=[role])
-    house.fal.faults.set("slow_run", seconds=0.8)
-    async with house.bot() as opened:
-        victim = await house.imagine()
-        await house.accepted(victim)
+async def test_a_moderator_cannot_cancel_another_servers_request_by_forging_its_button(world: World) -> None:
+    other = await world.discord.create_guild("other")
+    there = await world.discord.create_channel(other, "there")
+    role = await world.discord.create_role(other, "moderators", permissions=MANAGE_MESSAGES)
+    moderator = await world.discord.create_member(other, "mallory", roles=[role])
+    world.fal.faults.set("slow_run", seconds=0.8)
+    async with world.bot() as opened:
+        job = await world.imagine()
+        await world.wait_accepted(job)
         view = discord.ui.View()
-        view.add_item(discord.ui.Button(label="Cancel", custom_id=f"easel:cancel:{victim}"))
-        forged = await opened.client.get_partial_messageable(there).send(view=view)
-        pressed = await house.discord.click(mallory, forged.id, f"easel:cancel:{victim}")
-        assert "does not know this request" in await house.said(pressed)
-        await assert_one_picture(house, victim)
+        view.add_item(discord.ui.Button(label="Cancel", custom_id=f"easel:cancel:{job}"))
+        forged_message = await opened.client.get_partial_messageable(there).send(view=view)
+        click = await world.discord.click(moderator, forged_message.id, f"easel:cancel:{job}")
+        assert "does not know this request" in await world.private_reply(click)
+        await world.assert_one_picture(job)
 
 
 @pytest.mark.parametrize(
     "prompt", ["\u200b\u200d", "\u2060\ufeff \u200e", "\u0000", "\u034f\ufe0f", "\u3164\u2800"], ids=ascii
 )
-async def test_a_prompt_that_nobody_can_see_is_empty(house: World, prompt: str) -> None:
-    async with house.bot():
-        assert "Your prompt is empty." in await house.refusal(await house.imagine(prompt))
-    assert house.fal.submits == 0
+async def test_a_prompt_of_invisible_characters_is_empty(world: World, prompt: str) -> None:
+    async with world.bot():
+        assert "Your prompt is empty." in await world.refusal(await world.imagine(prompt))
+    assert world.fal.submits == 0
 
 
 # The card
 
 
-async def test_a_job_that_was_claimed_before_its_card_was_there_shows_its_news_on_it(house: World) -> None:
-    house.fal.faults.set("slow_queue", seconds=0.8)
-    house.fal.faults.set("slow_run", seconds=0.8)
-    async with house.bot(patience=replace(QUICK, card=0.1)):
-        await house.discord.delay(CALLBACK, 0.3)
-        job = await house.imagine()
-        await house.accepted(job)
-        assert (await house.discord.interaction(job))["answer"] is None
-        card = await house.card(job)
-        await assert_one_picture(house, job)
-        shown = await _versions(house, card)
-    assert any("ahead" in words for words in shown)
-    assert any("\nPainting" in words for words in shown[1:])
+async def test_a_job_claimed_before_its_card_exists_shows_its_progress_on_the_card(world: World) -> None:
+    world.fal.faults.set("slow_queue", seconds=0.8)
+    world.fal.faults.set("slow_run", seconds=0.8)
+    async with world.bot(retry_policy=replace(FAST_RETRIES, card=0.1)):
+        await world.discord.delay(INTERACTION_CALLBACK, 0.3)
+        job = await world.imagine()
+        await world.wait_accepted(job)
+        assert (await world.discord.interaction(job))["answer"] is None
+        card = await world.card(job)
+        await world.assert_one_picture(job)
+        texts = await _versions(world, card)
+    assert any("ahead" in words for words in texts)
+    assert any("\nPainting" in words for words in texts[1:])
 
 
-async def test_a_card_is_edited_no_faster_than_discord_likes_it(house: World) -> None:
+async def test_a_card_is_edited_no_more_often_than_the_retry_policy_says(world: World) -> None:
     assert RetryPolicy().card == 3
-    house.fal.queue_ahead = 30
-    house.fal.faults.set("slow_queue", seconds=2.0)
-    async with house.bot(patience=replace(QUICK, card=0.5)):
-        job = await house.imagine()
-        card = await house.card(job)
-        await assert_one_picture(house, job)
-        recent = (await house.discord.report())["recent"]
+    world.fal.queue_ahead = 30
+    world.fal.faults.set("slow_queue", seconds=2.0)
+    async with world.bot(retry_policy=replace(FAST_RETRIES, card=0.5)):
+        job = await world.imagine()
+        card = await world.card(job)
+        await world.assert_one_picture(job)
+        recent = (await world.discord.report())["recent"]
     edits = [entry["at_ms"] for entry in recent if entry["route"] == EDIT]
     assert 2 <= len(edits) <= 4
     assert min(late - early for early, late in pairwise(edits)) > 400
-    assert len(set(await _versions(house, card))) == len(edits) + 1  # none of them said nothing new
+    assert len(set(await _versions(world, card))) == len(edits) + 1  # every edit changed the text
 
 
-async def _versions(house: World, card: Message) -> list[str]:
-    seen = await house.discord.messages(house.channel, deleted=True)
+async def _versions(world: World, card: Message) -> list[str]:
+    seen = await world.discord.messages(world.channel, deleted=True)
     [found] = [message for message in seen if message["id"] == card["id"]]
     return [str(version["content"]) for version in found["sandbox"]["versions"]]

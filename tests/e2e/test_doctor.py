@@ -1,4 +1,4 @@
-"""`python -m bot doctor` as an operator starts it: what it says of the services, and what to do next."""
+"""`python -m bot doctor` as an operator starts it: its report on the services, and its advice."""
 
 from __future__ import annotations
 
@@ -12,73 +12,75 @@ import pytest
 
 from tests.support.world.world import KEY, LUMENFALL_KEY, OXEN_KEY, ROOT, TOKEN, World
 
-NOBODY = "127.0.0.1:9"
-"""An address where no service answers."""
+UNREACHABLE = "127.0.0.1:9"
+"""An address that refuses connections."""
 SECRETS = (TOKEN, KEY, LUMENFALL_KEY, OXEN_KEY, *KEY.split(":"), *LUMENFALL_KEY.split("."))
 UNTIL = "( until|, was to end on)"
-"""Before a day, and after it."""
+"""The words before a switch-off date, until that day and after it."""
 
 
 @dataclass(frozen=True)
 class Report:
-    """What a run of the doctor left behind."""
+    """The output of one run of the doctor."""
 
     code: int
     lines: list[str]
-    complaints: list[str]
+    errors: list[str]
 
-    def below(self, head: str) -> list[str]:
-        """The line that begins so, and those that belong to it, without the first column."""
-        start = next(number for number, line in enumerate(self.lines) if line.startswith(head))
+    def section(self, heading: str) -> list[str]:
+        """The line with this heading and the lines below it, without the first column."""
+        start = next(number for number, line in enumerate(self.lines) if line.startswith(heading))
         rest = self.lines[start + 1 :]
         end = next((number for number, line in enumerate(rest) if not line.startswith(" ")), len(rest))
         return [line[11:].rstrip() for line in (self.lines[start], *rest[:end])]
 
-    def heads(self) -> list[str]:
+    def headings(self) -> list[str]:
         """The first column."""
-        return [head for line in self.lines if (head := line[:11].strip())]
+        return [heading for line in self.lines if (heading := line[:11].strip())]
 
     def advice(self) -> list[str]:
-        """What is to be done."""
+        """The advice, a line each."""
         return [line.partition("-> ")[2] for line in self.lines if "-> " in line]
 
 
-async def examined(house: World, **more: str | None) -> Report:
-    """Run it with what an operator set; whatever it found, no secret is told."""
+async def run_doctor(world: World, **more: str | None) -> Report:
+    """Run the doctor with these settings; its output never holds a secret or a traceback."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "bot", "doctor"),
-        cwd=house.folder,
-        env=house.environment(**more) | {"PYTHONPATH": str(ROOT)},
+        cwd=world.folder,
+        env=world.environment(**more) | {"PYTHONPATH": str(ROOT)},
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
     async with asyncio.timeout(30):
-        said, complained = (written.decode() for written in await process.communicate())
+        output, errors = (written.decode() for written in await process.communicate())
     keys = [value for name, value in more.items() if value and name.endswith("_KEY")]
     for secret in (*SECRETS, *keys, *(part for key in keys for part in re.split(r"[:.]", key))):
-        assert secret not in said + complained
-    assert "Traceback" not in complained
+        assert secret not in output + errors
+    assert "Traceback" not in errors
     assert process.returncode is not None
-    return Report(process.returncode, said.splitlines(), complained.splitlines())
+    return Report(process.returncode, output.splitlines(), errors.splitlines())
 
 
 @pytest.fixture
-async def three(three: World) -> AsyncIterator[World]:
-    """Nothing that is refused or down may cost anything."""
-    yield three
-    assert not three.fal.requests
-    assert not three.lumenfall.requests
-    assert not three.oxen.generations
+async def full_world(full_world: World) -> AsyncIterator[World]:
+    """The doctor may not submit anything anywhere."""
+    yield full_world
+    assert not full_world.fal.requests
+    assert not full_world.lumenfall.requests
+    assert not full_world.oxen.generations
 
 
-async def test_a_house_in_order_is_told_service_by_service(three: World) -> None:
-    report = await examined(three)
-    assert (report.code, report.complaints, report.advice()) == (0, [], [])
-    heads = [head for head in report.heads() if head != "soon"]  # what is soon switched off depends on the day
-    assert heads == [
+async def test_a_working_installation_is_reported_service_by_service(full_world: World) -> None:
+    report = await run_doctor(full_world)
+    assert (report.code, report.errors, report.advice()) == (0, [], [])
+    headings = [
+        heading for heading in report.headings() if heading != "soon"
+    ]  # which models are switched off soon depends on the day
+    assert headings == [
         *("settings", "database", "prices", "fal", "Lumenfall", "Oxen", "default", "Discord", "invite")
     ]
-    fal, lumenfall, oxen = (report.below(name) for name in ("fal", "Lumenfall", "Oxen"))
+    fal, lumenfall, oxen = (report.section(name) for name in ("fal", "Lumenfall", "Oxen"))
     assert (fal[0], lumenfall[0], oxen[0]) == ("its key works", "its key works, $25.00 left", "its key works")
     served = [
         (fal[1:], rf"  GPT Image 1\.5  \$0\.035  served{UNTIL} 1 December 2026"),
@@ -91,7 +93,7 @@ async def test_a_house_in_order_is_told_service_by_service(three: World) -> None
     for lines, pattern in served:
         assert re.fullmatch(pattern, lines[0]), lines[0]
     assert (len(fal), len(lumenfall), len(oxen)) == (4, 3, 2)
-    assert report.below("default") == ["GPT Image 1.5, painted by fal, then Lumenfall, then Oxen"]
+    assert report.section("default") == ["GPT Image 1.5, painted by fal, then Lumenfall, then Oxen"]
     assert "/oauth2/authorize?client_id=" in report.lines[-1]
 
 
@@ -103,14 +105,16 @@ async def test_a_house_in_order_is_told_service_by_service(three: World) -> None
         ("Oxen", "OXEN_API_KEY", "key-of-nobody"),
     ],
 )
-async def test_a_refused_key_is_named_and_never_shown(three: World, name: str, setting: str, key: str) -> None:
-    report = await examined(three, **{setting: key})
+async def test_a_refused_key_is_named_and_never_shown(
+    full_world: World, name: str, setting: str, key: str
+) -> None:
+    report = await run_doctor(full_world, **{setting: key})
     assert report.code == 1
-    found, advice = report.below(name)
+    found, advice = report.section(name)
     assert found.startswith("does not take its key: ")
     assert re.fullmatch(rf"-> Make a new key at https://\S+ and put it into {setting}\.", advice)
     assert len(report.advice()) == 1
-    assert report.lines[-1].startswith("invite")  # it looks at everything else all the same
+    assert report.lines[-1].startswith("invite")  # everything else is checked all the same
 
 
 @pytest.mark.parametrize(
@@ -121,81 +125,83 @@ async def test_a_refused_key_is_named_and_never_shown(three: World, name: str, s
         ("Oxen", "OXEN_BASE_URL", "/api"),
     ],
 )
-async def test_a_service_that_cannot_be_reached(three: World, name: str, setting: str, path: str) -> None:
-    report = await examined(three, **{setting: f"http://{NOBODY}{path}"})
+async def test_a_service_that_cannot_be_reached(full_world: World, name: str, setting: str, path: str) -> None:
+    report = await run_doctor(full_world, **{setting: f"http://{UNREACHABLE}{path}"})
     assert report.code == 1
-    found, advice = report.below(name)
+    found, advice = report.section(name)
     assert found.startswith("could not be asked: ")
-    assert advice == f"-> Ask again in some minutes. If it lasts, see whether this machine can reach {NOBODY}."
+    assert (
+        advice == f"-> Ask again in some minutes. If it lasts, see whether this machine can reach {UNREACHABLE}."
+    )
     others = {"fal", "Lumenfall", "Oxen"} - {name}
-    assert all(report.below(other)[0].startswith("its key works") for other in others)
+    assert all(report.section(other)[0].startswith("its key works") for other in others)
 
 
-async def test_an_account_without_money(three: World) -> None:
-    three.lumenfall.balance = 0
-    three.fal.faults.set("platform_error", status=403, body="User is locked. Reason: Exhausted balance.")
-    report = await examined(three)
+async def test_an_account_without_money(full_world: World) -> None:
+    full_world.lumenfall.balance = 0
+    full_world.fal.faults.set("platform_error", status=403, body="User is locked. Reason: Exhausted balance.")
+    report = await run_doctor(full_world)
     assert report.code == 1
-    assert report.below("Lumenfall")[0] == "its key works, $0.00 left"
-    assert report.below("fal")[0].startswith("does not take its key: 403 ")
+    assert report.section("Lumenfall")[0] == "its key works, $0.00 left"
+    assert report.section("fal")[0].startswith("does not take its key: 403 ")
     assert report.advice() == [
         "See at https://fal.ai/dashboard whether something is left there, and what the key may do.",
         "Top it up at https://lumenfall.ai.",
     ]
 
 
-async def test_a_model_that_is_gone_at_one_service_needs_nobody(three: World) -> None:
-    three.fal.faults.set("platform_gone", endpoint="fal-ai/gpt-image-1.5")
-    report = await examined(three)
+async def test_a_model_that_is_gone_at_one_service_needs_no_action(full_world: World) -> None:
+    full_world.fal.faults.set("platform_gone", endpoint="fal-ai/gpt-image-1.5")
+    report = await run_doctor(full_world)
     assert (report.code, report.advice()) == (0, [])
-    assert report.below("fal")[1].split() == ["GPT", "Image", "1.5", "gone"]
-    assert report.below("default") == ["GPT Image 1.5, painted by Lumenfall, then Oxen"]
+    assert report.section("fal")[1].split() == ["GPT", "Image", "1.5", "gone"]
+    assert report.section("default") == ["GPT Image 1.5, painted by Lumenfall, then Oxen"]
 
 
-async def test_a_default_model_that_is_gone_everywhere_and_is_back(three: World) -> None:
-    three.fal.faults.set("platform_gone", endpoint="fal-ai/gpt-image-1.5")
-    three.lumenfall.faults.set("model_disabled", endpoint="gpt-image-1.5")
-    three.oxen.faults.set("model_gone", endpoint="gpt-image-1-5")
-    report = await examined(three)
+async def test_a_default_model_that_is_gone_everywhere_and_is_back(full_world: World) -> None:
+    full_world.fal.faults.set("platform_gone", endpoint="fal-ai/gpt-image-1.5")
+    full_world.lumenfall.faults.set("model_disabled", endpoint="gpt-image-1.5")
+    full_world.oxen.faults.set("model_gone", endpoint="gpt-image-1-5")
+    report = await run_doctor(full_world)
     assert report.code == 1
-    assert all(report.below(name)[1].endswith("gone") for name in ("fal", "Lumenfall", "Oxen"))
-    assert report.below("default") == [
+    assert all(report.section(name)[1].endswith("gone") for name in ("fal", "Lumenfall", "Oxen"))
+    assert report.section("default") == [
         "GPT Image 1.5 is gone; GPT Image 2 paints in its place",
         "-> Put gpt-image-2 into DEFAULT_MODEL.",
     ]
-    only_lumenfall = await examined(three, FAL_KEY=None, OXEN_API_KEY=None)
+    only_lumenfall = await run_doctor(full_world, FAL_KEY=None, OXEN_API_KEY=None)
     assert only_lumenfall.code == 1
-    assert only_lumenfall.below("default") == [
+    assert only_lumenfall.section("default") == [
         "GPT Image 1.5 is gone, and nothing paints in its place",
         "-> Put one of these into DEFAULT_MODEL: gpt-image-1.",
     ]
-    for sandbox in (three.fal, three.lumenfall, three.oxen):
+    for sandbox in (full_world.fal, full_world.lumenfall, full_world.oxen):
         sandbox.faults.clear()
-    assert (await examined(three)).code == 0
+    assert (await run_doctor(full_world)).code == 0
 
 
-async def test_one_service_is_enough(three: World) -> None:
-    report = await examined(three, FAL_KEY=None, LUMENFALL_API_KEY=None)
+async def test_one_service_is_enough(full_world: World) -> None:
+    report = await run_doctor(full_world, FAL_KEY=None, LUMENFALL_API_KEY=None)
     assert (report.code, report.advice()) == (0, [])
-    assert report.below("Oxen")[0] == "its key works"
-    assert report.below("not set up") == ["fal, Lumenfall"]
-    assert report.below("default") == ["GPT Image 1.5, painted by Oxen"]
+    assert report.section("Oxen")[0] == "its key works"
+    assert report.section("not set up") == ["fal, Lumenfall"]
+    assert report.section("default") == ["GPT Image 1.5, painted by Oxen"]
 
 
-async def test_without_any_service_it_is_one_line(three: World) -> None:
-    report = await examined(three, FAL_KEY=None, LUMENFALL_API_KEY=None, OXEN_API_KEY=None)
+async def test_without_any_service_the_doctor_prints_one_line(full_world: World) -> None:
+    report = await run_doctor(full_world, FAL_KEY=None, LUMENFALL_API_KEY=None, OXEN_API_KEY=None)
     assert (report.code, report.lines) == (78, [])
-    [line] = report.complaints
+    [line] = report.errors
     assert line == (
         "easel: No image service is set. Put FAL_KEY, LUMENFALL_API_KEY or OXEN_API_KEY in .env; "
         ".env.example shows how."
     )
 
 
-async def test_a_refused_token_is_said_below_what_was_found_before(three: World) -> None:
-    await three.discord.configure(token="the token of another bot")
-    report = await examined(three)
+async def test_a_refused_token_is_reported_after_the_services(full_world: World) -> None:
+    await full_world.discord.configure(token="the token of another bot")
+    report = await run_doctor(full_world)
     assert report.code == 78
-    assert report.below("Oxen")[0] == "its key works"
-    [line] = report.complaints
+    assert report.section("Oxen")[0] == "its key works"
+    [line] = report.errors
     assert "DISCORD_TOKEN" in line

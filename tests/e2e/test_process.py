@@ -1,4 +1,4 @@
-"""The bot as operators run it: a process with an environment, started, stopped, killed and started again."""
+"""The bot as operators run it: a process that is started, stopped, killed and started again."""
 
 from __future__ import annotations
 
@@ -8,136 +8,139 @@ import sqlite3
 from collections.abc import Mapping
 from pathlib import Path
 
-from tests.support.world.world import POST, TOKEN, BotProcess, World, until
+from tests.support.waiting import wait_until
+from tests.support.world.bot_process import BotProcess
+from tests.support.world.discord_members import POST_MESSAGE
+from tests.support.world.stored_jobs import CHARGED
+from tests.support.world.world import TOKEN, World
 
 REFUSED = 78
 
 
-async def test_it_starts_paints_and_stops_and_tells_discord_the_commands_only_when_they_changed(
-    house: World,
+async def test_the_process_paints_stops_and_syncs_commands_only_when_they_changed(
+    world: World,
 ) -> None:
-    async with house.started() as bot:
-        job = await house.imagine("a lighthouse at sunset")
-        message = await house.picture(job)
-        assert message["content"].startswith(f"<@{house.member}> a lighthouse at sunset")
-        edited = await house.edit()
-        await house.picture(edited)
-        await house.ended(edited)
-        assert (await house.quota()).spent == 2
+    async with world.connected_process() as bot:
+        job = await world.imagine("a lighthouse at sunset")
+        message = await world.result_message(job)
+        assert message["content"].startswith(f"<@{world.member}> a lighthouse at sunset")
+        edited = await world.edit()
+        await world.result_message(edited)
+        await world.wait_finished(edited)
+        assert (await world.quota()).spent == 2
         code, seconds = await bot.stop()
         assert (code, seconds < 3) == (0, True)
-        assert "INTERACTION_CREATE" in bot.log  # as talkative as it can be, and still without a secret
-    names = {command["name"] for command in (await house.discord.report())["commands"]}
+        assert "INTERACTION_CREATE" in bot.log  # the most verbose level, whose log holds no secret either
+    names = {command["name"] for command in (await world.discord.report())["commands"]}
     assert names == {"imagine", "edit", "jobs", "quota", "moderate", "Edit image"}
-    async with house.started() as bot:
+    async with world.connected_process() as bot:
         assert (await bot.stop())[0] == 0
-    assert (await house.discord.report())["command_syncs"] == 1
-    with contextlib.closing(sqlite3.connect(house.database)) as connection, connection:
+    assert (await world.discord.report())["command_syncs"] == 1
+    with contextlib.closing(sqlite3.connect(world.database)) as connection, connection:
         assert connection.execute("UPDATE notes SET content = 'those of an older Easel'").rowcount == 1
-    async with house.started() as bot:
-        assert (await house.discord.report())["command_syncs"] == 2
+    async with world.connected_process() as bot:
+        assert (await world.discord.report())["command_syncs"] == 2
         await bot.stop()
 
 
-async def test_a_stop_leaves_the_waiting_job_to_the_next_start_which_finishes_it_once(house: World) -> None:
-    house.fal.faults.set("slow_run", seconds=1.5, times=1)
-    async with house.started() as bot:
-        job = await house.imagine()
-        await house.accepted(job)
+async def test_a_stop_leaves_the_waiting_job_to_the_next_process_which_finishes_it_once(world: World) -> None:
+    world.fal.faults.set("slow_run", seconds=1.5, times=1)
+    async with world.connected_process() as bot:
+        job = await world.imagine()
+        await world.wait_accepted(job)
         code, seconds = await bot.stop()
         assert (code, seconds < 3) == (0, True)
-        assert house.job(job)["state"] == "waiting"
-    async with house.started() as bot:
-        await house.picture(job)
-        assert await house.ended(job) == "done"
+        assert world.job(job)["state"] == "waiting"
+    async with world.connected_process() as bot:
+        await world.result_message(job)
+        assert await world.wait_finished(job) == "done"
         await bot.stop()
-    assert_once(house, job, submits=1)
-    assert len(await house.pictures()) == 1
+    assert_once(world, job, submits=1)
+    assert len(await world.result_messages()) == 1
 
 
-async def test_a_stop_lets_the_picture_that_is_being_posted_arrive(house: World) -> None:
-    async with house.started() as bot:
-        await house.discord.delay(POST, 1.0)
-        job = await house.imagine()
-        await house.stands(job, "delivering")
+async def test_a_stop_waits_for_the_picture_that_is_being_posted(world: World) -> None:
+    async with world.connected_process() as bot:
+        await world.discord.delay(POST_MESSAGE, 1.0)
+        job = await world.imagine()
+        await world.wait_state(job, "delivering")
         code, seconds = await bot.stop()
         assert (code, seconds < 5) == (0, True)
-    assert house.job(job)["state"] == "done"
-    assert len(await house.pictures()) == 1
-    assert_once(house, job, submits=1)
+    assert world.job(job)["state"] == "done"
+    assert len(await world.result_messages()) == 1
+    assert_once(world, job, submits=1)
 
 
-async def test_a_stop_does_not_wait_longer_for_a_post_than_it_was_told(house: World) -> None:
-    async with house.started(SHUTDOWN_SECONDS="0.3") as bot:
-        await house.discord.delay(POST, 3.0, worked=True)
-        job = await house.imagine()
-        await house.picture(job)
+async def test_a_stop_does_not_wait_longer_for_a_post_than_shutdown_seconds(world: World) -> None:
+    async with world.connected_process(SHUTDOWN_SECONDS="0.3") as bot:
+        await world.discord.delay(POST_MESSAGE, 3.0, worked=True)
+        job = await world.imagine()
+        await world.result_message(job)
         code, seconds = await bot.stop()
         assert (code, seconds < 2.5) == (0, True)
-    async with house.started() as bot:
-        assert await house.ended(job) == "done"
+    async with world.connected_process() as bot:
+        assert await world.wait_finished(job) == "done"
         await bot.stop()
-    assert len(await house.pictures()) == 1
-    assert_once(house, job, submits=1)
+    assert len(await world.result_messages()) == 1
+    assert_once(world, job, submits=1)
 
 
-async def test_killed_while_the_service_paints_the_picture_still_arrives_once(house: World) -> None:
-    house.fal.faults.set("slow_run", seconds=1.0, times=1)
-    async with house.started() as bot:
-        job = await house.imagine()
-        await house.accepted(job)
+async def test_after_a_kill_while_the_provider_paints_the_picture_still_arrives_once(world: World) -> None:
+    world.fal.faults.set("slow_run", seconds=1.0, times=1)
+    async with world.connected_process() as bot:
+        job = await world.imagine()
+        await world.wait_accepted(job)
         await bot.kill()
-    async with house.started() as bot:
-        await house.picture(job)
-        assert await house.ended(job) == "done"
-        await house.card_gone(job)
+    async with world.connected_process() as bot:
+        await world.result_message(job)
+        assert await world.wait_finished(job) == "done"
+        await world.wait_card_deleted(job)
         await bot.stop()
-    assert len(await house.pictures()) == 1
-    assert_once(house, job, submits=1)
+    assert len(await world.result_messages()) == 1
+    assert_once(world, job, submits=1)
 
 
-async def test_killed_before_the_service_confirmed_the_operator_learns_of_a_possible_double_cost(
-    house: World,
+async def test_after_a_kill_during_a_submit_the_operator_learns_of_a_possible_double_cost(
+    world: World,
 ) -> None:
-    house.fal.faults.set("submit_slow", seconds=30, times=1)
-    async with house.started() as bot:
-        job = await house.imagine()
-        await until(lambda: house.fal.submits)
+    world.fal.faults.set("submit_slow", seconds=30, times=1)
+    async with world.connected_process() as bot:
+        job = await world.imagine()
+        await wait_until(lambda: world.fal.submits)
         await bot.kill()
-    async with house.started() as bot:
-        await house.picture(job)
-        assert await house.ended(job) == "done"
+    async with world.connected_process() as bot:
+        await world.result_message(job)
+        assert await world.wait_finished(job) == "done"
         await bot.stop()
         assert "may bill it twice" in bot.log
-    assert len(await house.pictures()) == 1
-    assert_once(house, job, submits=2)
-    [note] = house.rows("SELECT * FROM ledger WHERE job_id = ? AND entry = 'adjust'", job)
+    assert len(await world.result_messages()) == 1
+    assert_once(world, job, submits=2)
+    [note] = world.rows("SELECT * FROM ledger WHERE job_id = ? AND entry = 'adjust'", job)
     assert (note["images"], note["micros"]) == (0, 0)
     assert "paid twice" in note["reason"]
 
 
-async def test_killed_while_posting_the_picture_is_not_posted_again(house: World) -> None:
-    async with house.started() as bot:
-        await house.discord.delay(POST, 30.0, worked=True)
-        job = await house.imagine()
-        await house.picture(job)
-        assert house.job(job)["state"] == "delivering"
+async def test_after_a_kill_while_posting_the_picture_is_not_posted_again(world: World) -> None:
+    async with world.connected_process() as bot:
+        await world.discord.delay(POST_MESSAGE, 30.0, worked=True)
+        job = await world.imagine()
+        await world.result_message(job)
+        assert world.job(job)["state"] == "delivering"
         await bot.kill()
-    await house.discord.forget_nonces()
-    async with house.started() as bot:
-        assert await house.ended(job) == "done"
-        await house.card_gone(job)
+    await world.discord.forget_nonces()
+    async with world.connected_process() as bot:
+        assert await world.wait_finished(job) == "done"
+        await world.wait_card_deleted(job)
         await bot.stop()
-    assert len(await house.pictures()) == 1
-    assert_once(house, job, submits=1)
+    assert len(await world.result_messages()) == 1
+    assert_once(world, job, submits=1)
 
 
-def assert_once(house: World, job: int, *, submits: int) -> None:
-    """One picture was charged, whatever happened in between."""
-    assert house.fal.submits == submits
-    charged = {kind: images for kind, images in house.entries(job).items() if images}
-    assert charged == {"reserve": 1, "settle": 1}
-    assert house.job(job)["charged_images"] == 1
+def assert_once(world: World, job: int, *, submits: int) -> None:
+    """One picture was charged, after so many submits."""
+    assert world.fal.submits == submits
+    assert world.ledger_images(job) == CHARGED
+    assert world.job(job)["charged_images"] == 1
 
 
 # Settings
@@ -152,27 +155,27 @@ WRONG: dict[str, dict[str, str | None]] = {
 }
 
 
-NOBODY_MAY_WRITE = Path("/proc/easel.db")
-"""Not even the superuser."""
+UNWRITABLE = Path("/proc/easel.db")
+"""Even for the superuser."""
 
 
-async def test_every_wrong_setting_and_every_unusable_database_is_named_in_one_line(house: World) -> None:
-    await house.discord.configure(token=TOKEN)
-    (house.folder / "full").mkdir()
-    letter = house.folder / "letter.db"
+async def test_every_wrong_setting_and_every_unusable_database_is_named_in_one_line(world: World) -> None:
+    await world.discord.configure(token=TOKEN)
+    (world.folder / "full").mkdir()
+    letter = world.folder / "letter.db"
     letter.write_bytes(b"Dear reader, this is no database at all. " * 100)
-    with contextlib.closing(sqlite3.connect(house.database, isolation_level=None)) as other:
+    with contextlib.closing(sqlite3.connect(world.database, isolation_level=None)) as other:
         other.execute("PRAGMA journal_mode=WAL")
         other.execute("BEGIN EXCLUSIVE")
         wrong = {
             f"DATABASE_URL: {path}": {"DATABASE_URL": f"sqlite:///{path}"}
-            for path in (house.database, house.folder / "full", letter, NOBODY_MAY_WRITE)
+            for path in (world.database, world.folder / "full", letter, UNWRITABLE)
         } | WRONG
-        a_few_at_once = asyncio.Semaphore(3)
+        at_once = asyncio.Semaphore(3)
 
         async def start(more: Mapping[str, str | None]) -> tuple[BotProcess, int]:
-            async with a_few_at_once, house.process(**more) as bot:
-                return bot, await bot.ended(30)
+            async with at_once, world.process(**more) as bot:
+                return bot, await bot.exit_code(30)
 
         outcomes = await asyncio.gather(*(start(more) for more in wrong.values()))
     for words, (bot, code) in zip(wrong, outcomes, strict=True):
@@ -181,26 +184,27 @@ async def test_every_wrong_setting_and_every_unusable_database_is_named_in_one_l
 
 
 def assert_one_line(bot: BotProcess, words: str) -> None:
+    """The log ends with one line for the operator."""
     [line] = [line for line in bot.log.splitlines() if line.startswith("easel: ")]
     assert words in line
     assert bot.log.endswith(f"{line}\n")
 
 
-async def test_without_discord_the_start_ends_with_one_line(house: World) -> None:
-    async with house.process(DISCORD_API_URL="http://127.0.0.1:9/api/v10") as bot:
-        assert await bot.ended() == 1
+async def test_without_discord_the_start_ends_with_one_line(world: World) -> None:
+    async with world.process(DISCORD_API_URL="http://127.0.0.1:9/api/v10") as bot:
+        assert await bot.exit_code() == 1
         assert_one_line(bot, "Discord cannot be reached")
 
 
-async def test_a_discord_that_does_not_take_the_commands_ends_the_start_with_one_line(house: World) -> None:
-    await house.discord.fail("PUT /applications/{application}/commands", 403, {"message": "no", "code": 50001})
-    async with house.process() as bot:
-        assert await bot.ended() == 1
+async def test_refused_commands_end_the_start_with_one_line(world: World) -> None:
+    await world.discord.fail("PUT /applications/{application}/commands", 403, {"message": "no", "code": 50001})
+    async with world.process() as bot:
+        assert await bot.exit_code() == 1
         assert_one_line(bot, "Discord answered 403")
 
 
-async def test_a_token_that_is_reset_while_it_runs_ends_it_with_one_line(house: World) -> None:
-    async with house.started() as bot:
-        await house.discord.disconnect_gateway(4004, resumable=False)
-        assert await bot.ended() == REFUSED
+async def test_a_token_that_is_reset_ends_the_running_process_with_one_line(world: World) -> None:
+    async with world.connected_process() as bot:
+        await world.discord.disconnect_gateway(4004, resumable=False)
+        assert await bot.exit_code() == REFUSED
         assert_one_line(bot, "DISCORD_TOKEN is refused")

@@ -1,154 +1,158 @@
-"""A service does not take the work: the next one paints it, once; and when none may be asked."""
+"""A provider does not accept a job: the next one paints it, once, or the job waits or fails."""
 
 from __future__ import annotations
 
 import pytest
 
-from bot.providers.health import refresh
-from tests.support.world.providers import PATIENT, asked, errors, first, notes
-from tests.support.world.world import World, assert_one_picture, moved
+from bot.worker.provider_refresh import refresh
+from tests.support.world.providers import PERSISTENT_RETRIES, logged_errors, provider_order, submits
+from tests.support.world.stored_jobs import RELEASED
+from tests.support.world.world import World
 
-GIVEN_BACK = {"reserve": 1, "refund": 1}
-NOWHERE = "http://127.0.0.1:9"
+UNREACHABLE = "http://127.0.0.1:9"
 
 
 @pytest.mark.parametrize(
     "trouble", ["submit_ingress", "unauthorized", "locked", "model_gone", "submit_rate_limited"]
 )
-async def test_what_one_service_certainly_did_not_take_the_next_one_paints_once(
-    three: World, trouble: str
+async def test_work_that_one_provider_did_not_accept_is_painted_once_by_the_next(
+    full_world: World, trouble: str
 ) -> None:
-    three.fal.faults.set(trouble)
-    async with three.bot():
-        job = await three.imagine()
-        card = await three.card(job)
-        message = await assert_one_picture(three, job)
+    full_world.fal.faults.set(trouble)
+    async with full_world.bot():
+        job = await full_world.imagine()
+        card = await full_world.card(job)
+        message = await full_world.assert_one_picture(job)
     assert "GPT Image 1.5" in card["content"]
     assert "GPT Image 1.5" in message["content"]
-    row = three.job(job)
+    row = full_world.job(job)
     assert (row["provider"], row["charged_images"], row["resubmits"]) == ("lumenfall", 1, 0)
-    assert row["charged_micros"] == three.lumenfall.history.spent_micros > 0
-    assert asked(three) == (1, 1, 0)
-    assert (len(three.fal.requests), len(three.lumenfall.requests), notes(three, job)) == (0, 1, [])
+    assert row["charged_micros"] == full_world.lumenfall.history.spent_micros > 0
+    assert submits(full_world) == (1, 1, 0)
+    assert (len(full_world.fal.requests), len(full_world.lumenfall.requests), full_world.operator_notes(job)) == (
+        0,
+        1,
+        [],
+    )
 
 
-async def test_a_service_that_is_not_there_and_one_that_is_out_of_money_leave_it_to_the_third(
-    three: World,
+async def test_with_one_provider_unreachable_and_one_out_of_money_the_third_paints(
+    full_world: World,
 ) -> None:
-    three.lumenfall.faults.set("insufficient_balance")
-    async with three.bot(FAL_QUEUE_URL=NOWHERE) as app:
-        await refresh(app.services, app.routes, app.database, app.clock)
-        job = await three.imagine(quality="high")
-        message = await assert_one_picture(three, job)
-    assert three.job(job)["provider"] == "oxen"
+    full_world.lumenfall.faults.set("insufficient_balance")
+    async with full_world.bot(FAL_QUEUE_URL=UNREACHABLE) as app:
+        await refresh(app.providers, app.router, app.database, app.clock)
+        job = await full_world.imagine(quality="high")
+        message = await full_world.assert_one_picture(job)
+    assert full_world.job(job)["provider"] == "oxen"
     assert "The service chooses the quality itself." in message["content"]
-    assert asked(three) == (0, 1, 1)
-    assert notes(three, job) == []
+    assert submits(full_world) == (0, 1, 1)
+    assert full_world.operator_notes(job) == []
 
 
 @pytest.mark.parametrize("trouble", ["unauthorized", "locked"])
-async def test_the_operator_is_told_once_that_a_service_needs_them_however_many_jobs_meet_it(
-    three: World, trouble: str, caplog: pytest.LogCaptureFixture
+async def test_a_misconfigured_provider_is_logged_once_for_any_number_of_jobs(
+    full_world: World, trouble: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    three.fal.faults.set(trouble)
-    async with three.bot():
+    full_world.fal.faults.set(trouble)
+    async with full_world.bot():
         for _ in range(2):
-            await three.painted()
-        at_once = [await three.imagine(f"boat {number}") for number in range(3)]
+            await full_world.paint()
+        at_once = [await full_world.imagine(f"boat {number}") for number in range(3)]
         for job in at_once:
-            await three.picture(job)
-            await three.ended(job)
-    [told] = errors(caplog.records)
-    assert "fal" in told
-    assert three.lumenfall.submits == 5
+            await full_world.result_message(job)
+            await full_world.wait_finished(job)
+    [error] = logged_errors(caplog.records)
+    assert "fal" in error
+    assert full_world.lumenfall.submits == 5
 
 
-async def test_a_lone_service_without_money_refunds_each_job_and_tells_the_operator_once(
-    house: World, caplog: pytest.LogCaptureFixture
+async def test_a_lone_provider_without_money_releases_each_job_and_is_logged_once(
+    world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
-    house.fal.faults.set("locked")
-    async with house.bot():
+    world.fal.faults.set("locked")
+    async with world.bot():
         for _ in range(2):
-            job = await house.imagine()
-            assert "operator has been told" in await house.whisper(job)
-            assert await house.ended(job) == "failed"
-            assert moved(house, job) == GIVEN_BACK
-        assert len(errors(caplog.records)) == 1
+            job = await world.imagine()
+            assert "operator has been told" in await world.private_failure(job)
+            assert await world.wait_finished(job) == "failed"
+            assert world.ledger_images(job) == RELEASED
+        assert len(logged_errors(caplog.records)) == 1
 
 
-async def test_a_refused_prompt_or_option_is_refused_and_no_other_service_is_asked(three: World) -> None:
-    async with three.bot(SERVICE_ORDER=first("lumenfall", "oxen", "fal")):
-        refused = await three.imagine("forbidden things")
-        assert "will not paint this prompt" in await three.whisper(refused)
-        three.lumenfall.faults.set("invalid_request", body="quality: not one of them")
-        wrong = await three.imagine()
-        assert "does not accept this combination" in await three.whisper(wrong)
+async def test_a_refused_prompt_or_option_goes_to_no_other_provider(full_world: World) -> None:
+    async with full_world.bot(SERVICE_ORDER=provider_order("lumenfall", "oxen", "fal")):
+        refused = await full_world.imagine("forbidden things")
+        assert "will not paint this prompt" in await full_world.private_failure(refused)
+        full_world.lumenfall.faults.set("invalid_request", body="quality: not one of them")
+        wrong = await full_world.imagine()
+        assert "does not accept this combination" in await full_world.private_failure(wrong)
         for job in (refused, wrong):
-            assert await three.ended(job) == "failed"
-            assert moved(three, job) == GIVEN_BACK
-            await three.card_gone(job)
-    assert asked(three) == (0, 2, 0)
+            assert await full_world.wait_finished(job) == "failed"
+            assert full_world.ledger_images(job) == RELEASED
+            await full_world.wait_card_deleted(job)
+    assert submits(full_world) == (0, 2, 0)
 
 
 @pytest.mark.parametrize("service", ["fal", "oxen"])
-async def test_a_prompt_that_is_refused_while_it_is_painted_goes_nowhere_else(three: World, service: str) -> None:
-    async with three.bot(SERVICE_ORDER=first(service, "lumenfall")):
-        job = await three.imagine("forbidden things")
-        assert "will not paint this prompt" in await three.whisper(job)
-        assert await three.ended(job) == "failed"
-    assert moved(three, job) == GIVEN_BACK
-    assert sum(asked(three)) == 1
+async def test_a_prompt_refused_during_the_run_goes_to_no_other_provider(full_world: World, service: str) -> None:
+    async with full_world.bot(SERVICE_ORDER=provider_order(service, "lumenfall")):
+        job = await full_world.imagine("forbidden things")
+        assert "will not paint this prompt" in await full_world.private_failure(job)
+        assert await full_world.wait_finished(job) == "failed"
+    assert full_world.ledger_images(job) == RELEASED
+    assert sum(submits(full_world)) == 1
 
 
-async def test_a_service_that_is_only_busy_is_waited_for_also_where_the_next_one_needs_its_operator(
-    three: World,
+async def test_a_busy_provider_is_waited_for_where_the_next_one_is_misconfigured(
+    full_world: World,
 ) -> None:
-    three.fal.faults.set("submit_ingress", times=1)
-    three.lumenfall.faults.set("unauthorized")
-    async with three.bot(patience=PATIENT, SERVICE_ORDER=first("fal", "lumenfall")):
-        job = await three.imagine()
-        await assert_one_picture(three, job)
-    assert three.job(job)["provider"] == "fal"
-    assert asked(three) == (2, 0, 0)  # the dry run was enough for Lumenfall to say no
+    full_world.fal.faults.set("submit_ingress", times=1)
+    full_world.lumenfall.faults.set("unauthorized")
+    async with full_world.bot(retry_policy=PERSISTENT_RETRIES, SERVICE_ORDER=provider_order("fal", "lumenfall")):
+        job = await full_world.imagine()
+        await full_world.assert_one_picture(job)
+    assert full_world.job(job)["provider"] == "fal"
+    assert submits(full_world) == (2, 0, 0)  # Lumenfall refused the dry run already
 
 
-async def test_a_service_that_is_only_busy_is_waited_for_also_where_the_next_one_no_longer_has_the_model(
-    three: World,
+async def test_a_busy_provider_is_waited_for_where_the_next_one_no_longer_has_the_model(
+    full_world: World,
 ) -> None:
-    three.fal.faults.set("submit_ingress", times=1)
-    three.lumenfall.faults.set("model_not_found")
-    async with three.bot(patience=PATIENT, SERVICE_ORDER=first("fal", "lumenfall")):
-        job = await three.imagine()
-        message = await assert_one_picture(three, job)
-    assert three.job(job)["provider"] == "fal"
+    full_world.fal.faults.set("submit_ingress", times=1)
+    full_world.lumenfall.faults.set("model_not_found")
+    async with full_world.bot(retry_policy=PERSISTENT_RETRIES, SERVICE_ORDER=provider_order("fal", "lumenfall")):
+        job = await full_world.imagine()
+        message = await full_world.assert_one_picture(job)
+    assert full_world.job(job)["provider"] == "fal"
     assert "switched off" not in message["content"]
 
 
 @pytest.mark.parametrize("trouble", ["locked", "unauthorized"])
-async def test_a_picture_that_one_service_does_not_take_in_is_edited_by_the_next(
-    three: World, trouble: str
+async def test_an_edit_whose_upload_one_provider_refuses_is_painted_by_the_next(
+    full_world: World, trouble: str
 ) -> None:
-    three.fal.faults.set(trouble)
-    async with three.bot():
-        job = await three.edit("make it snow", size="square")
-        await assert_one_picture(three, job)
-    assert three.job(job)["provider"] == "lumenfall"
-    [request] = three.lumenfall.requests.values()
-    assert (request.operation, len(request.files), len(three.fal.requests)) == ("edits", 1, 0)
+    full_world.fal.faults.set(trouble)
+    async with full_world.bot():
+        job = await full_world.edit("make it snow", size="square")
+        await full_world.assert_one_picture(job)
+    assert full_world.job(job)["provider"] == "lumenfall"
+    [request] = full_world.lumenfall.requests.values()
+    assert (request.operation, len(request.files), len(full_world.fal.requests)) == ("edits", 1, 0)
 
 
-async def test_a_key_that_is_taken_back_while_the_service_paints_is_refunded_and_the_operator_is_told(
-    three: World, caplog: pytest.LogCaptureFixture
+async def test_a_key_revoked_during_the_run_releases_the_job_and_is_logged(
+    full_world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
-    three.fal.faults.set("slow_run", seconds=1.2)
-    async with three.bot():
-        jobs = [await three.imagine(f"boat {number}") for number in range(2)]
+    full_world.fal.faults.set("slow_run", seconds=1.2)
+    async with full_world.bot():
+        jobs = [await full_world.imagine(f"boat {number}") for number in range(2)]
         for job in jobs:
-            await three.accepted(job)
-        three.fal.faults.set("unauthorized")
+            await full_world.wait_accepted(job)
+        full_world.fal.faults.set("unauthorized")
         for job in jobs:
-            assert "operator has been told" in await three.whisper(job)
-            assert await three.ended(job) == "failed"
-            assert moved(three, job) == GIVEN_BACK
-    assert len(errors(caplog.records)) == 1
-    assert asked(three) == (2, 0, 0)
+            assert "operator has been told" in await full_world.private_failure(job)
+            assert await full_world.wait_finished(job) == "failed"
+            assert full_world.ledger_images(job) == RELEASED
+    assert len(logged_errors(caplog.records)) == 1
+    assert submits(full_world) == (2, 0, 0)

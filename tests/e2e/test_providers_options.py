@@ -1,4 +1,4 @@
-"""What a service cannot do: made by Easel, told on card and result, or refused before anything is written."""
+"""Options that a provider lacks: done by Easel, named on card and result, or refused before anything is stored."""
 
 from __future__ import annotations
 
@@ -7,73 +7,77 @@ from typing import Any
 import pytest
 
 from bot.sandbox.discord.server import Upload
-from tests.support.world.providers import asked, first, shown
-from tests.support.world.world import Quota, World, assert_one_picture, png
+from tests.support.picture_files import png
+from tests.support.world.discord_members import Quota
+from tests.support.world.providers import provider_order, submits
+from tests.support.world.world import World
 
 
 @pytest.mark.parametrize(("kind", "label"), [("gif", "GIF"), ("avif", "AVIF")])
-async def test_a_format_that_fal_does_not_have_really_arrives(three: World, kind: str, label: str) -> None:
-    async with three.bot():
-        job = await three.imagine(format=kind)
-        assert label in (await three.card(job))["content"]
-        message = await assert_one_picture(three, job)
+async def test_a_format_that_fal_lacks_is_delivered(full_world: World, kind: str, label: str) -> None:
+    async with full_world.bot():
+        job = await full_world.imagine(format=kind)
+        assert label in (await full_world.card(job))["content"]
+        message = await full_world.assert_one_picture(job)
     [attachment] = message["attachments"]
     assert (attachment["filename"], attachment["content_type"]) == (f"easel-{job}-1.{kind}", f"image/{kind}")
-    [picture] = await shown(three, message)
+    [picture] = await full_world.download_pictures(message)
     assert (picture.format, picture.size) == (label, (1024, 1024))
-    [request] = three.fal.requests.values()
+    [request] = full_world.fal.requests.values()
     assert request.shown["output_format"] == "png"
 
 
 @pytest.mark.parametrize("kind", ["jpeg", "webp", "avif"])
-async def test_compression_makes_another_file_of_the_same_picture_at_fal(house: World, kind: str) -> None:
-    async with house.bot():
+async def test_compression_makes_another_file_of_the_same_picture_at_fal(world: World, kind: str) -> None:
+    async with world.bot():
         sizes = []
         for compression in (5, 100):
-            message = await house.painted(format=kind, compression=compression)
+            message = await world.paint(format=kind, compression=compression)
             [attachment] = message["attachments"]
-            [picture] = await shown(house, message)
+            [picture] = await world.download_pictures(message)
             assert (picture.format or "").lower() == kind
             sizes.append(int(attachment["size"]))
     assert sizes[0] * 2 < sizes[1]
-    assert all("compression" not in request.shown for request in house.fal.requests.values())
+    assert all("compression" not in request.shown for request in world.fal.requests.values())
 
 
-async def test_compression_at_lumenfall_is_lumenfalls_own(three: World) -> None:
-    async with three.bot(SERVICE_ORDER=first("lumenfall")):
-        await three.painted(format="webp", compression=40)
-    [request] = three.lumenfall.requests.values()
+async def test_compression_at_lumenfall_is_lumenfalls_own(full_world: World) -> None:
+    async with full_world.bot(SERVICE_ORDER=provider_order("lumenfall")):
+        await full_world.paint(format="webp", compression=40)
+    [request] = full_world.lumenfall.requests.values()
     assert request.fields["output_compression"] == 40
 
 
-async def test_a_shape_that_the_service_does_not_have_is_told_on_the_card_and_on_the_result(three: World) -> None:
-    async with three.bot():
-        job = await three.imagine(size="16:9")
-        assert "16:9 became 3:2." in (await three.card(job))["content"]
-        message = await assert_one_picture(three, job)
+async def test_a_changed_aspect_ratio_is_named_on_the_card_and_on_the_result(
+    full_world: World,
+) -> None:
+    async with full_world.bot():
+        job = await full_world.imagine(size="16:9")
+        assert "16:9 became 3:2." in (await full_world.card(job))["content"]
+        message = await full_world.assert_one_picture(job)
     assert "16:9 became 3:2." in message["content"]
-    [picture] = await shown(three, message)
+    [picture] = await full_world.download_pictures(message)
     assert picture.size == (1536, 1024)
 
 
-async def test_what_the_next_service_does_otherwise_is_told_on_the_result(three: World) -> None:
-    three.fal.faults.set("locked")
-    async with three.bot(SERVICE_ORDER=first("fal", "lumenfall")):
-        job = await three.imagine(size="1400x1200", format="gif")
-        assert "1400×1200 became 1024×1024." in (await three.card(job))["content"]
-        message = await assert_one_picture(three, job)
+async def test_the_result_names_the_changes_of_the_provider_that_painted(full_world: World) -> None:
+    full_world.fal.faults.set("locked")
+    async with full_world.bot(SERVICE_ORDER=provider_order("fal", "lumenfall")):
+        job = await full_world.imagine(size="1400x1200", format="gif")
+        assert "1400×1200 became 1024×1024." in (await full_world.card(job))["content"]
+        message = await full_world.assert_one_picture(job)
     assert "became" not in message["content"]
-    [picture] = await shown(three, message)
+    [picture] = await full_world.download_pictures(message)
     assert (picture.format, picture.size) == ("GIF", (1400, 1200))
 
 
-async def test_oxen_chooses_the_quality_itself_and_says_so(three: World) -> None:
-    async with three.bot(SERVICE_ORDER=first("oxen")):
-        job = await three.imagine(quality="high")
-        assert "The service chooses the quality itself." in (await three.card(job))["content"]
-        message = await assert_one_picture(three, job)
+async def test_oxen_chooses_the_quality_itself_and_says_so(full_world: World) -> None:
+    async with full_world.bot(SERVICE_ORDER=provider_order("oxen")):
+        job = await full_world.imagine(quality="high")
+        assert "The service chooses the quality itself." in (await full_world.card(job))["content"]
+        message = await full_world.assert_one_picture(job)
     assert "The service chooses the quality itself." in message["content"]
-    [row] = three.oxen.generations.values()
+    [row] = full_world.oxen.generations.values()
     assert "quality" not in row.params
 
 
@@ -90,25 +94,28 @@ async def test_oxen_chooses_the_quality_itself_and_says_so(three: World) -> None
         ({"model": "gpt-image-3"}, "no model “gpt-image-3”"),
     ],
 )
-async def test_what_no_service_can_do_is_refused_before_anything_is_written(
-    three: World, options: dict[str, Any], words: str
+async def test_a_request_that_no_provider_can_paint_is_refused_before_anything_is_stored(
+    full_world: World, options: dict[str, Any], words: str
 ) -> None:
-    async with three.bot():
-        assert words in await three.refusal(await three.imagine(**options))
-        assert await three.quota() == Quota(left=10, spent=0, reserved=0)
-    assert three.rows("SELECT 1 FROM jobs") == three.rows("SELECT 1 FROM ledger") == []
-    assert asked(three) == (0, 0, 0)
+    async with full_world.bot():
+        assert words in await full_world.refusal(await full_world.imagine(**options))
+        assert await full_world.quota() == Quota(left=10, spent=0, reserved=0)
+    assert full_world.rows("SELECT 1 FROM jobs") == full_world.rows("SELECT 1 FROM ledger") == []
+    assert submits(full_world) == (0, 0, 0)
 
 
-async def test_what_the_first_service_cannot_do_goes_to_one_that_can_without_a_word(three: World) -> None:
+async def test_a_request_that_the_first_provider_cannot_paint_goes_to_one_that_can(full_world: World) -> None:
     mask = Upload("mask.png", png(colour=(0, 0, 0, 0), mode="RGBA"))
-    async with three.bot(SERVICE_ORDER=first("oxen", "lumenfall")):
-        jobs = [await three.imagine(background="transparent"), await three.edit(mask=mask, size="square")]
+    async with full_world.bot(SERVICE_ORDER=provider_order("oxen", "lumenfall")):
+        jobs = [
+            await full_world.imagine(background="transparent"),
+            await full_world.edit(mask=mask, size="square"),
+        ]
         for job in jobs:
-            message = await three.picture(job)
-            await three.ended(job)
-            assert three.job(job)["provider"] == "lumenfall"
+            message = await full_world.result_message(job)
+            await full_world.wait_finished(job)
+            assert full_world.job(job)["provider"] == "lumenfall"
             assert "The service" not in message["content"]
-        [_, edited] = three.lumenfall.requests.values()
+        [_, edited] = full_world.lumenfall.requests.values()
         assert len(edited.files) == 2
-    assert asked(three) == (0, 2, 0)
+    assert submits(full_world) == (0, 2, 0)

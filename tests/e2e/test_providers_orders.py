@@ -1,4 +1,4 @@
-"""Who is asked first: moderators decide for their server, the operator for all, and nobody else."""
+"""The order of providers: set by moderators for their server and by the operator for all."""
 
 from __future__ import annotations
 
@@ -6,111 +6,124 @@ from typing import Any
 
 import pytest
 
-from bot.providers.health import refresh
-from tests.support.world.providers import MODEL, asked, first, moderate, moderator
-from tests.support.world.world import World, assert_one_picture
+from bot.worker.provider_refresh import refresh
+from tests.support.world.providers import MODEL, provider_order, submits
+from tests.support.world.stored_jobs import RELEASED
+from tests.support.world.world import World
 
 DEFAULT = "to Easel’s own order"
 
 
-async def offered(house: World, who: int, command: str, option: str, typed: str = "", **options: Any) -> list[str]:
-    """What Discord shows while somebody types."""
-    asked_for = await house.discord.autocomplete(who, house.channel, command, {**options, option: typed}, option)
-    answer = await house.discord.answer(asked_for)
+async def choices(
+    world: World, moderator: int, command: str, option: str, typed: str = "", **options: Any
+) -> list[str]:
+    """The autocomplete choices of an option after `typed`."""
+    interaction = await world.discord.autocomplete(
+        moderator, world.channel, command, {**options, option: typed}, option
+    )
+    answer = await world.discord.answer(interaction)
     return [choice["value"] for choice in answer["data"]["choices"]]
 
 
-async def test_a_moderator_sends_a_model_elsewhere_switches_it_off_and_takes_both_back(three: World) -> None:
-    who = await moderator(three)
-    async with three.bot():
-        told = await moderate(three, who, "model", model=MODEL, services="lumenfall, fal")
-        assert told.startswith(
+async def test_a_moderator_sets_a_models_order_switches_it_off_and_undoes_both(full_world: World) -> None:
+    moderator = await full_world.create_moderator()
+    async with full_world.bot():
+        reply = await full_world.moderate(moderator, "model", model=MODEL, services="lumenfall, fal")
+        assert reply.startswith(
             f"GPT Image 1.5 is now painted by Lumenfall, then fal. Before, it kept {DEFAULT}.\n"
         )
-        job = await three.imagine()
-        await assert_one_picture(three, job)
-        assert three.job(job)["provider"] == "lumenfall"
-        told = await moderate(three, who, "model", model="GPT Image 1.5", services="OFF")
-        assert "GPT Image 1.5 is switched off here. Before, it was painted by Lumenfall, then fal.\n" in told
-        assert "Undo: `/moderate model model: GPT Image 1.5 services: lumenfall, fal`" in told
-        refused = await three.refusal(await three.imagine(model=MODEL))
+        job = await full_world.imagine()
+        await full_world.assert_one_picture(job)
+        assert full_world.job(job)["provider"] == "lumenfall"
+        reply = await full_world.moderate(moderator, "model", model="GPT Image 1.5", services="OFF")
+        assert "GPT Image 1.5 is switched off here. Before, it was painted by Lumenfall, then fal.\n" in reply
+        assert "Undo: `/moderate model model: GPT Image 1.5 services: lumenfall, fal`" in reply
+        refused = await full_world.refusal(await full_world.imagine(model=MODEL))
         assert "GPT Image 1.5 cannot be had here. Choose GPT Image 2 or GPT Image 1." in refused
-        assert "switched off (set here)" in await moderate(three, who, "services")
-        assert MODEL not in await offered(three, three.member, "imagine", "model")
-        told = await moderate(three, who, "model", model=MODEL, services="default")
-        assert told.startswith(f"GPT Image 1.5 keeps {DEFAULT}. Before, it was switched off here.")
-        await three.painted("another boat")
-    assert asked(three) == (1, 1, 0)
-    reasons = [row["reason"] for row in three.rows("SELECT reason FROM ledger WHERE entry = 'rule' ORDER BY id")]
+        assert "switched off (set here)" in await full_world.moderate(moderator, "services")
+        assert MODEL not in await choices(full_world, full_world.member, "imagine", "model")
+        reply = await full_world.moderate(moderator, "model", model=MODEL, services="default")
+        assert reply.startswith(f"GPT Image 1.5 keeps {DEFAULT}. Before, it was switched off here.")
+        await full_world.paint("another boat")
+    assert submits(full_world) == (1, 1, 0)
+    reasons = [
+        row["reason"] for row in full_world.rows("SELECT reason FROM ledger WHERE entry = 'limit' ORDER BY id")
+    ]
     assert [reason.partition(": ")[2] for reason in reasons] == [
         "lumenfall fal; before: the default",
         "switched off; before: lumenfall fal",
         "cleared; before: switched off",
     ]
-    assert {row["actor_id"] for row in three.rows("SELECT actor_id FROM ledger WHERE entry = 'rule'")} == {who}
+    assert {row["actor_id"] for row in full_world.rows("SELECT actor_id FROM ledger WHERE entry = 'limit'")} == {
+        moderator
+    }
 
 
-async def test_two_servers_have_two_orders_and_neither_changes_the_other(three: World) -> None:
-    other = await three.discord.create_guild("studio")
-    channel = await three.discord.create_channel(other, "canvas")
-    member = await three.discord.create_member(other, "bob")
-    ours, theirs = await moderator(three), await moderator(three, other)
-    async with three.bot():
-        await moderate(three, ours, "model", model=MODEL, services="lumenfall")
-        await moderate(three, theirs, "model", channel, model=MODEL, services="oxen")
-        here, there = await three.imagine(), await three.imagine(channel=channel, member=member)
-        await three.picture(here)
-        await three.picture(there, channel=channel)
-        await three.ended(here)
-        await three.ended(there)
-        listed = await moderate(three, theirs, "services", channel)
+async def test_two_servers_have_two_orders_and_neither_changes_the_other(full_world: World) -> None:
+    other = await full_world.discord.create_guild("other")
+    channel = await full_world.discord.create_channel(other, "canvas")
+    member = await full_world.discord.create_member(other, "bob")
+    ours, theirs = await full_world.create_moderator(), await full_world.create_moderator(other)
+    async with full_world.bot():
+        await full_world.moderate(ours, "model", model=MODEL, services="lumenfall")
+        await full_world.moderate(theirs, "model", channel, model=MODEL, services="oxen")
+        here, there = await full_world.imagine(), await full_world.imagine(channel=channel, member=member)
+        await full_world.result_message(here)
+        await full_world.result_message(there, channel=channel)
+        await full_world.wait_finished(here)
+        await full_world.wait_finished(there)
+        listed = await full_world.moderate(theirs, "services", channel)
         assert "**GPT Image 1.5**: Oxen (set here)" in listed
-    assert [three.job(job)["provider"] for job in (here, there)] == ["lumenfall", "oxen"]
-    assert asked(three) == (0, 1, 1)
+    assert [full_world.job(job)["provider"] for job in (here, there)] == ["lumenfall", "oxen"]
+    assert submits(full_world) == (0, 1, 1)
 
 
-async def test_the_operators_order_holds_where_a_server_has_none(three: World) -> None:
-    async with three.bot(SERVICE_ORDER=first("oxen", "fal")):
-        job = await three.imagine()
-        await assert_one_picture(three, job)
-        one = await three.imagine("a boat", model="gpt-image-1")
-        await three.picture(one)
-        await three.ended(one)
-    assert [three.job(found)["provider"] for found in (job, one)] == ["oxen", "fal"]
+async def test_the_operators_order_holds_where_a_server_has_none(full_world: World) -> None:
+    async with full_world.bot(SERVICE_ORDER=provider_order("oxen", "fal")):
+        job = await full_world.imagine()
+        await full_world.assert_one_picture(job)
+        one = await full_world.imagine("a boat", model="gpt-image-1")
+        await full_world.result_message(one)
+        await full_world.wait_finished(one)
+    assert [full_world.job(found)["provider"] for found in (job, one)] == ["oxen", "fal"]
 
 
-async def test_only_the_models_that_the_operator_allows_are_offered_asked_for_and_moderated(three: World) -> None:
-    who = await moderator(three)
-    async with three.bot(MODELS=f"{MODEL}, gpt-image-2"):
+async def test_only_the_models_that_the_operator_allows_can_be_chosen_requested_and_moderated(
+    full_world: World,
+) -> None:
+    moderator = await full_world.create_moderator()
+    async with full_world.bot(MODELS=f"{MODEL}, gpt-image-2"):
         allowed = [MODEL, "gpt-image-2"]
-        assert await offered(three, three.member, "imagine", "model") == allowed
-        assert await offered(three, who, "moderate model", "model", services="fal") == allowed
-        refused = await three.refusal(await three.imagine(model="gpt-image-1"))
+        assert await choices(full_world, full_world.member, "imagine", "model") == allowed
+        assert await choices(full_world, moderator, "moderate model", "model", services="fal") == allowed
+        refused = await full_world.refusal(await full_world.imagine(model="gpt-image-1"))
         assert "GPT Image 1 cannot be had here. Choose GPT Image 1.5 or GPT Image 2." in refused
-        told = await moderate(three, who, "model", model="gpt-image-1", services="fal")
-        assert "No service “fal” paints GPT Image 1 here. No service here has it." in told
-        assert "GPT Image 1**" not in await moderate(three, who, "services")
-    assert asked(three) == (0, 0, 0)
+        reply = await full_world.moderate(moderator, "model", model="gpt-image-1", services="fal")
+        assert "No service “fal” paints GPT Image 1 here. No service here has it." in reply
+        assert "GPT Image 1**" not in await full_world.moderate(moderator, "services")
+    assert submits(full_world) == (0, 0, 0)
 
 
-async def test_orders_are_offered_of_services_that_are_configured_and_still_have_the_model(three: World) -> None:
-    who = await moderator(three)
-    three.oxen.faults.set("model_gone", endpoint="gpt-image-1-5")
-    async with three.bot() as app:
-        every = await offered(three, who, "moderate model", "services", model=MODEL)
+async def test_suggested_orders_hold_configured_providers_that_still_have_the_model(
+    full_world: World,
+) -> None:
+    moderator = await full_world.create_moderator()
+    full_world.oxen.faults.set("model_gone", endpoint="gpt-image-1-5")
+    async with full_world.bot() as app:
+        every = await choices(full_world, moderator, "moderate model", "services", model=MODEL)
         assert every[0] == "fal, lumenfall, oxen"
         assert len(every) == 17
-        await refresh(app.services, app.routes, app.database, app.clock)
-        left = await offered(three, who, "moderate model", "services", model=MODEL)
+        await refresh(app.providers, app.router, app.database, app.clock)
+        left = await choices(full_world, moderator, "moderate model", "services", model=MODEL)
         assert left == ["fal, lumenfall", "lumenfall, fal", "fal", "lumenfall", "off", "default"]
-        assert await offered(three, who, "moderate model", "services", "lum", model=MODEL) == [
+        assert await choices(full_world, moderator, "moderate model", "services", "lum", model=MODEL) == [
             "fal, lumenfall",
             "lumenfall, fal",
             "lumenfall",
         ]
-        only_fal = await offered(three, who, "moderate model", "services", model="gpt-image-2")
+        only_fal = await choices(full_world, moderator, "moderate model", "services", model="gpt-image-2")
         assert only_fal == ["fal", "off", "default"]
-        assert await offered(three, who, "moderate model", "services", model="?") == ["off", "default"]
+        assert await choices(full_world, moderator, "moderate model", "services", model="?") == ["off", "default"]
 
 
 @pytest.mark.parametrize(
@@ -128,33 +141,35 @@ async def test_orders_are_offered_of_services_that_are_configured_and_still_have
         (MODEL, "x" * 100, "paints GPT Image 1.5 here."),
     ],
 )
-async def test_an_order_that_makes_no_sense_is_answered_with_a_sentence_and_changes_nothing(
-    three: World, model: str, services: str, words: str
+async def test_an_invalid_order_gets_a_sentence_and_changes_nothing(
+    full_world: World, model: str, services: str, words: str
 ) -> None:
-    who = await moderator(three)
-    async with three.bot():
-        told = await moderate(three, who, "model", model=model, services=services)
-        assert words in told
-        assert len(told) < 250
-    assert three.rows("SELECT 1 FROM routes") == three.rows("SELECT 1 FROM ledger") == []
+    moderator = await full_world.create_moderator()
+    async with full_world.bot():
+        reply = await full_world.moderate(moderator, "model", model=model, services=services)
+        assert words in reply
+        assert len(reply) < 250
+    assert full_world.rows("SELECT 1 FROM provider_orders") == full_world.rows("SELECT 1 FROM ledger") == []
 
 
 @pytest.mark.parametrize("verb", ["model", "services"])
-async def test_who_may_not_manage_the_server_decides_nothing(three: World, verb: str) -> None:
+async def test_a_member_who_may_not_manage_the_server_changes_no_order(full_world: World, verb: str) -> None:
     options: dict[str, Any] = {"model": MODEL, "services": "off"} if verb == "model" else {}
-    async with three.bot():
-        told = await moderate(three, three.member, verb, **options)
-        assert told == "You need the Manage Server permission for this."
-    assert three.rows("SELECT 1 FROM routes") == []
+    async with full_world.bot():
+        reply = await full_world.moderate(full_world.member, verb, **options)
+        assert reply == "You need the Manage Server permission for this."
+    assert full_world.rows("SELECT 1 FROM provider_orders") == []
 
 
-async def test_a_model_that_is_switched_off_while_a_job_waits_is_refunded_with_a_sentence(three: World) -> None:
-    who = await moderator(three)
-    three.fal.faults.set("submit_ingress")
-    async with three.bot(SERVICE_ORDER=first("fal")):
-        job = await three.imagine()
-        await three.stands(job, "waiting")
-        await moderate(three, who, "model", model=MODEL, services="off")
-        assert "GPT Image 1.5 cannot be had here." in await three.whisper(job)
-        assert await three.ended(job) == "failed"
-    assert three.entries(job) == {"reserve": 1, "refund": 1}
+async def test_a_job_waiting_when_its_model_is_switched_off_is_released_with_a_sentence(
+    full_world: World,
+) -> None:
+    moderator = await full_world.create_moderator()
+    full_world.fal.faults.set("submit_ingress")
+    async with full_world.bot(SERVICE_ORDER=provider_order("fal")):
+        job = await full_world.imagine()
+        await full_world.wait_state(job, "waiting")
+        await full_world.moderate(moderator, "model", model=MODEL, services="off")
+        assert "GPT Image 1.5 cannot be had here." in await full_world.private_failure(job)
+        assert await full_world.wait_finished(job) == "failed"
+    assert full_world.ledger_entries(job) == RELEASED

@@ -1,4 +1,4 @@
-"""More pictures than a service paints at a time: several submits, one message, and what there is is delivered."""
+"""More pictures than a provider paints per submit: several submits, one message, partial results delivered."""
 
 from __future__ import annotations
 
@@ -6,204 +6,206 @@ from dataclasses import replace
 
 import pytest
 
-from tests.support.world.providers import PATIENT, asked, first, micros, notes, tickets
-from tests.support.world.world import POST, QUICK, Message, Quota, World, moved, until
+from tests.support.waiting import wait_until
+from tests.support.world.discord_members import POST_MESSAGE, Message, Quota
+from tests.support.world.providers import PERSISTENT_RETRIES, provider_order, submits
+from tests.support.world.world import FAST_RETRIES, World
 
 
-async def delivered(house: World, job: int, pictures: int) -> Message:
-    """One message with so many pictures, so many charged, and no card any more."""
-    message = await house.picture(job)
-    assert await house.ended(job) == "done"
-    await house.card_gone(job)
-    assert len(await house.pictures()) == 1
-    assert len(message["attachments"]) == pictures == house.job(job)["charged_images"]
-    given_back = {"refund": 10 - pictures} if pictures < 10 else {}
-    assert moved(house, job) == {"reserve": 10, "settle": pictures, **given_back}
+async def assert_delivered(world: World, job: int, pictures: int) -> Message:
+    """One message with so many of ten pictures, as many charged, and the card deleted."""
+    message = await world.result_message(job)
+    assert await world.wait_finished(job) == "done"
+    await world.wait_card_deleted(job)
+    assert len(await world.result_messages()) == 1
+    assert len(message["attachments"]) == pictures == world.job(job)["charged_images"]
+    released = {"release": 10 - pictures} if pictures < 10 else {}
+    assert world.ledger_images(job) == {"reserve": 10, "settle": pictures, **released}
     return message
 
 
-def counts(house: World) -> list[int]:
-    """How many pictures each accepted submit at fal asked for."""
-    return [request.shown["num_images"] for request in house.fal.requests.values()]
+def pictures_per_submit(world: World) -> list[int]:
+    """The number of pictures of each submit that fal accepted."""
+    return [request.shown["num_images"] for request in world.fal.requests.values()]
 
 
-async def test_ten_pictures_are_three_submits_at_fal_and_one_message(three: World) -> None:
-    async with three.bot():
-        job = await three.imagine(count=10)
-        message = await delivered(three, job, 10)
-        assert await three.quota() == Quota(left=0, spent=10, reserved=0)
+async def test_ten_pictures_are_three_submits_at_fal_and_one_message(full_world: World) -> None:
+    async with full_world.bot():
+        job = await full_world.imagine(count=10)
+        message = await assert_delivered(full_world, job, 10)
+        assert await full_world.quota() == Quota(left=0, spent=10, reserved=0)
     assert "10 pictures" in message["content"]
     assert [attachment["filename"] for attachment in message["attachments"]] == [
         f"easel-{job}-{number}.png" for number in range(1, 11)
     ]
-    assert (counts(three), asked(three)) == ([4, 4, 2], (3, 0, 0))
+    assert (pictures_per_submit(full_world), submits(full_world)) == ([4, 4, 2], (3, 0, 0))
 
 
-async def test_what_the_first_service_no_longer_takes_the_next_one_paints_for_the_same_message(
-    three: World,
+async def test_parts_that_the_first_provider_refuses_are_painted_by_the_next_for_the_same_message(
+    full_world: World,
 ) -> None:
-    three.fal.faults.set("submit_slow", seconds=0.4, times=1)
-    async with three.bot():
-        job = await three.imagine(count=10)
-        await until(lambda: three.fal.submits)
-        three.fal.faults.set("locked")
-        await delivered(three, job, 10)
-    assert asked(three) == (2, 1, 0)
-    [rest] = three.lumenfall.requests.values()
+    full_world.fal.faults.set("submit_slow", seconds=0.4, times=1)
+    async with full_world.bot():
+        job = await full_world.imagine(count=10)
+        await wait_until(lambda: full_world.fal.submits)
+        full_world.fal.faults.set("locked")
+        await assert_delivered(full_world, job, 10)
+    assert submits(full_world) == (2, 1, 0)
+    [rest] = full_world.lumenfall.requests.values()
     assert rest.params is not None
     assert rest.params.n == 6
 
 
 @pytest.mark.parametrize("trouble", ["locked", "submit_ingress"])
-async def test_where_nobody_takes_the_rest_what_there_is_is_delivered_and_charged(
-    house: World, trouble: str
+async def test_where_no_provider_accepts_the_rest_the_finished_part_is_delivered_and_charged(
+    world: World, trouble: str
 ) -> None:
-    house.fal.faults.set("submit_slow", seconds=0.4, times=1)
-    async with house.bot():
-        job = await house.imagine(count=10)
-        await until(lambda: house.fal.submits)
-        house.fal.faults.set(trouble)
-        message = await delivered(house, job, 4)
+    world.fal.faults.set("submit_slow", seconds=0.4, times=1)
+    async with world.bot():
+        job = await world.imagine(count=10)
+        await wait_until(lambda: world.fal.submits)
+        world.fal.faults.set(trouble)
+        message = await assert_delivered(world, job, 4)
     assert "The service painted 4 of 10 pictures." in message["content"]
-    assert micros(house, job, "reserve") == micros(house, job, "settle") + micros(house, job, "refund")
+    assert world.ledger_micros(job, "reserve") == world.ledger_micros(job, "settle") + world.ledger_micros(
+        job, "release"
+    )
 
 
-async def test_a_part_that_discord_did_not_take_at_first_is_still_delivered(house: World) -> None:
-    house.fal.faults.set("submit_slow", seconds=0.4, times=1)
-    async with house.bot(patience=replace(QUICK, post=0.4)):
-        job = await house.imagine(count=10)
-        await until(lambda: house.fal.submits)
-        house.fal.faults.set("locked")
-        await house.discord.fail(POST, 503, times=4)
-        await delivered(house, job, 4)
+async def test_a_part_that_discord_refuses_at_first_is_still_delivered(world: World) -> None:
+    world.fal.faults.set("submit_slow", seconds=0.4, times=1)
+    async with world.bot(retry_policy=replace(FAST_RETRIES, post=0.4)):
+        job = await world.imagine(count=10)
+        await wait_until(lambda: world.fal.submits)
+        world.fal.faults.set("locked")
+        await world.discord.fail(POST_MESSAGE, 503, times=4)
+        await assert_delivered(world, job, 4)
 
 
-async def test_a_part_that_was_about_to_be_posted_when_the_process_was_killed_is_delivered_by_the_next(
-    house: World,
+async def test_a_part_not_yet_posted_at_a_kill_is_delivered_by_the_next_process(
+    world: World,
 ) -> None:
-    house.fal.faults.set("submit_slow", seconds=0.6, times=1)
-    await house.discord.delay(POST, 30)
-    async with house.started() as bot:
-        job = await house.imagine(count=10)
-        await until(lambda: house.fal.submits)
-        house.fal.faults.set("locked")
-        await house.stands(job, "delivering")
+    world.fal.faults.set("submit_slow", seconds=0.6, times=1)
+    await world.discord.delay(POST_MESSAGE, 30)
+    async with world.connected_process() as bot:
+        job = await world.imagine(count=10)
+        await wait_until(lambda: world.fal.submits)
+        world.fal.faults.set("locked")
+        await world.wait_state(job, "delivering")
         await bot.kill()
-    house.fal.faults.clear()
-    await house.discord.clear_faults()
-    async with house.started() as bot:
-        await delivered(house, job, 4)
+    world.fal.faults.clear()
+    await world.discord.clear_faults()
+    async with world.connected_process() as bot:
+        await assert_delivered(world, job, 4)
         await bot.stop()
-    assert len(house.fal.requests) == 1
+    assert len(world.fal.requests) == 1
 
 
-async def test_a_stop_does_not_wait_for_the_part_that_is_still_painted(house: World) -> None:
-    house.fal.faults.set("submit_slow", seconds=0.6, times=1)
-    house.fal.faults.set("slow_run", seconds=30, times=1)
-    async with house.started() as bot:
-        job = await house.imagine(count=10)
-        await until(lambda: house.fal.submits)
-        house.fal.faults.set("locked")
-        await house.accepted(job)
-        await until(lambda: "goes on with a part" in bot.log or None)
+async def test_a_stop_does_not_wait_for_the_part_that_is_still_painted(world: World) -> None:
+    world.fal.faults.set("submit_slow", seconds=0.6, times=1)
+    world.fal.faults.set("slow_run", seconds=30, times=1)
+    async with world.connected_process() as bot:
+        job = await world.imagine(count=10)
+        await wait_until(lambda: world.fal.submits)
+        world.fal.faults.set("locked")
+        await world.wait_accepted(job)
+        await wait_until(lambda: "goes on with a part" in bot.log or None)
         code, seconds = await bot.stop()
         assert (code, seconds < 3) == (0, True)
-    assert house.job(job)["state"] == "waiting"
+    assert world.job(job)["state"] == "waiting"
 
 
-async def test_an_answer_that_is_lost_in_the_middle_is_one_submit_more_and_a_note(house: World) -> None:
-    house.fal.faults.set("submit_slow", seconds=0.4, times=1)
-    async with house.bot():
-        job = await house.imagine(count=10)
-        await until(lambda: house.fal.submits)
-        house.fal.faults.set("submit_lost", times=1)
-        await delivered(house, job, 10)
-    assert (counts(house), len(notes(house, job))) == ([4, 4, 4, 2], 1)
+async def test_a_response_lost_in_the_middle_is_one_submit_more_and_a_note(world: World) -> None:
+    world.fal.faults.set("submit_slow", seconds=0.4, times=1)
+    async with world.bot():
+        job = await world.imagine(count=10)
+        await wait_until(lambda: world.fal.submits)
+        world.fal.faults.set("submit_lost", times=1)
+        await assert_delivered(world, job, 10)
+    assert (pictures_per_submit(world), len(world.operator_notes(job))) == ([4, 4, 4, 2], 1)
 
 
-async def test_killed_between_the_first_and_the_second_ticket_all_ten_arrive_once(house: World) -> None:
-    house.fal.faults.set("submit_slow", seconds=0.4, times=1)
-    async with house.started() as bot:
-        job = await house.imagine(count=10)
-        await until(lambda: house.fal.submits)
-        house.fal.faults.set("submit_slow", seconds=30, times=1)
-        await until(lambda: house.fal.submits == 2)
-        assert len(tickets(house, job)) == 1
+async def test_after_a_kill_between_the_first_and_the_second_ticket_all_ten_arrive_once(world: World) -> None:
+    world.fal.faults.set("submit_slow", seconds=0.4, times=1)
+    async with world.connected_process() as bot:
+        job = await world.imagine(count=10)
+        await wait_until(lambda: world.fal.submits)
+        world.fal.faults.set("submit_slow", seconds=30, times=1)
+        await wait_until(lambda: world.fal.submits == 2)
+        assert len(world.tickets(job)) == 1
         await bot.kill()
-    async with house.started() as bot:
-        await delivered(house, job, 10)
+    async with world.connected_process() as bot:
+        await assert_delivered(world, job, 10)
         await bot.stop()
-    assert (counts(house), len(notes(house, job))) == ([4, 4, 4, 2], 1)
+    assert (pictures_per_submit(world), len(world.operator_notes(job))) == ([4, 4, 4, 2], 1)
 
 
 @pytest.mark.parametrize("fault", ["slow_queue", "slow_run"])
-async def test_a_cancel_while_three_pieces_are_under_way_drops_them_all_and_costs_nothing(
-    house: World, fault: str
-) -> None:
-    house.fal.faults.set(fault, seconds=20)
-    async with house.bot(patience=PATIENT):
-        job = await house.imagine(count=10)
-        await until(lambda: len(tickets(house, job)) == 3)
-        await house.press(await house.card(job), "cancel")
-        assert await house.ended(job) == "cancelled"
-        await house.card_gone(job)
-        assert await house.quota() == Quota(left=10, spent=0, reserved=0)
-    assert moved(house, job) == {"reserve": 10, "refund": 10}
-    assert all(request.cancelled for request in house.fal.requests.values())
+async def test_a_cancel_while_three_parts_run_drops_them_all_and_costs_nothing(world: World, fault: str) -> None:
+    world.fal.faults.set(fault, seconds=20)
+    async with world.bot(retry_policy=PERSISTENT_RETRIES):
+        job = await world.imagine(count=10)
+        await wait_until(lambda: len(world.tickets(job)) == 3)
+        await world.press(await world.card(job), "cancel")
+        assert await world.wait_finished(job) == "cancelled"
+        await world.wait_card_deleted(job)
+        assert await world.quota() == Quota(left=10, spent=0, reserved=0)
+    assert world.ledger_images(job) == {"reserve": 10, "release": 10}
+    assert all(request.cancelled for request in world.fal.requests.values())
 
 
-async def test_a_cancel_that_comes_too_late_for_one_piece_delivers_and_charges_that_one(house: World) -> None:
-    house.fal.faults.set("submit_slow", seconds=0.4, times=1)
-    async with house.bot(patience=PATIENT):
-        job = await house.imagine(count=10)
-        await until(lambda: house.fal.submits)
-        house.fal.faults.set("slow_queue", seconds=20)
-        await until(lambda: len(tickets(house, job)) == 3)
-        oldest = next(iter(house.fal.requests.values()))
-        await until(lambda: oldest.state == "COMPLETED" or None)
-        await house.press(await house.card(job), "cancel")
-        await delivered(house, job, 4)
+async def test_a_cancel_too_late_for_one_part_delivers_and_charges_that_part(world: World) -> None:
+    world.fal.faults.set("submit_slow", seconds=0.4, times=1)
+    async with world.bot(retry_policy=PERSISTENT_RETRIES):
+        job = await world.imagine(count=10)
+        await wait_until(lambda: world.fal.submits)
+        world.fal.faults.set("slow_queue", seconds=20)
+        await wait_until(lambda: len(world.tickets(job)) == 3)
+        oldest = next(iter(world.fal.requests.values()))
+        await wait_until(lambda: oldest.state == "COMPLETED" or None)
+        await world.press(await world.card(job), "cancel")
+        await assert_delivered(world, job, 4)
 
 
-async def test_pictures_that_fail_at_oxen_are_not_charged(three: World) -> None:
-    three.oxen.faults.set("fail_some", count=2, times=1)
-    async with three.bot(SERVICE_ORDER=first("oxen")):
-        job = await three.imagine(count=10)
-        message = await delivered(three, job, 8)
+async def test_pictures_that_fail_at_oxen_are_not_charged(full_world: World) -> None:
+    full_world.oxen.faults.set("fail_some", count=2, times=1)
+    async with full_world.bot(SERVICE_ORDER=provider_order("oxen")):
+        job = await full_world.imagine(count=10)
+        message = await assert_delivered(full_world, job, 8)
     assert "8 of 10 pictures" in message["content"]
-    assert micros(three, job, "settle") == 8 * 40_000
+    assert full_world.ledger_micros(job, "settle") == 8 * 40_000
 
 
-async def test_ten_pictures_in_oxens_synchronous_way_are_ten_submits_and_a_cancel_keeps_what_there_is(
-    three: World,
+async def test_a_cancel_between_oxens_synchronous_submits_delivers_the_finished_pictures(
+    full_world: World,
 ) -> None:
-    three.oxen.run_seconds = 0.3
-    async with three.bot(OXEN_QUEUE="false", SERVICE_ORDER=first("oxen")):
-        job = await three.imagine(count=10)
-        await until(lambda: len(tickets(three, job)) == 2)
-        await three.press(await three.card(job), "cancel")
-        message = await three.picture(job)
-        assert await three.ended(job) == "done"
-    painted = len(message["attachments"])
-    assert painted == three.oxen.submits == three.job(job)["charged_images"]
-    assert 2 <= painted <= 4
+    full_world.oxen.run_seconds = 0.3
+    async with full_world.bot(OXEN_QUEUE="false", SERVICE_ORDER=provider_order("oxen")):
+        job = await full_world.imagine(count=10)
+        await wait_until(lambda: len(full_world.tickets(job)) == 2)
+        await full_world.press(await full_world.card(job), "cancel")
+        message = await full_world.result_message(job)
+        assert await full_world.wait_finished(job) == "done"
+    delivered = len(message["attachments"])
+    assert delivered == full_world.oxen.submits == full_world.job(job)["charged_images"]
+    assert 2 <= delivered <= 4
 
 
-async def test_a_key_that_was_taken_away_costs_only_its_own_part(three: World) -> None:
-    three.fal.faults.set("slow_run", seconds=30)
-    three.oxen.run_seconds = 0.5
+async def test_a_removed_key_loses_only_its_own_part(full_world: World) -> None:
+    full_world.fal.faults.set("slow_run", seconds=30)
+    full_world.oxen.run_seconds = 0.5
     order = {"SERVICE_ORDER": "gpt-image-1.5=oxen,fal", "OXEN_QUEUE": "false"}
-    async with three.started(**order) as process:
-        job = await three.imagine(count=2)
-        await until(lambda: three.oxen.generations or None)
-        three.oxen.faults.set("submit_rate_limited")
-        await until(lambda: three.fal.requests or None, within=15)
-        await three.accepted(job)
-        await until(lambda: "fal" in (three.job(job)["ticket"] or "") or None)
+    async with full_world.connected_process(**order) as process:
+        job = await full_world.imagine(count=2)
+        await wait_until(lambda: full_world.oxen.generations or None)
+        full_world.oxen.faults.set("submit_rate_limited")
+        await wait_until(lambda: full_world.fal.requests or None, within=15)
+        await full_world.wait_accepted(job)
+        await wait_until(lambda: "fal" in (full_world.job(job)["ticket"] or "") or None)
         await process.kill()
-    async with three.started(OXEN_QUEUE="false", FAL_KEY=None):
-        message = await three.picture(job, within=20)
-        assert await three.ended(job) == "done"
+    async with full_world.connected_process(OXEN_QUEUE="false", FAL_KEY=None):
+        message = await full_world.result_message(job, within=20)
+        assert await full_world.wait_finished(job) == "done"
     assert len(message["attachments"]) == 1
     assert "The service painted 1 of 2 pictures." in message["content"]
-    assert moved(three, job) == {"reserve": 2, "settle": 1, "refund": 1}
+    assert full_world.ledger_images(job) == {"reserve": 2, "settle": 1, "release": 1}

@@ -1,141 +1,151 @@
-"""A service that paints while it is submitted to: unfinished pictures, cancels, patience, held sources."""
+"""Providers that paint within the submit: unfinished pictures, cancels, time-outs, memory for sources."""
 
 from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
 
-from tests.e2e.test_refusals import blob
-from tests.support.world.providers import PATIENT, AdjustableClock, asked, first, notes, shown
-from tests.support.world.world import QUICK, Message, Quota, World, assert_one_picture, moved, png, until
+from tests.support.clock import AdjustableClock
+from tests.support.picture_files import misdescribed, png
+from tests.support.waiting import wait_until
+from tests.support.world.discord_members import Message, Quota
+from tests.support.world.providers import PERSISTENT_RETRIES, provider_order, submits
+from tests.support.world.stored_jobs import RELEASED
+from tests.support.world.world import FAST_RETRIES, World
 
 MIB = 1024 * 1024
 
 
-async def card_with_picture(house: World) -> Message:
+async def card_with_picture(world: World) -> Message:
     """The card, once it carries an unfinished picture."""
-    return await house.discord.wait_for_message(
-        house.channel,
+    return await world.discord.wait_for_message(
+        world.channel,
         lambda message: any("unfinished" in each["filename"] for each in message["attachments"]),
     )
 
 
-async def test_the_card_carries_the_unfinished_picture_until_the_finished_one_is_there(three: World) -> None:
-    three.lumenfall.run_seconds = 0.2
-    three.lumenfall.partial_seconds = 0.5
-    async with three.bot(patience=replace(QUICK, card=0.1), SERVICE_ORDER=first("lumenfall")):
-        job = await three.imagine(size="16:9")
-        card = await card_with_picture(three)
-        assert card["id"] == (await three.card(job))["id"]
+async def test_the_card_carries_the_unfinished_picture_until_the_finished_one_is_there(full_world: World) -> None:
+    full_world.lumenfall.run_seconds = 0.2
+    full_world.lumenfall.partial_seconds = 0.5
+    async with full_world.bot(
+        retry_policy=replace(FAST_RETRIES, card=0.1), SERVICE_ORDER=provider_order("lumenfall")
+    ):
+        job = await full_world.imagine(size="16:9")
+        card = await card_with_picture(full_world)
+        assert card["id"] == (await full_world.card(job))["id"]
         assert "Not finished yet" in card["content"]
         assert "16:9 became 3:2." in card["content"]
         [attachment] = card["attachments"]
         assert attachment["filename"] == f"unfinished-{job}.webp"
-        [preview] = await shown(three, card)
+        [preview] = await full_world.download_pictures(card)
         assert max(preview.size) <= 640
         assert [item["label"] for row in card["components"] for item in row["components"]] == ["Cancel"]
-        message = await assert_one_picture(three, job)
+        message = await full_world.assert_one_picture(job)
     assert all("unfinished" not in each["filename"] for each in message["attachments"])
-    assert asked(three) == (0, 1, 0)
+    assert submits(full_world) == (0, 1, 0)
 
 
-async def test_an_unfinished_picture_with_a_spoiler_is_hidden_as_well(three: World) -> None:
-    three.lumenfall.partial_seconds = 0.5
-    async with three.bot(patience=replace(QUICK, card=0.1), SERVICE_ORDER=first("lumenfall")):
-        job = await three.imagine(spoiler=True)
-        card = await card_with_picture(three)
+async def test_an_unfinished_picture_with_a_spoiler_is_hidden_as_well(full_world: World) -> None:
+    full_world.lumenfall.partial_seconds = 0.5
+    async with full_world.bot(
+        retry_policy=replace(FAST_RETRIES, card=0.1), SERVICE_ORDER=provider_order("lumenfall")
+    ):
+        job = await full_world.imagine(spoiler=True)
+        card = await card_with_picture(full_world)
         assert card["attachments"][0]["filename"].startswith("SPOILER_")
-        await assert_one_picture(three, job)
+        await full_world.assert_one_picture(job)
 
 
 async def test_a_cancel_during_a_synchronous_submit_comes_too_late_and_the_picture_is_charged_once(
-    three: World,
+    full_world: World,
 ) -> None:
-    three.lumenfall.run_seconds = 0.8
-    async with three.bot(SERVICE_ORDER=first("lumenfall", "fal")):
-        job = await three.imagine()
-        await until(lambda: three.lumenfall.submits)
-        await three.press(await three.card(job), "cancel")
-        await assert_one_picture(three, job)
-        assert await three.quota() == Quota(left=9, spent=1, reserved=0)
-    assert asked(three) == (0, 1, 0)
+    full_world.lumenfall.run_seconds = 0.8
+    async with full_world.bot(SERVICE_ORDER=provider_order("lumenfall", "fal")):
+        job = await full_world.imagine()
+        await wait_until(lambda: full_world.lumenfall.submits)
+        await full_world.press(await full_world.card(job), "cancel")
+        await full_world.assert_one_picture(job)
+        assert await full_world.quota() == Quota(left=9, spent=1, reserved=0)
+    assert submits(full_world) == (0, 1, 0)
 
 
-async def test_a_cancel_during_a_submit_that_nobody_takes_keeps_the_work_from_the_next_service(
-    three: World,
+async def test_a_cancel_during_a_refused_submit_keeps_the_job_from_the_next_provider(
+    full_world: World,
 ) -> None:
-    three.lumenfall.run_seconds = 0.8
-    three.lumenfall.faults.set("exhausted")
-    async with three.bot(SERVICE_ORDER=first("lumenfall", "fal")):
-        job = await three.imagine()
-        await until(lambda: three.lumenfall.submits)
-        await three.press(await three.card(job), "cancel")
-        assert await three.ended(job) == "cancelled"
-        await three.card_gone(job)
-    assert asked(three) == (0, 1, 0)
-    assert moved(three, job) == {"reserve": 1, "refund": 1}
+    full_world.lumenfall.run_seconds = 0.8
+    full_world.lumenfall.faults.set("exhausted")
+    async with full_world.bot(SERVICE_ORDER=provider_order("lumenfall", "fal")):
+        job = await full_world.imagine()
+        await wait_until(lambda: full_world.lumenfall.submits)
+        await full_world.press(await full_world.card(job), "cancel")
+        assert await full_world.wait_finished(job) == "cancelled"
+        await full_world.wait_card_deleted(job)
+    assert submits(full_world) == (0, 1, 0)
+    assert full_world.ledger_images(job) == RELEASED
 
 
-async def test_two_at_once_at_a_synchronous_service_are_two_pictures(three: World) -> None:
-    three.lumenfall.run_seconds = 0.4
-    async with three.bot(SERVICE_ORDER=first("lumenfall")):
-        jobs = [await three.imagine(), await three.imagine()]
+async def test_two_jobs_at_once_at_a_synchronous_provider_are_two_pictures(full_world: World) -> None:
+    full_world.lumenfall.run_seconds = 0.4
+    async with full_world.bot(SERVICE_ORDER=provider_order("lumenfall")):
+        jobs = [await full_world.imagine(), await full_world.imagine()]
         for job in jobs:
-            await three.picture(job)
-            await three.ended(job)
-    records = list(three.lumenfall.requests.values())
+            await full_world.result_message(job)
+            await full_world.wait_finished(job)
+    records = list(full_world.lumenfall.requests.values())
     assert {record.params.user for record in records if record.params} == {f"easel-{job}-0" for job in jobs}
     assert records[1].created_at < (records[0].finished_at or 0)
 
 
-async def test_patience_runs_out_while_nobody_knows_what_became_of_a_submit_and_nothing_is_charged(
-    three: World,
+async def test_a_job_that_times_out_while_a_submits_outcome_is_unknown_charges_nothing(
+    full_world: World,
 ) -> None:
-    three.lumenfall.faults.set("stuck")
-    three.lumenfall.faults.set("lost", seconds=0.1)
+    full_world.lumenfall.faults.set("stuck")
+    full_world.lumenfall.faults.set("lost", seconds=0.1)
     clock = AdjustableClock()
-    async with three.bot(
-        patience=replace(PATIENT, submit=8_000), clock=clock.clock, SERVICE_ORDER=first("lumenfall", "fal")
+    async with full_world.bot(
+        retry_policy=replace(PERSISTENT_RETRIES, submit=8_000),
+        clock=clock.clock,
+        SERVICE_ORDER=provider_order("lumenfall", "fal"),
     ):
-        job = await three.imagine()
-        await until(lambda: three.lumenfall.submits)
-        await three.stands(job, "waiting")
-        clock.jump(3_601)
-        assert "longer than an hour" in await three.whisper(job)
-        assert await three.ended(job) == "failed"
-        await three.card_gone(job)
-    assert asked(three) == (0, 1, 0)
-    assert moved(three, job) == {"reserve": 1, "refund": 1}
-    assert "may have been paid for nothing" in notes(three, job)[0]
+        job = await full_world.imagine()
+        await wait_until(lambda: full_world.lumenfall.submits)
+        await full_world.wait_state(job, "waiting")
+        clock.advance(3_601)
+        assert "longer than an hour" in await full_world.private_failure(job)
+        assert await full_world.wait_finished(job) == "failed"
+        await full_world.wait_card_deleted(job)
+    assert submits(full_world) == (0, 1, 0)
+    assert full_world.ledger_images(job) == RELEASED
+    assert "may have been paid for nothing" in full_world.operator_notes(job)[0]
 
 
-async def test_large_pictures_wait_for_their_turn_while_a_synchronous_service_holds_others_and_a_cancel_ends_that(
-    three: World,
+async def test_large_pictures_wait_for_memory_that_synchronous_submits_hold_until_they_are_cancelled(
+    full_world: World,
 ) -> None:
-    three.lumenfall.run_seconds = 2.0
-    three.lumenfall.one_picture = True
-    source = blob("boat.png", png(), size=20 * MIB)
+    full_world.lumenfall.run_seconds = 2.0
+    full_world.lumenfall.one_picture = True
+    source = misdescribed("boat.png", png(), size=20 * MIB)
     most = 0
 
-    async def watch() -> None:
+    async def count_running() -> None:
         nonlocal most
         while True:
-            running = [one for one in three.lumenfall.requests.values() if one.finished_at is None]
+            running = [one for one in full_world.lumenfall.requests.values() if one.finished_at is None]
             most = max(most, len(running))
             await asyncio.sleep(0.01)
 
-    async with three.bot(SERVICE_ORDER=first("lumenfall")):
-        watcher = asyncio.create_task(watch())
-        jobs = [await three.edit(f"boat {number}", image=source) for number in range(8)]
-        await until(lambda: len(three.lumenfall.requests) == 6)
-        waiting = [job for job in jobs if not three.job(job)["submitted_at"]]
+    async with full_world.bot(SERVICE_ORDER=provider_order("lumenfall")):
+        counter = asyncio.create_task(count_running())
+        jobs = [await full_world.edit(f"boat {number}", image=source) for number in range(8)]
+        await wait_until(lambda: len(full_world.lumenfall.requests) == 6)
+        waiting = [job for job in jobs if not full_world.job(job)["submitted_at"]]
         assert len(waiting) == 2
-        await three.press(await three.card(waiting[1]), "cancel")
+        await full_world.press(await full_world.card(waiting[1]), "cancel")
         for job in jobs:
-            await three.ended(job)
-        watcher.cancel()
+            await full_world.wait_finished(job)
+        counter.cancel()
     assert most == 6
-    assert [three.job(job)["state"] for job in jobs].count("done") == 7
-    assert three.job(waiting[1])["state"] == "cancelled"
-    assert moved(three, waiting[1]) == {"reserve": 1, "refund": 1}
-    assert asked(three) == (0, 7, 0)
+    assert [full_world.job(job)["state"] for job in jobs].count("done") == 7
+    assert full_world.job(waiting[1])["state"] == "cancelled"
+    assert full_world.ledger_images(waiting[1]) == RELEASED
+    assert submits(full_world) == (0, 7, 0)

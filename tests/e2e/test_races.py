@@ -1,4 +1,4 @@
-"""Many at once, the same twice, lost answers and closed channels: one picture, one charge, no wrong word."""
+"""Many at once, the same twice, lost responses, closed channels: one picture, one charge, no false message."""
 
 from __future__ import annotations
 
@@ -9,247 +9,242 @@ from dataclasses import replace
 import pytest
 
 from bot.domain.clock import Clock, real_time
-from tests.support.world.world import (
+from tests.support.world.discord_members import (
     ATTACH_FILES,
-    CALLBACK,
-    POST,
-    QUICK,
+    INTERACTION_CALLBACK,
+    POST_MESSAGE,
     SEND_MESSAGES,
     Quota,
-    World,
-    assert_one_picture,
-    moved,
 )
-
-GIVEN_BACK = {"reserve": 1, "refund": 1}
-
+from tests.support.world.stored_jobs import RELEASED
+from tests.support.world.world import FAST_RETRIES, World
 
 # Many at once
 
 
-async def test_64_requests_at_once_with_5_left_are_5_pictures_and_59_private_refusals(house: World) -> None:
-    async with house.bot(DEFAULT_QUOTA="5/day"):
+async def test_64_requests_at_once_with_5_left_are_5_pictures_and_59_private_refusals(world: World) -> None:
+    async with world.bot(DEFAULT_QUOTA="5/day"):
         spec = {
             "kind": "slash",
-            "channel": house.channel,
+            "channel": world.channel,
             "command": "imagine",
             "options": {"prompt": "{i} boats", "quality": "low"},
         }
-        fired = await house.discord.burst(spec, 64, members=[house.member], until="ack", within=20)
-        assert fired["ack"]["missing"] == 0
-        assert Counter(record["ephemeral"] for record in fired["records"]) == {False: 5, True: 59}
-        refused = [record["interaction"] for record in fired["records"] if record["ephemeral"]]
-        assert "have 0 left" in await house.refusal(refused[-1])
-        for record in fired["records"]:
+        report = await world.discord.burst(spec, 64, members=[world.member], until="ack", within=20)
+        assert report["ack"]["missing"] == 0
+        assert Counter(record["ephemeral"] for record in report["records"]) == {False: 5, True: 59}
+        refused = [record["interaction"] for record in report["records"] if record["ephemeral"]]
+        assert "have 0 left" in await world.refusal(refused[-1])
+        for record in report["records"]:
             if not record["ephemeral"]:
-                await house.picture(record["interaction"])
-                await house.ended(record["interaction"])
-        assert await house.quota() == Quota(left=0, spent=5, reserved=0)
-        assert house.fal.submits == len(await house.pictures()) == 5
+                await world.result_message(record["interaction"])
+                await world.wait_finished(record["interaction"])
+        assert await world.quota() == Quota(left=0, spent=5, reserved=0)
+        assert world.fal.submits == len(await world.result_messages()) == 5
 
 
-async def test_30_members_in_several_channels_at_once_all_get_theirs(house: World) -> None:
-    channels = [house.channel] + [await house.discord.create_channel(house.guild, f"c{n}") for n in range(2)]
-    members = [await house.discord.create_member(house.guild, f"m{n}") for n in range(30)]
-    async with house.bot():
-        asked = {
-            await house.imagine(f"boat {number}", member=member, channel=channels[number % 3]): (
+async def test_30_members_in_several_channels_at_once_each_get_their_picture(world: World) -> None:
+    channels = [world.channel] + [await world.discord.create_channel(world.guild, f"c{n}") for n in range(2)]
+    members = [await world.discord.create_member(world.guild, f"m{n}") for n in range(30)]
+    async with world.bot():
+        requests = {
+            await world.imagine(f"boat {number}", member=member, channel=channels[number % 3]): (
                 member,
                 channels[number % 3],
             )
             for number, member in enumerate(members)
         }
-        for job, (member, channel) in asked.items():
-            message = await house.picture(job, channel=channel, within=30)
+        for job, (member, channel) in requests.items():
+            message = await world.result_message(job, channel=channel, within=30)
             assert message["sandbox"]["pinged"] == {"users": [member], "roles": [], "everyone": False}
-        await asyncio.gather(*(house.ended(job) for job in asked))
-    assert sum([len(await house.pictures(channel)) for channel in channels]) == 30
+        await asyncio.gather(*(world.wait_finished(job) for job in requests))
+    assert sum([len(await world.result_messages(channel)) for channel in channels]) == 30
 
 
-async def test_an_interaction_that_discord_delivers_twice_is_one_picture_and_no_error(house: World) -> None:
-    async with house.bot():
-        job = await house.imagine()
-        await house.discord.redeliver(job)
-        await assert_one_picture(house, job)
-        await house.discord.redeliver(job)
-        refused = await house.imagine("   ")
-        await house.discord.redeliver(refused)
-        await house.refusal(refused)
-        assert await house.quota() == Quota(left=9, spent=1, reserved=0)
-    for asked in (job, refused):
-        assert (await house.discord.interaction(asked))["followups"] == []
+async def test_an_interaction_that_discord_delivers_twice_is_one_picture_and_no_error(world: World) -> None:
+    async with world.bot():
+        job = await world.imagine()
+        await world.discord.redeliver(job)
+        await world.assert_one_picture(job)
+        await world.discord.redeliver(job)
+        refused = await world.imagine("   ")
+        await world.discord.redeliver(refused)
+        await world.refusal(refused)
+        assert await world.quota() == Quota(left=9, spent=1, reserved=0)
+    for interaction in (job, refused):
+        assert (await world.discord.interaction(interaction))["followups"] == []
 
 
-# Answers that are lost, refused or late
+# Responses that are lost, refused or late
 
 
-async def test_the_answer_to_the_post_is_lost_and_the_picture_still_stands_there_once(house: World) -> None:
-    async with house.bot():
-        await house.discord.lose_answer(POST)
-        await assert_one_picture(house, await house.imagine())
-        assert (await house.discord.report())["requests"][POST] == 1
+async def test_a_lost_response_to_the_post_leaves_one_picture(world: World) -> None:
+    async with world.bot():
+        await world.discord.lose_answer(POST_MESSAGE)
+        await world.assert_one_picture(await world.imagine())
+        assert (await world.discord.report())["requests"][POST_MESSAGE] == 1
 
 
-async def test_posts_that_fail_are_repeated_until_one_is_taken(house: World) -> None:
-    async with house.bot():
-        await house.discord.fail(POST, 503, times=2)
-        await assert_one_picture(house, await house.imagine())
+async def test_posts_that_fail_are_repeated_until_one_succeeds(world: World) -> None:
+    async with world.bot():
+        await world.discord.fail(POST_MESSAGE, 503, times=2)
+        await world.assert_one_picture(await world.imagine())
 
 
-async def test_a_post_that_discord_slows_down_arrives_when_it_may(house: World) -> None:
-    async with house.bot():
-        await house.discord.fail(POST, 429, retry_after=0.4)
-        await assert_one_picture(house, await house.imagine())
-        assert (await house.discord.report())["requests"][POST] == 2
+async def test_a_rate_limited_post_is_repeated_after_its_wait(world: World) -> None:
+    async with world.bot():
+        await world.discord.fail(POST_MESSAGE, 429, retry_after=0.4)
+        await world.assert_one_picture(await world.imagine())
+        assert (await world.discord.report())["requests"][POST_MESSAGE] == 2
 
 
-async def test_a_connection_that_breaks_before_the_post_is_no_trouble(house: World) -> None:
-    async with house.bot():
-        await house.discord.lose_answer(POST, times=2, worked=False)
-        await assert_one_picture(house, await house.imagine())
+async def test_a_connection_that_breaks_before_the_post_is_retried(world: World) -> None:
+    async with world.bot():
+        await world.discord.lose_answer(POST_MESSAGE, times=2, worked=False)
+        await world.assert_one_picture(await world.imagine())
 
 
-async def test_discord_out_of_reach_for_longer_than_a_post_may_take_only_delays_the_picture(house: World) -> None:
-    async with house.bot(patience=replace(QUICK, post=0.7)):
-        await house.discord.fail(POST, 503, times=4)
-        await assert_one_picture(house, await house.imagine())
+async def test_discord_unreachable_for_longer_than_the_post_timeout_only_delays_the_picture(world: World) -> None:
+    async with world.bot(retry_policy=replace(FAST_RETRIES, post=0.7)):
+        await world.discord.fail(POST_MESSAGE, 503, times=4)
+        await world.assert_one_picture(await world.imagine())
 
 
-async def test_a_post_that_is_given_up_while_discord_takes_it_is_found_and_not_repeated(house: World) -> None:
-    async with house.bot(patience=replace(QUICK, post=0.7)):
-        await house.discord.delay(POST, 1.5, worked=True)
-        job = await house.imagine()
-        await house.picture(job)
-        await house.discord.forget_nonces()
-        await assert_one_picture(house, job)
+async def test_a_post_that_succeeds_after_its_timeout_is_found_and_not_repeated(world: World) -> None:
+    async with world.bot(retry_policy=replace(FAST_RETRIES, post=0.7)):
+        await world.discord.delay(POST_MESSAGE, 1.5, worked=True)
+        job = await world.imagine()
+        await world.result_message(job)
+        await world.discord.forget_nonces()
+        await world.assert_one_picture(job)
 
 
-async def test_a_picture_that_is_too_large_for_the_channel_is_made_to_fit(house: World) -> None:
-    house.fal.picture_bytes = 3_000_000
-    small = await house.discord.create_channel(house.guild, "small", file_limit=400_000)
-    async with house.bot():
-        known = await house.imagine(channel=small)
-        message = await house.picture(known, channel=small)
+async def test_a_picture_that_is_too_large_for_the_channel_is_made_to_fit(world: World) -> None:
+    world.fal.picture_bytes = 3_000_000
+    small = await world.discord.create_channel(world.guild, "small", file_limit=400_000)
+    async with world.bot():
+        known = await world.imagine(channel=small)
+        message = await world.result_message(known, channel=small)
         assert message["attachments"][0]["size"] <= 400_000
-        await house.discord.fail(POST, 413, {"message": "Request entity too large", "code": 40005})
-        job = await house.imagine()
-        message = await assert_one_picture(house, job)
+        await world.discord.fail(POST_MESSAGE, 413, {"message": "Request entity too large", "code": 40005})
+        job = await world.imagine()
+        message = await world.assert_one_picture(job)
         assert message["attachments"][0]["size"] <= 1_500_000
         assert message["attachments"][0]["filename"].endswith((".jpeg", ".webp"))
 
 
-async def test_a_card_that_somebody_deletes_does_not_keep_the_picture_away(house: World) -> None:
-    house.fal.faults.set("slow_run", seconds=0.5)
-    async with house.bot():
-        job = await house.imagine()
-        await house.discord.delete_message(int((await house.card(job))["id"]))
-        await assert_one_picture(house, job)
+async def test_a_deleted_card_does_not_stop_the_picture(world: World) -> None:
+    world.fal.faults.set("slow_run", seconds=0.5)
+    async with world.bot():
+        job = await world.imagine()
+        await world.discord.delete_message(int((await world.card(job))["id"]))
+        await world.assert_one_picture(job)
 
 
-async def test_a_first_answer_whose_confirmation_is_lost_says_no_wrong_word_and_its_card_goes(
-    house: World,
+async def test_a_first_response_without_confirmation_sends_no_failure_and_its_card_is_deleted(
+    world: World,
 ) -> None:
-    async with house.bot():
-        await house.discord.lose_answer(CALLBACK)
-        job = await house.imagine()
-        await assert_one_picture(house, job)
-        assert (await house.discord.interaction(job))["followups"] == []
+    async with world.bot():
+        await world.discord.lose_answer(INTERACTION_CALLBACK)
+        job = await world.imagine()
+        await world.assert_one_picture(job)
+        assert (await world.discord.interaction(job))["followups"] == []
 
 
-async def test_a_first_answer_that_discord_refuses_does_not_keep_the_picture_away(house: World) -> None:
-    async with house.bot():
-        await house.discord.fail(CALLBACK, 404, {"message": "Unknown interaction", "code": 10062})
-        job = await house.imagine()
-        await house.picture(job)
-        assert await house.ended(job) == "done"
-        house.fal.forbidden = ("weapon",)
-        await house.discord.fail(CALLBACK, 404, {"message": "Unknown interaction", "code": 10062})
-        await house.imagine("a weapon")
-        told = await house.discord.wait_for_message(
-            house.channel, lambda message: "will not paint this prompt" in message["content"]
+async def test_a_refused_first_response_does_not_stop_the_picture(world: World) -> None:
+    async with world.bot():
+        await world.discord.fail(INTERACTION_CALLBACK, 404, {"message": "Unknown interaction", "code": 10062})
+        job = await world.imagine()
+        await world.result_message(job)
+        assert await world.wait_finished(job) == "done"
+        world.fal.forbidden = ("weapon",)
+        await world.discord.fail(INTERACTION_CALLBACK, 404, {"message": "Unknown interaction", "code": 10062})
+        await world.imagine("a weapon")
+        notice = await world.discord.wait_for_message(
+            world.channel, lambda message: "will not paint this prompt" in message["content"]
         )
-        assert told["sandbox"]["pinged"]["users"] == [house.member]
+        assert notice["sandbox"]["pinged"]["users"] == [world.member]
 
 
-async def test_the_picture_is_there_before_the_card_and_the_card_still_goes(house: World) -> None:
-    async with house.bot():
-        await house.discord.delay(CALLBACK, 0.9, worked=True)
-        job = await house.imagine()
-        await house.picture(job)
-        await house.card_gone(job)
-        assert await house.ended(job) == "done"
+async def test_a_card_that_appears_after_the_picture_is_still_deleted(world: World) -> None:
+    async with world.bot():
+        await world.discord.delay(INTERACTION_CALLBACK, 0.9, worked=True)
+        job = await world.imagine()
+        await world.result_message(job)
+        await world.wait_card_deleted(job)
+        assert await world.wait_finished(job) == "done"
 
 
-async def test_a_gateway_that_breaks_and_resumes_loses_nothing(house: World) -> None:
-    house.fal.faults.set("slow_run", seconds=0.4)
-    async with house.bot():
-        first = await house.imagine()
-        await house.discord.answer(first)
-        await house.discord.disconnect_gateway(4000)
-        second = await house.imagine("while nobody listened")
-        await house.picture(first)
-        await house.picture(second)
-        await asyncio.gather(house.ended(first), house.ended(second))
-        assert (await house.discord.report())["resumes"] == 1
-    assert len(await house.pictures()) == 2
+async def test_a_gateway_that_breaks_and_resumes_loses_nothing(world: World) -> None:
+    world.fal.faults.set("slow_run", seconds=0.4)
+    async with world.bot():
+        first = await world.imagine()
+        await world.discord.answer(first)
+        await world.discord.disconnect_gateway(4000)
+        second = await world.imagine("while the gateway is away")
+        await world.result_message(first)
+        await world.result_message(second)
+        await asyncio.gather(world.wait_finished(first), world.wait_finished(second))
+        assert (await world.discord.report())["resumes"] == 1
+    assert len(await world.result_messages()) == 2
 
 
 # Channels that close
 
 
 @pytest.mark.parametrize(
-    "way", [SEND_MESSAGES, ATTACH_FILES, 0], ids=["may not send", "may not attach", "channel deleted"]
+    "denied", [SEND_MESSAGES, ATTACH_FILES, 0], ids=["may not send", "may not attach", "channel deleted"]
 )
-async def test_a_channel_that_closes_before_the_post_costs_nothing_and_the_asker_is_told(
-    house: World, way: int
+async def test_a_channel_that_closes_before_the_post_costs_nothing_and_the_member_is_told(
+    world: World, denied: int
 ) -> None:
-    house.fal.faults.set("slow_run", seconds=0.4)
-    async with house.bot():
-        job = await house.imagine()
-        await house.discord.answer(job)
-        if way:
-            await house.discord.set_permissions(house.channel, deny=way)
+    world.fal.faults.set("slow_run", seconds=0.4)
+    async with world.bot():
+        job = await world.imagine()
+        await world.discord.answer(job)
+        if denied:
+            await world.discord.set_permissions(world.channel, deny=denied)
         else:
-            await house.discord.fail(POST, 404, {"message": "Unknown Channel", "code": 10003}, times=None)
-        assert "may not post" in await house.whisper(job)
-        assert await house.ended(job) == "failed"
-        assert await house.quota() == Quota(left=10, spent=0, reserved=0)
-    assert moved(house, job) == GIVEN_BACK
-    assert house.job(job)["charged_micros"] > 0  # the operator's money is gone all the same
+            await world.discord.fail(POST_MESSAGE, 404, {"message": "Unknown Channel", "code": 10003}, times=None)
+        assert "may not post" in await world.private_failure(job)
+        assert await world.wait_finished(job) == "failed"
+        assert await world.quota() == Quota(left=10, spent=0, reserved=0)
+    assert world.ledger_images(job) == RELEASED
+    assert world.job(job)["charged_micros"] > 0  # the operator pays all the same
 
 
-async def test_where_easel_may_not_post_it_says_so_before_anything_is_spent(house: World) -> None:
-    await house.discord.set_permissions(house.channel, deny=ATTACH_FILES)
-    async with house.bot():
-        assert "Attach Files" in await house.said(await house.imagine())
-        assert await house.quota() == Quota(left=10, spent=0, reserved=0)
-    assert house.fal.submits == 0
+async def test_where_easel_may_not_post_it_says_so_before_anything_is_spent(world: World) -> None:
+    await world.discord.set_permissions(world.channel, deny=ATTACH_FILES)
+    async with world.bot():
+        assert "Attach Files" in await world.private_reply(await world.imagine())
+        assert await world.quota() == Quota(left=10, spent=0, reserved=0)
+    assert world.fal.submits == 0
 
 
-async def test_a_job_that_outlives_its_interaction_still_arrives_or_says_why_not(house: World) -> None:
-    house.fal.faults.set("slow_run", seconds=0.4)
-    async with house.bot():
-        job, bad = await house.imagine(), await house.imagine("forbidden things")
-        await asyncio.gather(house.discord.answer(job), house.discord.answer(bad))
-        await house.discord.expire_tokens()
-        await house.picture(job)
-        told = await house.discord.wait_for_message(
-            house.channel, lambda message: "will not paint this prompt" in message["content"]
+async def test_a_job_that_outlives_its_interaction_still_arrives_or_says_why_not(world: World) -> None:
+    world.fal.faults.set("slow_run", seconds=0.4)
+    async with world.bot():
+        job, bad = await world.imagine(), await world.imagine("forbidden things")
+        await asyncio.gather(world.discord.answer(job), world.discord.answer(bad))
+        await world.discord.expire_tokens()
+        await world.result_message(job)
+        notice = await world.discord.wait_for_message(
+            world.channel, lambda message: "will not paint this prompt" in message["content"]
         )
-        assert told["content"].startswith(f"<@{house.member}> ")
-        assert told["content"].endswith("Nothing was charged.")
-        assert told["sandbox"]["pinged"]["users"] == [house.member]
-        await house.card_gone(job)
-        await house.card_gone(bad)
+        assert notice["content"].startswith(f"<@{world.member}> ")
+        assert notice["content"].endswith("Nothing was charged.")
+        assert notice["sandbox"]["pinged"]["users"] == [world.member]
+        await world.wait_card_deleted(job)
+        await world.wait_card_deleted(bad)
 
 
-async def test_a_job_whose_fifteen_minutes_are_over_by_the_clock_says_publicly_why_it_failed(
-    house: World,
+async def test_a_job_past_its_interactions_fifteen_minutes_says_publicly_why_it_failed(
+    world: World,
 ) -> None:
     clock = Clock(discord_now=lambda: real_time() + 16 * 60 * 1000)
-    async with house.bot(clock=clock):
-        bad = await house.imagine("forbidden things")
-        await house.discord.wait_for_message(
-            house.channel, lambda message: "will not paint this prompt" in message["content"]
+    async with world.bot(clock=clock):
+        bad = await world.imagine("forbidden things")
+        await world.discord.wait_for_message(
+            world.channel, lambda message: "will not paint this prompt" in message["content"]
         )
-        assert (await house.discord.interaction(bad))["followups"] == []
+        assert (await world.discord.interaction(bad))["followups"] == []

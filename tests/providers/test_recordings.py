@@ -1,4 +1,4 @@
-"""What Easel puts on the wire for each model at each service stands in `tests/providers/recordings/`, to be read.
+"""What Easel sends for each model at each provider is recorded in `tests/providers/recordings/`, to be read.
 
 `python -m pytest tests/providers/test_recordings.py --record` writes the files anew, from the stand-ins.
 """
@@ -13,25 +13,26 @@ from typing import Any, Literal
 import pytest
 
 from bot.catalog.catalog import Catalog
-from bot.catalog.offers import Offer, Unsupported
+from bot.catalog.mapping import Unsupported
+from bot.catalog.offers import Offer
 from bot.domain.pictures import InputPicture
 from bot.domain.requests import ImageRequest
 from tests.providers.contract.fal import FalPolled
 from tests.providers.contract.lumenfall import LumenfallLink
 from tests.providers.contract.oxen import OxenQueue
 from tests.providers.contract.variant import Variant
-from tests.providers.contract.wire import painted
-from tests.providers.contract.world import SOURCE, given, open_house
+from tests.providers.contract.world import open_world
+from tests.support.providers.deps import SOURCE, input_picture, painted
 
 FOLDER = Path(__file__).with_name("recordings")
-WAYS: Mapping[str, type[Variant]] = {"fal": FalPolled, "lumenfall": LumenfallLink, "oxen": OxenQueue}
+VARIANTS: Mapping[str, type[Variant]] = {"fal": FalPolled, "lumenfall": LumenfallLink, "oxen": OxenQueue}
 Kind = Literal["imagine", "edit"]
-MASK = given(painted(mode="RGBA", colour=(0, 0, 0, 0)), name="mask.png")
+MASK = input_picture(painted(mode="RGBA", colour=(0, 0, 0, 0)), filename="mask.png")
 GONE_WITH_THE_NEXT_RUN = ("user",)
 
 
 def offers() -> Iterator[tuple[str, str, Kind]]:
-    """Each model at each service, for each kind of request that it takes."""
+    """Each model at each provider, for each kind of request that it takes."""
     for model in Catalog.load().models:
         for offer in model.offers:
             yield offer.provider, model.name, "imagine"
@@ -42,42 +43,44 @@ def offers() -> Iterator[tuple[str, str, Kind]]:
 def full(model: str, kind: Kind, offer: Offer) -> tuple[ImageRequest, tuple[InputPicture, ...]]:
     """A request with every option that the offer takes, and the pictures for it."""
     options: dict[str, Any] = {"size": "landscape", "quality": "low", "output_format": "webp", "count": 2}
-    source = given(painted(), name="a.png")
+    source = input_picture(painted(), filename="a.png")
     inputs: tuple[InputPicture, ...] = ()
-    wishes: dict[str, Any] = {"background": "transparent", "compression": 80}
+    optional: dict[str, Any] = {"background": "transparent", "compression": 80}
     if kind == "edit":
         options["sources"] = (SOURCE,)
         inputs = (source,)
-        wishes |= {"fidelity": "low", "mask": SOURCE}
-    for name, value in wishes.items():
+        optional |= {"fidelity": "low", "mask": SOURCE}
+    for name, value in optional.items():
         try:
-            offer.fit(ImageRequest(prompt="a fox", model=model, **options, **{name: value}))
+            offer.translate(ImageRequest(prompt="a fox", model=model, **options, **{name: value}))
         except Unsupported:
             continue
         options[name] = value
     return ImageRequest(prompt="a fox in the snow", model=model, **options), inputs
 
 
-async def on_the_wire(way: Variant, model: str, kind: Kind, caplog: pytest.LogCaptureFixture) -> dict[str, Any]:
-    """One submit and what came of it."""
-    async with open_house(way, caplog) as house:
-        request, inputs = full(model, kind, way.offers[model])
-        fit = way.offers[model].fit(request)
-        order = house.order(request, *inputs, mask=MASK if request.mask else None)
-        ticket = await house.submit(order)
-        finished = await house.finished(ticket, request)
+async def on_the_wire(
+    variant: Variant, model: str, kind: Kind, caplog: pytest.LogCaptureFixture
+) -> dict[str, Any]:
+    """One submit and its result."""
+    async with open_world(variant, caplog) as world:
+        request, inputs = full(model, kind, variant.offers[model])
+        provider_request = variant.offers[model].translate(request)
+        submit = world.build_submit(request, *inputs, mask=MASK if request.mask else None)
+        ticket = await world.submit(submit)
+        finished = await world.finished(ticket, request)
         return {
-            "endpoint": fit.verb.endpoint,
+            "endpoint": provider_request.operation.endpoint,
             "fields": {
-                name: plain(value) for name, value in way.sent.items() if name not in GONE_WITH_THE_NEXT_RUN
+                name: plain(value) for name, value in variant.sent.items() if name not in GONE_WITH_THE_NEXT_RUN
             },
             "pictures": [f"{found.content_type} {found.width}x{found.height}" for found in finished.pictures],
-            "made by Easel": fit.made_here,
+            "made by Easel": provider_request.convert_to,
         }
 
 
 def plain(value: Any) -> Any:
-    """As JSON would give it back; what a picture weighs does not matter here."""
+    """As JSON would give it back, and without the contents of pictures."""
     if isinstance(value, str) and value.startswith("data:"):
         return value.partition(",")[0]
     if isinstance(value, list | tuple):
@@ -89,7 +92,7 @@ def plain(value: Any) -> Any:
 async def test_what_goes_over_the_wire_is_what_was_recorded(
     provider: str, model: str, kind: Kind, caplog: pytest.LogCaptureFixture, pytestconfig: pytest.Config
 ) -> None:
-    sent = await on_the_wire(WAYS[provider](), model, kind, caplog)
+    sent = await on_the_wire(VARIANTS[provider](), model, kind, caplog)
     path = FOLDER / f"{provider}-{model}-{kind}.json"
     if pytestconfig.getoption("--record"):
         path.parent.mkdir(exist_ok=True)

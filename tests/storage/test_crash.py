@@ -1,4 +1,4 @@
-"""A process that is killed while it writes: what it had acknowledged is there, and the books balance."""
+"""A process is killed while it writes: all that it acknowledged is there, and the ledger balances."""
 
 from __future__ import annotations
 
@@ -15,81 +15,83 @@ from bot.domain.errors import QuotaExceeded
 from bot.storage import grants, jobs, spool
 from bot.storage.sqlite import Sqlite
 from tests.support.ledger import (
-    DEFAULT,
+    DEFAULT_LIMIT,
     FAILED,
     GUILD,
     MODERATOR,
     NOW,
-    asked,
     assert_balanced,
-    begun,
-    done,
-    opened,
+    claimed_job,
+    new_job,
+    open_database,
     query,
     requester,
+    succeeded,
 )
+from tests.support.world.world import ROOT
 
-PAINTERS = 8
+MEMBERS = 8
 
 
 async def write_until_killed(path: str) -> None:
-    """What the child does: jobs without end, and a printed line for whatever was acknowledged."""
-    async with opened(Path(path)) as database:
-        for painter in range(PAINTERS):
-            await database.write(grants.grant(GUILD, painter, 1_000_000, MODERATOR, "enough", NOW))
+    """The child process: writes jobs without end, and prints a line for each write that was acknowledged."""
+    async with open_database(Path(path)) as database:
+        for member in range(MEMBERS):
+            await database.write(grants.grant(GUILD, member, 1_000_000, MODERATOR, "enough", NOW))
         async with asyncio.TaskGroup() as group:
-            for painter in range(PAINTERS):
-                group.create_task(_paint(database, painter))
+            for member in range(MEMBERS):
+                group.create_task(_write_jobs(database, member))
 
 
-async def _paint(database: Sqlite, painter: int) -> None:
-    number = painter + 1
+async def _write_jobs(database: Sqlite, member: int) -> None:
+    number = member + 1
     while True:
-        number += PAINTERS
-        new = asked(number, images=1 + number % 4, micros=100, who=requester(painter), waits_for_uploads=True)
+        number += MEMBERS
+        new = new_job(number, images=1 + number % 4, micros=100, by=requester(member), waits_for_uploads=True)
         if number % 5 == 0:
             with contextlib.suppress(QuotaExceeded):
-                await database.write(jobs.accept(asked(number, images=10_000_000), DEFAULT, NOW))
-        job = await database.write(begun(new))
-        _say("begun", number)
+                await database.write(jobs.accept(new_job(number, images=10_000_000), DEFAULT_LIMIT, NOW))
+        job = await database.write(claimed_job(new))
+        _print("begun", number)
         await database.write(spool.store_uploads(number, {0: b"x" * 2000}, NOW))
-        _say("spooled", number)
+        _print("spooled", number)
         if number % 3:
-            await database.write(jobs.finish(job, done(1, 70) if number % 2 else FAILED, NOW))
-            _say("ended", number)
+            await database.write(jobs.finish(job, succeeded(1, 70) if number % 2 else FAILED, NOW))
+            _print("ended", number)
 
 
-def _say(what: str, number: int) -> None:
-    sys.stdout.write(f"{what} {number}\n")
+def _print(step: str, number: int) -> None:
+    sys.stdout.write(f"{step} {number}\n")
     sys.stdout.flush()
 
 
 async def killed_after(path: Path, lines: int) -> dict[str, set[int]]:
-    """Start the child, kill it in the middle, and return all that it had acknowledged by then."""
+    """Start the child process, kill it after `lines` lines, and return all that it acknowledged."""
     code = (
-        "import asyncio, sys, tests.storage.test_crash as here; asyncio.run(here.write_until_killed(sys.argv[1]))"
+        "import asyncio, sys; from tests.storage import test_crash as here; "
+        "asyncio.run(here.write_until_killed(sys.argv[1]))"
     )
     child = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", code, str(path), stdout=asyncio.subprocess.PIPE, cwd=Path(__file__).parents[2]
+        sys.executable, "-c", code, str(path), stdout=asyncio.subprocess.PIPE, cwd=ROOT
     )
     assert child.stdout is not None
-    said = [await child.stdout.readline() for _ in range(lines)]
+    printed = [await child.stdout.readline() for _ in range(lines)]
     child.kill()
-    said += (await child.stdout.read()).splitlines(keepends=True)
+    printed += (await child.stdout.read()).splitlines(keepends=True)
     assert await child.wait() != 0
     acknowledged: dict[str, set[int]] = defaultdict(set)
-    for line in said:
+    for line in printed:
         if line.endswith(b"\n"):
-            what, number = line.decode().split()
-            acknowledged[what].add(int(number))
+            step, number = line.decode().split()
+            acknowledged[step].add(int(number))
     return acknowledged
 
 
 @pytest.mark.parametrize("lines", [1, 150, 1311])
-async def test_whatever_a_killed_process_had_acknowledged_is_there(tmp_path: Path, lines: int) -> None:
+async def test_all_that_a_killed_process_acknowledged_is_there(tmp_path: Path, lines: int) -> None:
     path = tmp_path / "easel.db"
     acknowledged = await killed_after(path, lines)
-    async with opened(path) as database:
+    async with open_database(path) as database:
         rows = await database.read(query("SELECT id, state FROM jobs"))
         spooled = await database.read(query("SELECT job_id FROM spool"))
         ended = {row["id"] for row in rows if row["state"] in ("done", "failed")}
@@ -98,7 +100,7 @@ async def test_whatever_a_killed_process_had_acknowledged_is_there(tmp_path: Pat
         assert acknowledged["spooled"] <= {row["job_id"] for row in spooled} | ended
         assert ended.isdisjoint(row["job_id"] for row in spooled)
         await assert_balanced(database)
-        await database.write(jobs.accept(asked(1), DEFAULT, NOW))
+        await database.write(jobs.accept(new_job(1), DEFAULT_LIMIT, NOW))
     check = sqlite3.connect(path)
     assert check.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
     check.close()

@@ -1,4 +1,4 @@
-"""Opening a file: brought up to date once and wholly, or one line that says why it cannot be used."""
+"""Opening a file: all migrations are applied once, or one line says why the file cannot be used."""
 
 from __future__ import annotations
 
@@ -14,12 +14,19 @@ import pytest
 from bot.domain.errors import SetupError
 from bot.storage import jobs, migrations
 from bot.storage.sqlite import TYPES, open_sqlite
-from tests.support.ledger import DEFAULT, NOW, asked, left, opened, query
+from tests.support.ledger import (
+    DEFAULT_LIMIT,
+    NOW,
+    images_left,
+    new_job,
+    open_database,
+    query,
+)
 
 SCHEMA = "SELECT type, name, tbl_name, sql FROM sqlite_master ORDER BY name"
 
 
-def with_another_file(folder: Path, *statements: str) -> tuple[migrations.Migration, ...]:
+def with_another_migration(folder: Path, *statements: str) -> tuple[migrations.Migration, ...]:
     """The real migrations and one more."""
     copied = folder / "migrations"
     shutil.copytree(migrations.FOLDER, copied, ignore=shutil.ignore_patterns("__pycache__", "*.py"))
@@ -27,17 +34,28 @@ def with_another_file(folder: Path, *statements: str) -> tuple[migrations.Migrat
     return migrations.load(TYPES, copied)
 
 
-async def test_a_fresh_file_holds_every_table_and_remembers_why(tmp_path: Path) -> None:
-    async with opened(tmp_path / "deep" / "down" / "easel.db") as database:
+async def test_a_fresh_file_has_every_table_and_lists_its_migrations(tmp_path: Path) -> None:
+    async with open_database(tmp_path / "deep" / "down" / "easel.db") as database:
         tables = {row["name"] for row in await database.read(query(SCHEMA)) if row["type"] == "table"}
-        assert tables >= {"jobs", "ledger", "usage", "spool", "rules", "grants", "guilds", "notes", "migrations"}
+        assert tables >= {
+            "jobs",
+            "ledger",
+            "usage",
+            "spool",
+            "limits",
+            "provider_orders",
+            "grants",
+            "guilds",
+            "notes",
+            "migrations",
+        }
         rows = await database.read(query("SELECT number, name, applied_at FROM migrations ORDER BY number"))
         assert [row["name"] for row in rows] == [file.name for file in migrations.load(TYPES)]
         assert rows[0]["applied_at"] == NOW
 
 
-async def test_a_commit_is_on_the_disk_and_what_was_erased_is_overwritten(tmp_path: Path) -> None:
-    async with opened(tmp_path / "easel.db") as database:
+async def test_a_commit_is_synced_to_disk_and_deleted_rows_are_overwritten(tmp_path: Path) -> None:
+    async with open_database(tmp_path / "easel.db") as database:
         wanted = {"journal_mode": "wal", "synchronous": 2, "secure_delete": 1}
         rows = {name: await database.write(query(f"PRAGMA {name}")) for name in wanted}
         found = {name: row[name] for name, [row] in rows.items()}
@@ -45,26 +63,30 @@ async def test_a_commit_is_on_the_disk_and_what_was_erased_is_overwritten(tmp_pa
 
 
 async def test_opening_twice_changes_nothing(tmp_path: Path) -> None:
-    async with opened(tmp_path / "easel.db") as database:
+    async with open_database(tmp_path / "easel.db") as database:
         schema = await database.read(query(SCHEMA))
-        await database.write(jobs.accept(asked(1), DEFAULT, NOW))
-    async with opened(tmp_path / "easel.db") as database:
+        await database.write(jobs.accept(new_job(1), DEFAULT_LIMIT, NOW))
+    async with open_database(tmp_path / "easel.db") as database:
         assert await database.write(migrations.apply(migrations.load(TYPES), NOW + 1)) == 0
         assert [tuple(row) for row in await database.read(query(SCHEMA))] == [tuple(row) for row in schema]
-        assert await database.read(left()) == 9
+        assert await database.read(images_left()) == 9
 
 
-async def test_a_file_that_was_added_is_applied_to_a_database_in_use(tmp_path: Path) -> None:
-    more = with_another_file(tmp_path, "CREATE TABLE easels (id RUNNING_NUMBER)", "INSERT INTO easels VALUES (7)")
-    async with opened(tmp_path / "easel.db") as database:
+async def test_an_added_migration_is_applied_to_a_database_in_use(tmp_path: Path) -> None:
+    more = with_another_migration(
+        tmp_path, "CREATE TABLE easels (id RUNNING_NUMBER)", "INSERT INTO easels VALUES (7)"
+    )
+    async with open_database(tmp_path / "easel.db") as database:
         assert await database.write(migrations.apply(more, NOW)) == 1
         assert await database.write(migrations.apply(more, NOW)) == 0
         assert [row["id"] for row in await database.read(query("SELECT id FROM easels"))] == [7]
 
 
-async def test_a_file_that_fails_half_way_leaves_nothing_behind(tmp_path: Path) -> None:
-    more = with_another_file(tmp_path, "CREATE TABLE easels (id RUNNING_NUMBER)", "INSERT INTO nowhere VALUES (7)")
-    async with opened(tmp_path / "easel.db") as database:
+async def test_a_migration_that_fails_half_way_leaves_nothing_behind(tmp_path: Path) -> None:
+    more = with_another_migration(
+        tmp_path, "CREATE TABLE easels (id RUNNING_NUMBER)", "INSERT INTO nowhere VALUES (7)"
+    )
+    async with open_database(tmp_path / "easel.db") as database:
         before = [tuple(row) for row in await database.read(query(SCHEMA))]
         with pytest.raises(Exception, match="does not answer"):
             await database.write(migrations.apply(more, NOW))
@@ -72,8 +94,8 @@ async def test_a_file_that_fails_half_way_leaves_nothing_behind(tmp_path: Path) 
         assert await database.write(migrations.apply(migrations.load(TYPES), NOW)) == 0
 
 
-async def test_a_file_changed_after_it_was_applied_stops_the_start(tmp_path: Path) -> None:
-    async with opened(tmp_path / "easel.db") as database:
+async def test_a_migration_changed_after_it_was_applied_stops_the_start(tmp_path: Path) -> None:
+    async with open_database(tmp_path / "easel.db") as database:
         await database.write(query("UPDATE migrations SET checksum = 'another' WHERE number = 1"))
     with pytest.raises(
         SetupError, match=r"0001_initial was changed after it had been applied\. Restore the file\."
@@ -82,7 +104,7 @@ async def test_a_file_changed_after_it_was_applied_stops_the_start(tmp_path: Pat
 
 
 async def test_a_database_of_a_newer_version_stops_the_start(tmp_path: Path) -> None:
-    async with opened(tmp_path / "easel.db") as database:
+    async with open_database(tmp_path / "easel.db") as database:
         await database.write(query("INSERT INTO migrations VALUES (9999, '9999_future', 'x', 0)"))
     with pytest.raises(SetupError, match=r"has 9999_future, which this version does not know\. Update Easel\."):
         await open_sqlite(tmp_path / "easel.db", NOW)
@@ -137,7 +159,7 @@ async def test_a_path_that_cannot_be_used_is_one_line_and_leaves_no_thread(
 
 
 async def test_a_start_that_is_refused_leaves_no_thread_and_no_lock(tmp_path: Path) -> None:
-    async with opened(tmp_path / "easel.db") as database:
+    async with open_database(tmp_path / "easel.db") as database:
         await database.write(query("INSERT INTO migrations VALUES (9999, '9999_future', 'x', 0)"))
     before = set(threading.enumerate())
     with pytest.raises(SetupError):
@@ -149,8 +171,8 @@ async def test_a_start_that_is_refused_leaves_no_thread_and_no_lock(tmp_path: Pa
     other.execute("DELETE FROM migrations WHERE number = 9999")
     other.commit()
     other.close()
-    async with opened(tmp_path / "easel.db") as database:
-        assert await database.read(left()) == 10
+    async with open_database(tmp_path / "easel.db") as database:
+        assert await database.read(images_left()) == 10
 
 
 async def test_a_start_that_is_cancelled_leaves_no_thread(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Anything in any order: the database and a few lines of Python must agree after every step."""
+"""Any steps in any order: the database and a small model in Python must agree after each."""
 
 from __future__ import annotations
 
@@ -16,24 +16,23 @@ from bot.domain.errors import NotFound, QuotaExceeded
 from bot.domain.jobs import Job, JobState, Ticket
 from bot.domain.money import Money
 from bot.ports import Result, Unit
-from bot.storage import grants, jobs, quotas, submits
-from bot.storage import limits as rules
+from bot.storage import grants, jobs, limits, reservations, submits
 from bot.storage.sqlite import open_sqlite
 from tests.support.ledger import (
     DAY,
-    DEFAULT,
+    DEFAULT_LIMIT,
     FAILED,
     GUILD,
     HOUR,
-    LEASE,
+    LEASE_SECONDS,
     MODERATOR,
     NOW,
-    asked,
     assert_balanced,
-    done,
+    limit_for,
+    new_job,
     requester,
+    succeeded,
 )
-from tests.support.ledger import rule as limit_of
 
 MEMBERS = (1, 2)
 members = st.sampled_from(MEMBERS)
@@ -41,7 +40,7 @@ members = st.sampled_from(MEMBERS)
 
 @dataclass
 class ModelJob:
-    """A job as the model sees it: what it holds, and whose day that is."""
+    """A job in the model: its state, and the images that it holds of its member's day and grants."""
 
     member: int
     day: int
@@ -53,7 +52,7 @@ class ModelJob:
 
 
 class StorageMachine(RuleBasedStateMachine):
-    """Two members of one server, with limits, grants, crashes and midnights."""
+    """Two members of one guild, with limits, grants, lost leases and midnights."""
 
     @initialize()
     def start(self) -> None:
@@ -61,7 +60,7 @@ class StorageMachine(RuleBasedStateMachine):
         self.runner = asyncio.Runner()
         self.database = self.runner.run(open_sqlite(Path(self.folder.name) / "easel.db", NOW))
         self.now = NOW
-        self.paints: dict[int, ModelJob] = {}
+        self.jobs: dict[int, ModelJob] = {}
         self.claims: list[Job] = []
         self.grants = dict.fromkeys(MEMBERS, 0)
         self.limit: int | None = None
@@ -71,66 +70,73 @@ class StorageMachine(RuleBasedStateMachine):
         return self.runner.run(self.database.write(unit))
 
     def room(self, member: int) -> tuple[int, int]:
-        """What is left of a member's own day, and of the server's."""
-        today = [paint for paint in self.paints.values() if paint.day == self.now // DAY]
-        limit = DEFAULT.limit if self.limit is None else self.limit
-        own = limit - sum(paint.window for paint in today if paint.member == member)
+        """Images left of a member's own day, and of the guild's."""
+        today = [expected for expected in self.jobs.values() if expected.day == self.now // DAY]
+        limit = DEFAULT_LIMIT.amount if self.limit is None else self.limit
+        own = limit - sum(expected.window for expected in today if expected.member == member)
         cap = 10**6 if self.cap is None else self.cap
-        return max(0, own), max(0, cap - sum(paint.window + paint.granted for paint in today))
+        return max(0, own), max(0, cap - sum(expected.window + expected.granted for expected in today))
 
     @rule(member=members, images=st.integers(1, 4), micros=st.integers(0, 900))
-    def ask(self, member: int, images: int, micros: int) -> None:
-        number = len(self.paints) + 1
+    def accept(self, member: int, images: int, micros: int) -> None:
+        number = len(self.jobs) + 1
         own, server = self.room(member)
         left = min(own + self.grants[member], server)
-        unit = jobs.accept(asked(number, images, micros, requester(member)), DEFAULT, self.now)
+        unit = jobs.accept(new_job(number, images, micros, requester(member)), DEFAULT_LIMIT, self.now)
         if images > left:
             with pytest.raises(QuotaExceeded) as refused:
                 self.write(unit)
             assert refused.value.left == left
             return
-        self.write(unit)
+        accepted = self.write(unit)
+        assert accepted.allowance == self.write(reservations.allowance(requester(member), DEFAULT_LIMIT, self.now))
         window = min(images, own)
-        self.paints[number] = ModelJob(member, self.now // DAY, window, images - window)
+        self.jobs[number] = ModelJob(member, self.now // DAY, window, images - window)
         self.grants[member] -= images - window
 
-    @precondition(lambda self: self.paints)
+    @precondition(lambda self: self.jobs)
     @rule(data=st.data())
-    def ask_the_same_again(self, data: st.DataObject) -> None:
-        number = data.draw(st.sampled_from(sorted(self.paints)))
-        again = self.write(jobs.accept(asked(number, 4, who=requester(1)), DEFAULT, self.now))
+    def accept_the_same_again(self, data: st.DataObject) -> None:
+        number = data.draw(st.sampled_from(sorted(self.jobs)))
+        again = self.write(jobs.accept(new_job(number, 4, by=requester(1)), DEFAULT_LIMIT, self.now))
         assert not again.created
 
-    @rule(most=st.integers(1, 3))
-    def claim(self, most: int) -> None:
-        for job in self.write(jobs.claim("w", most, LEASE, self.now, "")):
-            paint = self.paints[job.id]
-            paint.claims += 1
-            assert paint.state in (JobState.WAITING, JobState.RUNNING, JobState.DELIVERING)
-            paint.state = JobState.RUNNING if paint.state is JobState.WAITING else paint.state
-            assert (job.attempts, job.state, bool(job.tickets)) == (paint.claims, paint.state, paint.ticket)
+    @rule(count=st.integers(1, 3))
+    def claim(self, count: int) -> None:
+        for job in self.write(jobs.claim("w", count, LEASE_SECONDS, self.now, "")):
+            expected = self.jobs[job.id]
+            expected.claims += 1
+            assert expected.state in (JobState.WAITING, JobState.RUNNING, JobState.DELIVERING)
+            expected.state = JobState.RUNNING if expected.state is JobState.WAITING else expected.state
+            assert (job.attempts, job.state, bool(job.tickets)) == (
+                expected.claims,
+                expected.state,
+                expected.ticket,
+            )
             self.claims.append(job)
 
     def owned(self, job: Job, *states: JobState) -> bool:
-        paint = self.paints[job.id]
-        return job.attempts == paint.claims and paint.state in (states or (JobState.RUNNING, JobState.DELIVERING))
+        expected = self.jobs[job.id]
+        return job.attempts == expected.claims and expected.state in (
+            states or (JobState.RUNNING, JobState.DELIVERING)
+        )
 
     @precondition(lambda self: self.claims)
     @rule(data=st.data())
-    def save_a_ticket(self, data: st.DataObject) -> None:
+    def save_ticket(self, data: st.DataObject) -> None:
         job = data.draw(st.sampled_from(self.claims))
         owned = self.owned(job, JobState.RUNNING)
-        assert self.write(submits.save_ticket(job, Ticket(provider="fal", data={}), self.now)) == owned
-        self.paints[job.id].ticket |= owned
+        assert self.write(submits.save_ticket(job, Ticket(provider="fal", data={}))) == owned
+        self.jobs[job.id].ticket |= owned
 
     @precondition(lambda self: self.claims)
     @rule(data=st.data(), micros=st.integers(0, 3000))
-    def let_a_successor_take_over(self, data: st.DataObject, micros: int) -> None:
+    def switch_model(self, data: st.DataObject, micros: int) -> None:
         place = data.draw(st.integers(0, len(self.claims) - 1))
         job = self.claims[place]
         request = replace(job.request, model="gpt-image-2")
-        unit = jobs.switch_model(job, request, Money(micros), DEFAULT, self.now)
-        if self.owned(job, JobState.RUNNING) and not self.paints[job.id].ticket:
+        unit = jobs.switch_model(job, request, Money(micros), DEFAULT_LIMIT)
+        if self.owned(job, JobState.RUNNING) and not self.jobs[job.id].ticket:
             self.claims[place] = self.write(unit)
             assert self.claims[place].reserved.money.micros == max(micros, job.reserved.money.micros)
         else:
@@ -139,64 +145,66 @@ class StorageMachine(RuleBasedStateMachine):
 
     @precondition(lambda self: self.claims)
     @rule(data=st.data(), wait=st.integers(0, HOUR))
-    def postpone(self, data: st.DataObject, wait: int) -> None:
+    def reschedule(self, data: st.DataObject, wait: int) -> None:
         job = data.draw(st.sampled_from(self.claims))
         owned = self.owned(job)
-        assert self.write(jobs.reschedule(job, self.now + wait, self.now, not_submitted=False)) == owned
-        if owned and self.paints[job.id].state is JobState.RUNNING:
-            self.paints[job.id].state = JobState.WAITING
+        assert self.write(jobs.reschedule(job, self.now + wait, forget_submit=False)) == owned
+        if owned and self.jobs[job.id].state is JobState.RUNNING:
+            self.jobs[job.id].state = JobState.WAITING
 
     @precondition(lambda self: self.claims)
     @rule(data=st.data())
-    def begin_to_post(self, data: st.DataObject) -> None:
+    def begin_delivery(self, data: st.DataObject) -> None:
         job = data.draw(st.sampled_from(self.claims))
         owned = self.owned(job)
         assert self.write(jobs.begin_delivery(job, job.reserved, self.now)) == owned
         if owned:
-            self.paints[job.id].state = JobState.DELIVERING
+            self.jobs[job.id].state = JobState.DELIVERING
 
     @precondition(lambda self: self.claims)
     @rule(data=st.data(), images=st.integers(0, 4), micros=st.integers(0, 2000))
-    def end(self, data: st.DataObject, images: int, micros: int) -> None:
+    def finish(self, data: st.DataObject, images: int, micros: int) -> None:
         job = data.draw(st.sampled_from(self.claims))
         images = min(images, job.reserved.images)
         owned = self.owned(job)
-        ended = self.write(jobs.finish(job, done(images, micros) if images else FAILED, self.now))
+        ended = self.write(jobs.finish(job, succeeded(images, micros) if images else FAILED, self.now))
         assert (ended is not None) == owned
         if owned:
             self.ended(job.id, images, JobState.DONE if images else JobState.FAILED)
 
-    @precondition(lambda self: self.paints)
+    @precondition(lambda self: self.jobs)
     @rule(data=st.data())
     def cancel(self, data: st.DataObject) -> None:
-        number = data.draw(st.sampled_from(sorted(self.paints)))
-        paint = self.paints[number]
-        at_once = paint.state is JobState.WAITING and not paint.ticket
-        answer = self.write(jobs.cancel(number, self.now))
+        number = data.draw(st.sampled_from(sorted(self.jobs)))
+        expected = self.jobs[number]
+        at_once = expected.state is JobState.WAITING and not expected.ticket
+        job = self.write(jobs.cancel(number, self.now))
         if at_once:
             self.ended(number, 0, JobState.CANCELLED)
-        assert answer.state is paint.state
+        assert job.state is expected.state
 
     def ended(self, number: int, images: int, state: JobState) -> None:
-        paint = self.paints[number]
-        back = min(paint.granted, paint.window + paint.granted - images)
-        self.grants[paint.member] += back
-        paint.granted -= back
-        paint.window = images - paint.granted
-        paint.state = state
+        expected = self.jobs[number]
+        back = min(expected.granted, expected.window + expected.granted - images)
+        self.grants[expected.member] += back
+        expected.granted -= back
+        expected.window = images - expected.granted
+        expected.state = state
 
     @rule(member=members, images=st.integers(-6, 6))
     def grant(self, member: int, images: int) -> None:
-        change = self.write(grants.grant(GUILD, member, images, MODERATOR, "so be it", self.now))
+        change = self.write(grants.grant(GUILD, member, images, MODERATOR, "thanks", self.now))
         assert change == max(images, -self.grants[member])
         self.grants[member] += change
 
     @rule(limit=st.none() | st.integers(0, 12), server=st.booleans())
     def set_or_clear_a_limit(self, limit: int | None, server: bool) -> None:
-        new = limit_of("guild", GUILD, limit or 0) if server else limit_of("everyone", 0, limit or 0)
-        unit = rules.clear_limit(GUILD, new, self.now) if limit is None else rules.set_limit(GUILD, new, self.now)
-        former = self.cap if server else self.limit
-        assert [old.limit for old in self.write(unit)] == ([] if former is None else [former])
+        new = limit_for("guild", GUILD, limit or 0) if server else limit_for("everyone", 0, limit or 0)
+        unit = (
+            limits.clear_limit(GUILD, new, self.now) if limit is None else limits.set_limit(GUILD, new, self.now)
+        )
+        previous = self.cap if server else self.limit
+        assert [old.amount for old in self.write(unit)] == ([] if previous is None else [previous])
         if server:
             self.cap = limit
         else:
@@ -207,14 +215,16 @@ class StorageMachine(RuleBasedStateMachine):
         self.now += hours * HOUR
 
     @invariant()
-    def everybody_may_ask_for_what_the_model_says(self) -> None:
+    def every_allowance_is_what_the_model_says(self) -> None:
         for member in MEMBERS:
             own, server = self.room(member)
-            allowance = self.runner.run(self.database.read(quotas.allowance(requester(member), DEFAULT, self.now)))
+            allowance = self.runner.run(
+                self.database.read(reservations.allowance(requester(member), DEFAULT_LIMIT, self.now))
+            )
             assert allowance.left == min(own + self.grants[member], server)
 
     @invariant()
-    def the_books_balance(self) -> None:
+    def the_ledger_balances(self) -> None:
         self.runner.run(assert_balanced(self.database))
 
     def teardown(self) -> None:
@@ -224,8 +234,8 @@ class StorageMachine(RuleBasedStateMachine):
             self.folder.cleanup()
 
 
-TestStudio = StorageMachine.TestCase
-TestStudio.settings = settings(
+TestStorage = StorageMachine.TestCase
+TestStorage.settings = settings(
     max_examples=40,
     stateful_step_count=25,
     deadline=None,

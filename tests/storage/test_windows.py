@@ -1,4 +1,4 @@
-"""What a window holds is what the ledger says, for any time zone and any moment."""
+"""The usage of a window is the sum of its reservations, in any time zone and at any instant."""
 
 from __future__ import annotations
 
@@ -17,31 +17,31 @@ from bot.domain.limits import Allowance, Limit
 from bot.domain.requests import Requester
 from bot.domain.windows import Window, window_bounds
 from bot.ports import Unit
-from bot.storage import jobs, quotas
+from bot.storage import jobs, reservations
 from bot.storage.sqlite import Sqlite, open_sqlite
 from tests.support.ledger import (
     DAY,
-    DEFAULT,
+    DEFAULT_LIMIT,
     FAILED,
     HOUR,
     NOW,
-    asked,
-    begun,
-    done,
-    left,
-    opened,
+    claimed_job,
+    images_left,
+    new_job,
+    open_database,
     query,
     requester,
+    succeeded,
 )
-from tests.unit.test_limits import ALL_WINDOWS, ZONES, instant
+from tests.support.time_zones import ALL_WINDOWS, ZONES, instant
 
 numbers = itertools.count(1)
-Painted = tuple[Instant, int, str]
-"""When, how many, and how it ended."""
+PastJob = tuple[Instant, int, str]
+"""When a job was accepted, its images, and how it ended."""
 
 
 class SharedDatabase:
-    """One file for all examples; each takes a server of its own."""
+    """One file for all examples; each uses a guild of its own."""
 
     def __init__(self, path: Path) -> None:
         self.runner = asyncio.Runner()
@@ -56,28 +56,32 @@ class SharedDatabase:
 
 
 @pytest.fixture(scope="module")
-def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SharedDatabase]:
-    bench = SharedDatabase(tmp_path_factory.mktemp("windows") / "easel.db")
-    yield bench
-    bench.close()
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SharedDatabase]:
+    shared = SharedDatabase(tmp_path_factory.mktemp("windows") / "easel.db")
+    yield shared
+    shared.close()
 
 
-def history(who: Requester, zone: str, painted: list[Painted], rule: Limit, now: Instant) -> Unit[Allowance]:
-    """Paint all of it, then look."""
-    yield "INSERT INTO guilds (id, time_zone, updated_at) VALUES ($1, $2, 0)", (who.guild_id, zone)
-    for at, images, how in painted:
-        job = yield from begun(asked(next(numbers), images, who=who), at, rule)
-        if how != "running":
-            yield from jobs.finish(job, {"done": done(images), "part": done(1), "failed": FAILED}[how], at + DAY)
-    return (yield from quotas.allowance(who, rule, now))
+def after_jobs(
+    member: Requester, zone: str, past_jobs: list[PastJob], limit: Limit, now: Instant
+) -> Unit[Allowance]:
+    """Write all jobs; returns the allowance after them."""
+    yield "INSERT INTO guilds (id, time_zone) VALUES ($1, $2)", (member.guild_id, zone)
+    for at, images, outcome in past_jobs:
+        job = yield from claimed_job(new_job(next(numbers), images, by=member), at, limit)
+        if outcome != "running":
+            yield from jobs.finish(
+                job, {"done": succeeded(images), "part": succeeded(1), "failed": FAILED}[outcome], at + DAY
+            )
+    return (yield from reservations.allowance(member, limit, now))
 
 
-def counted(painted: list[Painted], window: Window, zone: str, now: Instant) -> tuple[int, int]:
-    """The same, one by one."""
+def counted(past_jobs: list[PastJob], window: Window, zone: str, now: Instant) -> tuple[int, int]:
+    """Images spent and reserved in the window, counted job by job."""
     start = window_bounds(window, now, ZoneInfo(zone)).start
-    inside = [(images, how) for at, images, how in painted if at >= start]
-    spent = sum({"done": images, "part": 1}.get(how, 0) for images, how in inside)
-    return spent, sum(images for images, how in inside if how == "running")
+    inside = [(images, outcome) for at, images, outcome in past_jobs if at >= start]
+    spent = sum({"done": images, "part": 1}.get(outcome, 0) for images, outcome in inside)
+    return spent, sum(images for images, outcome in inside if outcome == "running")
 
 
 @settings(max_examples=150, deadline=None, derandomize=True, database=None)
@@ -94,14 +98,14 @@ def counted(painted: list[Painted], window: Window, zone: str, now: Instant) -> 
         max_size=12,
     ),
 )
-def test_a_window_holds_exactly_what_was_reserved_since_it_began(
-    bench: SharedDatabase, now: Instant, zone: str, window: Window, before: list[tuple[int, int, str]]
+def test_the_usage_of_a_window_is_what_was_reserved_since_it_began(
+    shared: SharedDatabase, now: Instant, zone: str, window: Window, before: list[tuple[int, int, str]]
 ) -> None:
-    who = requester(guild=next(numbers) + 1_000_000)
-    rule = Limit(subject="everyone", subject_id=0, unit="images", window=window, limit=10_000)
-    painted = [(now - age, images, how) for age, images, how in sorted(before, reverse=True)]
-    allowance = bench.write(history(who, zone, painted, rule, now))
-    assert (allowance.spent, allowance.reserved) == counted(painted, window, zone, now)
+    member = requester(guild=next(numbers) + 1_000_000)
+    limit = Limit(subject="everyone", subject_id=0, unit="images", window=window, amount=10_000)
+    past_jobs = [(now - age, images, outcome) for age, images, outcome in sorted(before, reverse=True)]
+    allowance = shared.write(after_jobs(member, zone, past_jobs, limit, now))
+    assert (allowance.spent, allowance.reserved) == counted(past_jobs, window, zone, now)
     assert allowance.resets_at == window_bounds(window, now, ZoneInfo(zone)).end
 
 
@@ -115,12 +119,12 @@ def test_a_window_holds_exactly_what_was_reserved_since_it_began(
         ("Pacific/Kiritimati", "2026-05-04T09:59:59.999Z", "2026-05-04T10:00Z"),
     ],
 )
-async def test_the_allowance_starts_anew_at_the_servers_own_midnight(
+async def test_the_allowance_resets_at_the_guilds_own_midnight(
     tmp_path: Path, zone: str, last: str, first: str
 ) -> None:
-    async with opened(tmp_path / "easel.db") as database:
-        await database.write(query("INSERT INTO guilds VALUES ($1, $2, 0)", requester().guild_id, zone))
-        commission = await database.write(jobs.accept(asked(1, images=10), DEFAULT, instant(last)))
-        assert (commission.allowance.left, commission.allowance.resets_at) == (0, instant(first))
-        assert await database.read(left(now=instant(last))) == 0
-        assert await database.read(left(now=instant(first))) == 10
+    async with open_database(tmp_path / "easel.db") as database:
+        await database.write(query("INSERT INTO guilds VALUES ($1, $2)", requester().guild_id, zone))
+        accepted = await database.write(jobs.accept(new_job(1, images=10), DEFAULT_LIMIT, instant(last)))
+        assert (accepted.allowance.left, accepted.allowance.resets_at) == (0, instant(first))
+        assert await database.read(images_left(now=instant(last))) == 0
+        assert await database.read(images_left(now=instant(first))) == 10

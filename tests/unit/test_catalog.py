@@ -1,45 +1,35 @@
-"""Which models there are, who is asked for them, what is announced, and what is wrong with a file."""
+"""The catalogue: models and their providers, notices, and errors in its file."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
 
-from bot.catalog.catalog import Catalog, Model
+from bot.catalog.catalog import Catalog
 from bot.catalog.offers import ProviderRequest
-from bot.domain.errors import BadPrompt, SetupError, UnsupportedRequest
+from bot.domain.errors import SetupError, UnsupportedRequest
 from bot.domain.money import Money
-from bot.domain.providers import ModelStatus
 from bot.domain.requests import ImageRequest, Source
+from tests.support.clock import AdjustableClock
+from tests.support.routing import PROVIDERS, open_router
 
 PICTURE = Source(url="https://cdn.discordapp.com/a.png", filename="a.png")
-ASKED = ImageRequest(prompt="a fox in the snow", model="gpt-image-1.5")
-EDIT = replace(ASKED, sources=(PICTURE,))
+REQUEST = ImageRequest(prompt="a fox in the snow", model="gpt-image-1.5")
+EDIT = replace(REQUEST, sources=(PICTURE,))
 SHIPPED = Path(__file__).parents[2] / "bot" / "catalog" / "catalog.toml"
 
 
-@pytest.fixture(scope="module")
-def catalog() -> Catalog:
-    return Catalog.load()
-
-
-def only(provider: str) -> Callable[[Model], tuple[str, ...]]:
-    """A house in which one service is configured."""
-    return lambda model: tuple(name for name in model.provider_names if name == provider)
-
-
-def at(catalog: Catalog, request: ImageRequest, provider: str) -> ProviderRequest:
-    return catalog.offer(request.model, provider).fit(request)
+def translate(catalog: Catalog, request: ImageRequest, provider: str) -> ProviderRequest:
+    return catalog.model(request.model).offer(provider).translate(request)
 
 
 def test_the_catalogue_that_ships_knows_the_default_model(catalog: Catalog) -> None:
     model = catalog.model("gpt-image-1.5")
     assert model.label == "GPT Image 1.5"
-    assert model.provider_names == ("fal", "lumenfall", "oxen")
+    assert model.providers == ("fal", "lumenfall", "oxen")
     assert model in catalog.models
 
 
@@ -55,76 +45,29 @@ def test_a_model_is_known_by_its_name_and_by_its_label(catalog: Catalog, typed: 
     assert catalog.canonical("crayons") == "crayons"
 
 
-@pytest.mark.parametrize(
-    ("prompt", "sentence"),
-    [
-        ("  \n", "The prompt is empty. Say what Easel should paint."),
-        ("x" * 4001, "Your prompt has 4,001 characters; the most is 4,000. Shorten it a little."),
-    ],
-)
-def test_an_empty_or_over_long_prompt_is_refused(catalog: Catalog, prompt: str, sentence: str) -> None:
-    with pytest.raises(BadPrompt) as refusal:
-        catalog.fits(replace(ASKED, prompt=prompt))
-    assert refusal.value.sentence == sentence
-
-
-def test_a_request_goes_to_every_service_that_can_in_order(catalog: Catalog) -> None:
-    assert [fit.provider for fit in catalog.fits(ASKED)] == ["fal", "lumenfall", "oxen"]
-    assert [fit.provider for fit in catalog.fits(replace(EDIT, mask=PICTURE))] == ["fal", "lumenfall"]
-    assert [fit.provider for fit in catalog.fits(ASKED, lambda _: ("oxen", "fal"))] == ["oxen", "fal"]
-
-
-def test_what_a_service_says_of_itself_decides_whether_it_can(catalog: Catalog) -> None:
-    clear = replace(ASKED, background="transparent")
-
-    def known(provider: str, model: str) -> ModelStatus:
-        return ModelStatus(model=model, fields=frozenset({"background"}) if provider == "oxen" else None)
-
-    assert "oxen" not in [fit.provider for fit in catalog.fits(clear)]
-    assert [fit.provider for fit in catalog.fits(clear, known=known)] == ["fal", "lumenfall", "oxen"]
-
-
-def test_a_model_that_nobody_serves_here_is_refused_with_those_that_are(catalog: Catalog) -> None:
-    with pytest.raises(UnsupportedRequest) as refusal:
-        catalog.fits(replace(ASKED, model="gpt-image-2"), only("lumenfall"))
-    assert refusal.value.sentence == "GPT Image 2 cannot be had here. Choose GPT Image 1.5 or GPT Image 1."
-    with pytest.raises(UnsupportedRequest) as refusal:
-        catalog.fits(ASKED, only("nobody"))
-    assert refusal.value.sentence == "GPT Image 1.5 cannot be had here. Ask a moderator to switch a model on."
-
-
-def test_only_a_model_that_can_be_had_here_is_recommended(catalog: Catalog) -> None:
-    masked = replace(EDIT, model="gpt-image-1", mask=PICTURE)
-    with pytest.raises(UnsupportedRequest, match=r"Choose GPT Image 1\.5 or GPT Image 2 as"):
-        catalog.fits(masked, only("fal"))
-    with pytest.raises(UnsupportedRequest) as refusal:
-        catalog.fits(replace(masked, model="gpt-image-1.5"), only("oxen"))
-    assert refusal.value.sentence == (
-        "GPT Image 1.5 takes no mask. Ask without one, and say in the prompt what should change."
-    )
-
-
 # Notices
 
 
-def test_an_announced_switch_off_is_told_before_and_after_but_retires_nothing(catalog: Catalog) -> None:
+def test_an_announced_switch_off_has_a_notice_before_and_after_but_retires_nothing(
+    catalog: Catalog, clock: AdjustableClock
+) -> None:
     day = date(2026, 12, 1)
     assert not any("1.5" in notice for notice in catalog.notices(day - timedelta(days=90)))
     before, after = catalog.notices(day - timedelta(days=10)), catalog.notices(day)
     assert before[0].startswith("GPT Image 1.5 is announced to be switched off on 1 December 2026. ")
     assert before[0].endswith(" Its successor is GPT Image 2: try it now.")
     assert "may stop at any time" in after[0]
-    assert catalog.fits(ASKED)
+    assert open_router(catalog, clock).candidates(REQUEST)
 
 
-def test_only_models_that_can_be_had_are_announced(catalog: Catalog) -> None:
+def test_only_available_models_have_notices(catalog: Catalog) -> None:
     day = date(2027, 1, 1)
     assert len(catalog.notices(day)) == 2
     assert [notice[:13] for notice in catalog.notices(day, ["gpt-image-1", "gpt-image-2"])] == ["GPT Image 1 w"]
     assert catalog.notices(day, []) == []
 
 
-def test_a_successor_that_this_version_does_not_have_is_said(tmp_path: Path) -> None:
+def test_the_notice_names_a_successor_that_this_version_lacks(tmp_path: Path) -> None:
     text = SHIPPED.read_text(encoding="utf-8").replace('successor = "gpt-image-2"', 'successor = "gpt-image-9"')
     path = tmp_path / "more.toml"
     path.write_text(text, encoding="utf-8")
@@ -165,45 +108,44 @@ picture_tokens = { low = 0, high = 0 }
 """
 
 
-def written(tmp_path: Path, text: str) -> Path:
+def write_catalog(tmp_path: Path, text: str) -> Path:
     path = tmp_path / "another.toml"
     path.write_text(text, encoding="utf-8")
     return path
 
 
-def test_a_second_model_and_service_are_only_an_edit_of_the_file(tmp_path: Path) -> None:
-    catalog = Catalog.load(written(tmp_path, SHIPPED.read_text(encoding="utf-8") + SECOND_MODEL))
-    asked = replace(ASKED, model="plain", quality="auto")
-    fit = at(catalog, asked, "elsewhere")
-    assert Money(fit.most()) == catalog.cost(asked, 1, "elsewhere") == Money(5000)
-    assert fit.body(1) == {"text": "a fox in the snow", "safe": True, "format": "JPG"}
-    assert fit.made_here == "png"
-    # It has no field for a number, so three pictures are three submits.
-    assert at(catalog, replace(asked, count=3), "elsewhere").submits == (1, 1, 1)
+def test_a_second_model_and_service_are_only_an_edit_of_the_file(tmp_path: Path, clock: AdjustableClock) -> None:
+    catalog = Catalog.load(write_catalog(tmp_path, SHIPPED.read_text(encoding="utf-8") + SECOND_MODEL))
+    router = open_router(catalog, clock, (*PROVIDERS, "elsewhere"))
+    request = replace(REQUEST, model="plain", quality="auto")
+    provider_request = translate(catalog, request, "elsewhere")
+    assert provider_request.highest_cost() == provider_request.likely_cost(1) == Money(5000)
+    assert provider_request.body(1) == {"text": "a fox in the snow", "safe": True, "format": "JPG"}
+    assert provider_request.convert_to == "png"
+    # Its provider has no field for a number, so three pictures are three submits.
+    assert translate(catalog, replace(request, count=3), "elsewhere").counts == (1, 1, 1)
     assert "Its successor is GPT Image 1.5: try it now." in catalog.notices(date(2030, 1, 1))[2]
-    # It has no PNG to compress, so what it has is compressed.
-    squeezed = at(catalog, replace(asked, output_format="jpeg", compression=5), "elsewhere")
-    assert (squeezed.body(1)["format"], squeezed.made_here, squeezed.compress_here) == ("JPG", "jpeg", True)
+    # Its provider paints a JPEG, which Easel compresses.
+    compressed = translate(catalog, replace(request, output_format="jpeg", compression=5), "elsewhere")
+    assert (compressed.body(1)["format"], compressed.convert_to, compressed.compress) == ("JPG", "jpeg", True)
     for change, sentence in (
         ({"sources": (PICTURE,)}, "Plain cannot edit pictures. Choose GPT Image 1.5, GPT Image 2 or GPT Image 1 "),
         ({"output_format": "gif"}, "Plain has no format “gif”. Choose GPT Image 1.5, GPT Image 2 or GPT Image 1 "),
         (
             {"quality": "high"},
-            "Plain lets nobody choose the quality. Choose GPT Image 1.5, GPT Image 2 or GPT Image 1 ",
+            "Plain has no choice of quality. Choose GPT Image 1.5, GPT Image 2 or GPT Image 1 ",
         ),
     ):
         with pytest.raises(UnsupportedRequest) as refusal:
-            catalog.fits(replace(asked, **change))
+            router.candidates(replace(request, **change))
         assert refusal.value.sentence.startswith(sentence)
-    with pytest.raises(UnsupportedRequest, match="Plain is not offered by fal"):
-        catalog.offer("plain", "fal")
     assert set(catalog.at("elsewhere")) == {"plain"}
 
 
-def test_advice_stands_alone_where_no_model_can(tmp_path: Path) -> None:
-    catalog = Catalog.load(written(tmp_path, SECOND_MODEL))
+def test_the_refusal_recommends_no_model_where_none_can_paint_it(tmp_path: Path, clock: AdjustableClock) -> None:
+    catalog = Catalog.load(write_catalog(tmp_path, SECOND_MODEL))
     with pytest.raises(UnsupportedRequest) as refusal:
-        catalog.fits(replace(EDIT, model="plain", quality="auto"))
+        open_router(catalog, clock, ("elsewhere",)).candidates(replace(EDIT, model="plain", quality="auto"))
     assert refusal.value.sentence == "Plain cannot edit pictures. Ask without one."
 
 
@@ -246,7 +188,7 @@ FIRST_QUALITY = (
 def test_a_bad_file_is_one_line_for_the_operator(tmp_path: Path, old: str, new: str, where: str) -> None:
     text = SHIPPED.read_text(encoding="utf-8")
     assert old in text
-    path = written(tmp_path, text.replace(old, new, 1))
+    path = write_catalog(tmp_path, text.replace(old, new, 1))
     with pytest.raises(SetupError, match=where) as error:
         Catalog.load(path)
     assert "\n" not in str(error.value)
@@ -255,7 +197,7 @@ def test_a_bad_file_is_one_line_for_the_operator(tmp_path: Path, old: str, new: 
 
 def test_a_model_that_is_listed_twice_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SetupError, match="listed twice"):
-        Catalog.load(written(tmp_path, SECOND_MODEL + SECOND_MODEL))
+        Catalog.load(write_catalog(tmp_path, SECOND_MODEL + SECOND_MODEL))
 
 
 def test_a_missing_file_is_one_line_for_the_operator(tmp_path: Path) -> None:

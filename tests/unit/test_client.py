@@ -1,4 +1,4 @@
-"""What stands once and must stay so: where discord.py is redirected, and what Easel asks a server for."""
+"""The redirection of discord.py, and the permissions of the invite link."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def addresses() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("addresses")
-def test_both_addresses_of_discord_lead_where_the_settings_say() -> None:
+def test_both_addresses_of_discord_can_be_redirected() -> None:
     redirect("http://127.0.0.1:8001/api/v10/", "ws://127.0.0.1:8002/")
     assert discord.http.Route("GET", "/users/@me").url == "http://127.0.0.1:8001/api/v10/users/@me"
     assert yarl.URL("ws://127.0.0.1:8002/") == discord.gateway.DiscordWebSocket.DEFAULT_GATEWAY

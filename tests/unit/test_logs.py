@@ -1,4 +1,4 @@
-"""Whoever reads the log learns what happened, and no secret."""
+"""The format of log lines, and the redaction of secrets in them."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ TOKEN, KEY = "MTA1.a-token-that-nobody-may-read", "key-id:a-key-that-nobody-may-
 LINK = "https://cdn.discordapp.com/attachments/1/2/cat.png?ex=66aa&is=66bb&hm=0123456789abcdef0123456789abcdef&"
 
 
-def written(message: str, *arguments: object, error: BaseException | None = None) -> str:
+def formatted(message: str, *arguments: object, error: BaseException | None = None) -> str:
     record = logging.LogRecord("bot", logging.INFO, __file__, 1, message, arguments, None)
     if error is not None:
         record.exc_info = (type(error), error, error.__traceback__)
     return Redacting([TOKEN, KEY, ""]).format(record)
 
 
-def test_a_line_says_when_how_grave_where_and_what() -> None:
-    line = written("job %d: again in %.1f s", 7, 2.0)
+def test_a_line_holds_time_level_logger_and_message() -> None:
+    line = formatted("job %d: again in %.1f s", 7, 2.0)
     assert line.endswith("INFO    bot: job 7: again in 2.0 s")
     assert line[:4].isdigit()
 
@@ -40,14 +40,14 @@ def test_a_line_says_when_how_grave_where_and_what() -> None:
         ('{"image_urls": ["data:image/png;base64,iVBORw0KGgo+/AAA=="]}', "iVBORw0KGgo"),
     ],
 )
-def test_secrets_are_struck_out_of_a_line(message: str, secret: str) -> None:
-    line = written("%s", message)
+def test_secrets_are_redacted_in_a_line(message: str, secret: str) -> None:
+    line = formatted("%s", message)
     assert secret not in line
     assert "***" in line
 
 
-def test_what_is_no_secret_stays_readable() -> None:
-    line = written("job 1573606657630404608: POST %s answered 503, key mask-2 missing", LINK.partition("?")[0])
+def test_text_that_is_no_secret_stays_readable() -> None:
+    line = formatted("job 1573606657630404608: POST %s answered 503, key mask-2 missing", LINK.partition("?")[0])
     assert "job 1573606657630404608" in line
     assert "/attachments/1/2/cat.png answered 503, key mask-2 missing" in line
 
@@ -63,10 +63,10 @@ def read() -> None:
         raise RuntimeError(f"reading {LINK} with {KEY}") from cause
 
 
-def test_secrets_are_struck_out_of_a_traceback_and_of_its_causes() -> None:
+def test_secrets_are_redacted_in_a_traceback_and_in_its_causes() -> None:
     with pytest.raises(RuntimeError) as caught:
         read()
-    text = written("unexpected", error=caught.value)
+    text = formatted("unexpected", error=caught.value)
     assert "RuntimeError: reading" in text
     assert "in connect" in text
     for secret in (TOKEN, KEY, "0123456789abcdef"):

@@ -1,4 +1,4 @@
-"""Room in memory: never more than there is, whoever comes, leaves or is cancelled, and nobody waits for ever."""
+"""The memory budget: never exceeded and never leaked, and every reservation is served at last."""
 
 from __future__ import annotations
 
@@ -14,150 +14,150 @@ from bot.worker.context import MemoryBudget
 
 
 class Reservation:
-    """Somebody who takes room, says so, and leaves when told."""
+    """A task that holds memory from when it fits until it is released."""
 
     def __init__(self, budget: MemoryBudget, size: int) -> None:
         self._budget = budget
         self._size = size
-        self._leave = asyncio.Event()
-        self._inside = False
-        self.task = asyncio.create_task(self._stay())
+        self._release = asyncio.Event()
+        self._held = False
+        self.task = asyncio.create_task(self._hold())
 
-    async def _stay(self) -> None:
+    async def _hold(self) -> None:
         async with self._budget.room(self._size):
-            self._inside = True
+            self._held = True
             try:
-                await self._leave.wait()
+                await self._release.wait()
             finally:
-                self._inside = False
+                self._held = False
 
-    def is_inside(self) -> bool:
-        return self._inside
+    def is_held(self) -> bool:
+        return self._held
 
-    async def leave(self) -> None:
-        self._leave.set()
+    async def release(self) -> None:
+        self._release.set()
         await self.task
 
-    async def drop(self) -> None:
+    async def cancel(self) -> None:
         self.task.cancel()
         await asyncio.gather(self.task, return_exceptions=True)
 
 
-async def settled() -> None:
-    """Let everybody who can go on do so."""
+async def let_tasks_run() -> None:
+    """Let every task run as far as it can."""
     for _ in range(20):
         await asyncio.sleep(0)
 
 
-async def all_is_free(budget: MemoryBudget, most: int) -> bool:
-    """Whether the whole of it can be had at once."""
+async def is_whole(budget: MemoryBudget, most: int) -> bool:
+    """Whether the whole budget can be reserved at once."""
     async with asyncio.timeout(5), budget.room(most):
         return True
 
 
-async def test_who_fits_goes_in_and_who_does_not_waits_until_somebody_leaves() -> None:
+async def test_a_reservation_that_does_not_fit_waits_until_another_is_released() -> None:
     budget = MemoryBudget(10)
     first, second, third = (Reservation(budget, size) for size in (4, 6, 1))
-    await settled()
-    assert (first.is_inside(), second.is_inside(), third.is_inside()) == (True, True, False)
-    await first.leave()
-    await settled()
-    assert third.is_inside()
-    await second.leave()
-    await third.leave()
-    assert await all_is_free(budget, 10)
+    await let_tasks_run()
+    assert (first.is_held(), second.is_held(), third.is_held()) == (True, True, False)
+    await first.release()
+    await let_tasks_run()
+    assert third.is_held()
+    await second.release()
+    await third.release()
+    assert await is_whole(budget, 10)
 
 
-async def test_who_wants_more_than_all_waits_for_all() -> None:
+async def test_a_reservation_beyond_the_budget_waits_for_the_whole_budget() -> None:
     budget = MemoryBudget(10)
     small, huge = Reservation(budget, 1), Reservation(budget, 1_000_000)
-    await settled()
-    assert (small.is_inside(), huge.is_inside()) == (True, False)
-    await small.leave()
-    await settled()
-    assert huge.is_inside()
+    await let_tasks_run()
+    assert (small.is_held(), huge.is_held()) == (True, False)
+    await small.release()
+    await let_tasks_run()
+    assert huge.is_held()
     other = Reservation(budget, 1)
-    await settled()
-    assert not other.is_inside()
-    await huge.leave()
-    await settled()
-    assert other.is_inside()
-    await other.leave()
+    await let_tasks_run()
+    assert not other.is_held()
+    await huge.release()
+    await let_tasks_run()
+    assert other.is_held()
+    await other.release()
 
 
-async def test_a_big_one_is_not_passed_by_for_ever_by_small_ones() -> None:
+async def test_small_reservations_do_not_starve_a_large_one() -> None:
     budget = MemoryBudget(10)
     inside = [Reservation(budget, 3) for _ in range(3)]
-    await settled()
+    await let_tasks_run()
     huge = Reservation(budget, 10)
-    await settled()
+    await let_tasks_run()
     for _ in range(3):
-        # For each small one that leaves another comes; without a turn they would always fit.
+        # Each small reservation that is released is followed by another, which would always fit.
         late = Reservation(budget, 3)
-        await inside.pop(0).leave()
+        await inside.pop(0).release()
         inside.append(late)
-        await settled()
-    assert huge.is_inside()
-    await huge.leave()
-    for guest in inside:
-        await guest.leave()
-    assert await all_is_free(budget, 10)
+        await let_tasks_run()
+    assert huge.is_held()
+    await huge.release()
+    for reservation in inside:
+        await reservation.release()
+    assert await is_whole(budget, 10)
 
 
-async def test_nothing_takes_no_room() -> None:
+async def test_a_reservation_of_nothing_never_waits() -> None:
     budget = MemoryBudget(10)
     full = Reservation(budget, 10)
-    await settled()
+    await let_tasks_run()
     async with asyncio.timeout(5), budget.room(0):
         pass
-    await full.leave()
+    await full.release()
 
 
 @pytest.mark.parametrize("inside", [True, False])
-async def test_who_is_cancelled_gives_back_what_they_held_and_holds_up_nobody(inside: bool) -> None:
+async def test_a_cancelled_reservation_is_released_and_blocks_no_other(inside: bool) -> None:
     budget = MemoryBudget(10)
     holder = Reservation(budget, 10)
     waiting = [Reservation(budget, size) for size in (10, 5, 5)]
-    await settled()
-    await (holder if inside else waiting[0]).drop()
-    await settled()
-    assert [guest.is_inside() for guest in waiting] == ([True, False, False] if inside else [False] * 3)
-    await (waiting[0] if inside else holder).leave()
-    await settled()
-    assert [guest.is_inside() for guest in waiting[1:]] == [True, True]
-    for guest in waiting[1:]:
-        await guest.leave()
-    assert await all_is_free(budget, 10)
+    await let_tasks_run()
+    await (holder if inside else waiting[0]).cancel()
+    await let_tasks_run()
+    assert [reservation.is_held() for reservation in waiting] == ([True, False, False] if inside else [False] * 3)
+    await (waiting[0] if inside else holder).release()
+    await let_tasks_run()
+    assert [reservation.is_held() for reservation in waiting[1:]] == [True, True]
+    for reservation in waiting[1:]:
+        await reservation.release()
+    assert await is_whole(budget, 10)
 
 
-async def test_a_failure_inside_gives_back_what_was_held() -> None:
+async def test_an_exception_releases_the_reservation() -> None:
     budget = MemoryBudget(10)
     for _ in range(3):
         with pytest.raises(RuntimeError, match="no picture"):
             async with budget.room(10):
                 raise RuntimeError("no picture")
-    assert await all_is_free(budget, 10)
+    assert await is_whole(budget, 10)
 
 
-async def test_cancelled_at_any_moment_it_is_whole_again() -> None:
+async def test_cancelled_at_any_moment_the_budget_is_whole_again() -> None:
     for turns in range(30):
         budget = MemoryBudget(10)
-        guests = [Reservation(budget, size) for size in (6, 6, 12, 2)]
+        reservations = [Reservation(budget, size) for size in (6, 6, 12, 2)]
         for _ in range(turns % 10):
             await asyncio.sleep(0)
-        for guest in guests[turns % 4 :]:
-            guest.task.cancel()
-        await settled()
-        for guest in guests[: turns % 4]:
-            guest.task.cancel()
-            guest.task.cancel()
-        await asyncio.gather(*(guest.task for guest in guests), return_exceptions=True)
-        assert await all_is_free(budget, 10)
+        for reservation in reservations[turns % 4 :]:
+            reservation.task.cancel()
+        await let_tasks_run()
+        for reservation in reservations[: turns % 4]:
+            reservation.task.cancel()
+            reservation.task.cancel()
+        await asyncio.gather(*(reservation.task for reservation in reservations), return_exceptions=True)
+        assert await is_whole(budget, 10)
 
 
 @settings(max_examples=60, deadline=None)
 @given(st.integers(1, 50), st.lists(st.integers(0, 80), max_size=40), st.randoms(use_true_random=False))
-def test_never_more_than_there_is_and_everybody_gets_in(
+def test_reservations_never_exceed_the_budget_and_all_are_served(
     most: int, sizes: list[int], chance: random.Random
 ) -> None:
     async def play() -> None:
@@ -178,19 +178,19 @@ def test_never_more_than_there_is_and_everybody_gets_in(
                 group.create_task(one(size))
         assert highest <= most
         assert served == len(sizes)
-        assert await all_is_free(budget, most)
+        assert await is_whole(budget, most)
 
     asyncio.run(play())
 
 
-async def test_many_may_share_it_at_once() -> None:
+async def test_many_reservations_share_the_budget() -> None:
     budget = MemoryBudget(100)
     async with AsyncExitStack() as stack, asyncio.timeout(5):
         for _ in range(100):
             await stack.enter_async_context(budget.room(1))
         waiting = Reservation(budget, 1)
-        await settled()
-        assert not waiting.is_inside()
-    await settled()
-    assert waiting.is_inside()
-    await waiting.leave()
+        await let_tasks_run()
+        assert not waiting.is_held()
+    await let_tasks_run()
+    assert waiting.is_held()
+    await waiting.release()

@@ -1,4 +1,4 @@
-"""The catalogue as a table: what is asked for, what is on the wire, what is told, and what is refused."""
+"""The catalogue as a table: options, the provider's request body, changes named to the member, refusals."""
 
 from __future__ import annotations
 
@@ -8,33 +8,36 @@ from typing import Any, get_args
 
 import pytest
 
-from bot.catalog.catalog import Catalog, Model
+from bot.catalog.catalog import Catalog
 from bot.catalog.offers import ProviderRequest
+from bot.domain.clock import Clock
 from bot.domain.errors import Refused
 from bot.domain.providers import ModelStatus
 from bot.domain.requests import Background, Fidelity, ImageRequest, OutputFormat, Quality, Source
+from bot.routing.router import Router
+from tests.support.routing import PROVIDERS
 
 PICTURE = Source(url="https://cdn.discordapp.com/a.png", filename="a.png")
-ASKED = ImageRequest(prompt="a fox in the snow", model="gpt-image-1.5")
-Way = tuple[str, str, str]
-"""Model, service and kind of request."""
-Names = frozenset[str] | None
-"""The fields that a service's schema lists; None where it was not read."""
+REQUEST = ImageRequest(prompt="a fox in the snow", model="gpt-image-1.5")
+OfferKey = tuple[str, str, str]
+"""Model, provider, and `imagine` or `edit`."""
+SchemaFields = frozenset[str] | None
+"""The fields that a provider's schema lists; None where it was not read."""
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What is asked beside the plain request, and what that changes on the wire (None: the field is not there)."""
+    """Options beside the plain request, and the fields of the body that they change (None: no such field)."""
 
-    asked: dict[str, Any]
-    wire: dict[str, Any] = field(default_factory=dict)
-    told: tuple[str, ...] = ()
-    made: tuple[str | None, bool] = (None, False)
-    """The format that Easel makes, and whether it compresses."""
+    options: dict[str, Any]
+    body: dict[str, Any] = field(default_factory=dict)
+    changes: tuple[str, ...] = ()
+    conversion: tuple[str | None, bool] = (None, False)
+    """The format that Easel converts to, and whether it compresses."""
 
 
 def three_sizes(name: str, square: str, landscape: str, portrait: str) -> list[Row]:
-    """The sizes of a service that has no others."""
+    """The sizes of a provider that has three."""
     return [
         Row({"size": "square"}, {name: square}),
         Row({"size": "1:1"}, {name: square}),
@@ -56,12 +59,12 @@ def three_sizes(name: str, square: str, landscape: str, portrait: str) -> list[R
     ]
 
 
-def made_here(formats: Iterable[str]) -> list[Row]:
-    """Formats and compressions that the service lacks: it paints a PNG, and Easel makes the rest of it."""
+def converted_by_easel(formats: Iterable[str]) -> list[Row]:
+    """Formats and compressions that the provider lacks: it paints a PNG, which Easel converts."""
     return [
-        *(Row({"output_format": name}, {"output_format": "png"}, made=(name, False)) for name in formats),
+        *(Row({"output_format": name}, {"output_format": "png"}, conversion=(name, False)) for name in formats),
         *(
-            Row({"output_format": name, "compression": much}, {"output_format": "png"}, made=(name, True))
+            Row({"output_format": name, "compression": much}, {"output_format": "png"}, conversion=(name, True))
             for name, much in (("jpeg", 0), ("webp", 60), ("avif", 100))
         ),
     ]
@@ -85,7 +88,7 @@ BACKGROUNDS = [
     Row(
         {"background": "transparent", "output_format": "gif"},
         {"background": "transparent", "output_format": "png"},
-        made=("gif", False),
+        conversion=("gif", False),
     ),
 ]
 FOUR_AT_A_TIME = [Row({"count": count}, {"num_images": min(count, 4)}) for count in (2, 4, 5, 10)]
@@ -97,13 +100,13 @@ FIDELITY = [
 ]
 
 FAL_15 = [
-    *PASSED, *BACKGROUNDS, *FOUR_AT_A_TIME, *THREE_AT_FAL, *made_here(("gif", "avif")), AUTO_AT_FAL,
-    # Left out, fal takes the dearest: so that is what is sent, and told.
+    *PASSED, *BACKGROUNDS, *FOUR_AT_A_TIME, *THREE_AT_FAL, *converted_by_easel(("gif", "avif")), AUTO_AT_FAL,
+    # Without a quality fal takes the dearest, so Easel sends that and names the change.
     Row({"quality": "auto"}, {"quality": "high"}, ("auto quality became high",)),
 ]  # fmt: skip
 FAL_1 = [*FAL_15[:-1], Row({"quality": "auto"}, {"quality": "auto"})]
 FAL_2 = [
-    *PASSED, *FOUR_AT_A_TIME, *made_here(("gif", "avif")),
+    *PASSED, *FOUR_AT_A_TIME, *converted_by_easel(("gif", "avif")),
     Row({"quality": "auto"}, {"quality": "auto"}),
     Row({"background": "auto"}),
     Row({"size": "square"}, {"image_size": "square_hd"}),
@@ -131,7 +134,7 @@ LUMENFALL = [
     Row({"size": "landscape"}, {"size": "1536x1024"}),
     Row({"size": "portrait"}, {"size": "1024x1536"}),
     Row({"size": "1254x836"}, {"size": "1254x836"}),
-    # Who names only a ratio gets the field that says no more than that.
+    # A ratio alone goes into the field for ratios.
     Row({"size": "1:1"}, {"aspect_ratio": "1:1", "resolution": "1K"}),
     Row({"size": "3:2"}, {"aspect_ratio": "3:2", "resolution": "1K"}),
     Row({"size": "16:9"}, {"aspect_ratio": "3:2", "resolution": "1K"}, ("16:9 became 3:2",)),
@@ -140,19 +143,23 @@ LUMENFALL = [
     Row({"size": "512x512"}, {"size": "1024x1024"}, ("512×512 became 1024×1024",)),
     Row({"size": "1920x1080"}, {"size": "1536x1024"}, ("1920×1080 became 1536×1024",)),
 ]  # fmt: skip
-ITSELF = "the service chooses the quality itself"
+OWN_QUALITY = "the service chooses the quality itself"
 OXEN = [
-    *(replace(row, told=(*row.told, ITSELF)) for row in three_sizes("size", "square", "landscape", "portrait")),
-    *(replace(row, told=(ITSELF,)) for row in made_here(("gif", "avif"))),
-    *(Row({"count": count}, {"num_generations": min(count, 4)}, (ITSELF,)) for count in (2, 4, 5, 10)),
-    *(Row({"output_format": name}, {"output_format": name}, (ITSELF,)) for name in ("png", "jpeg", "webp")),
-    *(Row({"quality": name}, {}, (ITSELF,)) for name in ("low", "medium", "high")),
+    *(
+        replace(row, changes=(*row.changes, OWN_QUALITY))
+        for row in three_sizes("size", "square", "landscape", "portrait")
+    ),
+    *(replace(row, changes=(OWN_QUALITY,)) for row in converted_by_easel(("gif", "avif"))),
+    *(Row({"count": count}, {"num_generations": min(count, 4)}, (OWN_QUALITY,)) for count in (2, 4, 5, 10)),
+    *(Row({"output_format": name}, {"output_format": name}, (OWN_QUALITY,)) for name in ("png", "jpeg", "webp")),
+    *(Row({"quality": name}, {}, (OWN_QUALITY,)) for name in ("low", "medium", "high")),
     Row({"quality": "auto"}),
-    Row({"background": "auto"}, {}, (ITSELF,)),
-    Row({"background": "opaque"}, {}, (ITSELF, "the service chooses the background itself")),
+    Row({"background": "auto"}, {}, (OWN_QUALITY,)),
+    Row({"background": "opaque"}, {}, (OWN_QUALITY, "the service chooses the background itself")),
 ]
 OXEN_EDIT = [
-    Row({"fidelity": name}, {}, (ITSELF, "the service chooses the fidelity itself")) for name in ("low", "high")
+    Row({"fidelity": name}, {}, (OWN_QUALITY, "the service chooses the fidelity itself"))
+    for name in ("low", "high")
 ]
 
 FAL_PLAIN = {
@@ -165,7 +172,7 @@ FAL_PLAIN = {
 FAL_2_PLAIN = {"num_images": 1, "image_size": "auto", "quality": "medium", "output_format": "png"}
 LUMENFALL_PLAIN = {"n": 1, "quality": "medium", "output_format": "png"}
 OXEN_PLAIN = {"num_generations": 1, "size": "auto", "output_format": "png"}
-TABLE: dict[Way, tuple[dict[str, Any], list[Row]]] = {
+TABLE: dict[OfferKey, tuple[dict[str, Any], list[Row]]] = {
     ("gpt-image-1.5", "fal", "imagine"): (FAL_PLAIN | {"image_size": "1024x1024"}, FAL_15),
     ("gpt-image-1.5", "fal", "edit"): (FAL_PLAIN, [*FAL_15, *FIDELITY]),
     ("gpt-image-1.5", "lumenfall", "imagine"): (LUMENFALL_PLAIN, LUMENFALL),
@@ -179,7 +186,7 @@ TABLE: dict[Way, tuple[dict[str, Any], list[Row]]] = {
     ("gpt-image-1", "lumenfall", "imagine"): (LUMENFALL_PLAIN, LUMENFALL),
     ("gpt-image-1", "lumenfall", "edit"): (LUMENFALL_PLAIN, [*LUMENFALL, *FIDELITY]),
 }
-ENDPOINTS: dict[Way, tuple[str, str | None, str | None]] = {
+ENDPOINTS: dict[OfferKey, tuple[str, str | None, str | None]] = {
     ("gpt-image-1.5", "fal", "imagine"): ("fal-ai/gpt-image-1.5", None, None),
     ("gpt-image-1.5", "fal", "edit"): ("fal-ai/gpt-image-1.5/edit", "image_urls", "mask_image_url"),
     ("gpt-image-1.5", "lumenfall", "imagine"): ("images/generations", None, None),
@@ -193,14 +200,12 @@ ENDPOINTS: dict[Way, tuple[str, str | None, str | None]] = {
     ("gpt-image-1", "lumenfall", "imagine"): ("images/generations", None, None),
     ("gpt-image-1", "lumenfall", "edit"): ("images/edits", "image[]", "mask"),
 }
-NEEDS = "needs a picture for fidelity to say how closely to keep to it. Add one, or leave it out."
+NEEDS = "needs a picture that the fidelity is about. Add the picture, or leave the fidelity out."
 NO_JPEG = "A JPEG cannot be transparent. Choose PNG or WebP, or another background."
 CLEAR_JPEG = {"background": "transparent", "output_format": "jpeg"}
-NO_BACKGROUND = (
-    "lets nobody choose the background. Choose GPT Image 1.5 or GPT Image 1 as the model. Or leave it out."
-)
+NO_BACKGROUND = "has no choice of background. Choose GPT Image 1.5 or GPT Image 1 as the model. Or leave it out."
 NO_CLEAR = "has no transparent background. Choose GPT Image 1 as the model. Or leave it out."
-NO_FIDELITY = "lets nobody choose the fidelity. Choose GPT Image 1.5 or GPT Image 1 as the model. Or leave it out."
+NO_FIDELITY = "has no choice of fidelity. Choose GPT Image 1.5 or GPT Image 1 as the model. Or leave it out."
 NO_MASK = "as the model. Or ask without one, and say in the prompt what should change."
 EVERYWHERE: list[tuple[dict[str, Any], str]] = [
     (CLEAR_JPEG, NO_JPEG),
@@ -222,7 +227,7 @@ WITHOUT_A_PICTURE: list[tuple[dict[str, Any], str]] = [
     ({"fidelity": "high"}, NEEDS),
     ({"mask": PICTURE}, "needs a picture for the mask to belong to. Add the picture, or leave the mask out."),
 ]
-REFUSED: dict[Way, list[tuple[dict[str, Any], str]]] = {
+REFUSED: dict[OfferKey, list[tuple[dict[str, Any], str]]] = {
     ("gpt-image-1.5", "fal", "edit"): [
         (
             {"sources": (PICTURE,) * 5},
@@ -250,91 +255,89 @@ REFUSED: dict[Way, list[tuple[dict[str, Any], str]]] = {
 }
 
 
-@pytest.fixture(scope="module")
-def catalog() -> Catalog:
-    return Catalog.load()
+def request_for(key: OfferKey, change: dict[str, Any]) -> ImageRequest:
+    """The plain request for a model, with a change."""
+    sources = (PICTURE,) if key[2] == "edit" else ()
+    return replace(REQUEST, model=key[0], **({"sources": sources} | change))
 
 
-def asked_of(way: Way, change: dict[str, Any]) -> ImageRequest:
-    """The plain request of a kind, with a change."""
-    sources = (PICTURE,) if way[2] == "edit" else ()
-    return replace(ASKED, model=way[0], **({"sources": sources} | change))
+def translate(
+    catalog: Catalog, key: OfferKey, change: dict[str, Any], listed: SchemaFields = None
+) -> ProviderRequest:
+    known = ModelStatus(model=key[0], fields=listed)
+    return catalog.model(key[0]).offer(key[1]).translate(request_for(key, change), known)
 
 
-def fitted(catalog: Catalog, way: Way, change: dict[str, Any], listed: Names = None) -> ProviderRequest:
-    known = ModelStatus(model=way[0], fields=listed)
-    return catalog.offer(way[0], way[1]).fit(asked_of(way, change), known)
-
-
-def refused_by(catalog: Catalog, way: Way, change: dict[str, Any]) -> str:
-    """What a member reads where only this service has the model, and others have the other models."""
-
-    def services(model: Model) -> tuple[str, ...]:
-        return (way[1],) if model.name == way[0] else model.provider_names
-
+def refusal_of(catalog: Catalog, key: OfferKey, change: dict[str, Any]) -> str:
+    """The refusal where only this provider has the model, and others have the other models."""
+    router = Router(catalog=catalog, providers=PROVIDERS, clock=Clock(), provider_orders={key[0]: (key[1],)})
     with pytest.raises(Refused) as refusal:
-        catalog.fits(asked_of(way, change), services)
+        router.candidates(request_for(key, change))
     return refusal.value.sentence
 
 
-ROWS = [pytest.param(way, row, id=f"{'/'.join(way)} {row.asked}") for way in TABLE for row in TABLE[way][1]]
+ROWS = [pytest.param(key, row, id=f"{'/'.join(key)} {row.options}") for key in TABLE for row in TABLE[key][1]]
 
 
-@pytest.mark.parametrize("way", TABLE, ids="/".join)
-def test_a_plain_request_in_the_services_words(catalog: Catalog, way: Way) -> None:
-    fit = fitted(catalog, way, {})
-    assert fit.body(1) == {"prompt": ASKED.prompt, **TABLE[way][0]}
-    assert (fit.provider, fit.verb.endpoint) == (way[1], ENDPOINTS[way][0])
-    assert fit.changes == ((ITSELF,) if way[1] == "oxen" else ())
+@pytest.mark.parametrize("key", TABLE, ids="/".join)
+def test_a_plain_request_becomes_the_providers_body(catalog: Catalog, key: OfferKey) -> None:
+    provider_request = translate(catalog, key, {})
+    assert provider_request.body(1) == {"prompt": REQUEST.prompt, **TABLE[key][0]}
+    assert (provider_request.provider, provider_request.operation.endpoint) == (key[1], ENDPOINTS[key][0])
+    assert provider_request.changes == ((OWN_QUALITY,) if key[1] == "oxen" else ())
 
 
-@pytest.mark.parametrize(("way", "row"), ROWS)
-def test_each_option_is_passed_on_renamed_converted_or_told(catalog: Catalog, way: Way, row: Row) -> None:
-    fit = fitted(catalog, way, row.asked)
-    wanted = {"prompt": ASKED.prompt, **TABLE[way][0], **row.wire}
-    assert fit.body(fit.submits[0]) == {name: value for name, value in wanted.items() if value is not None}
-    assert fit.changes == row.told
-    assert (fit.made_here, fit.compress_here) == row.made
+@pytest.mark.parametrize(("key", "row"), ROWS)
+def test_each_option_is_passed_renamed_converted_or_named_as_a_change(
+    catalog: Catalog, key: OfferKey, row: Row
+) -> None:
+    provider_request = translate(catalog, key, row.options)
+    wanted = {"prompt": REQUEST.prompt, **TABLE[key][0], **row.body}
+    assert provider_request.body(provider_request.counts[0]) == {
+        name: value for name, value in wanted.items() if value is not None
+    }
+    assert provider_request.changes == row.changes
+    assert (provider_request.convert_to, provider_request.compress) == row.conversion
 
 
-@pytest.mark.parametrize("way", TABLE, ids="/".join)
-def test_pictures_and_a_mask_go_where_the_service_takes_them(catalog: Catalog, way: Way) -> None:
-    _, sources, mask = ENDPOINTS[way]
-    fit = fitted(catalog, way, {"mask": PICTURE} if mask else {})
-    body = fit.body(1, sources=["one", "two"], mask="three")
+@pytest.mark.parametrize("key", TABLE, ids="/".join)
+def test_pictures_and_a_mask_go_into_the_providers_fields(catalog: Catalog, key: OfferKey) -> None:
+    _, sources, mask = ENDPOINTS[key]
+    provider_request = translate(catalog, key, {"mask": PICTURE} if mask else {})
+    body = provider_request.body(1, sources=["one", "two"], mask="three")
     found = {name: value for name, value in body.items() if value in (["one", "two"], "three")}
     expected = {sources: ["one", "two"]} if sources else {}
     assert found == (expected | {mask: "three"} if mask else expected)
 
 
 REFUSALS = [
-    pytest.param(way, change, sentence, id=f"{'/'.join(way)} {list(change)}")
-    for way in TABLE
+    pytest.param(key, change, sentence, id=f"{'/'.join(key)} {list(change)}")
+    for key in TABLE
     for change, sentence in (
         *EVERYWHERE,
-        *(WITHOUT_A_PICTURE if way[2] == "imagine" else ()),
-        *REFUSED.get(way, ()),
+        *(WITHOUT_A_PICTURE if key[2] == "imagine" else ()),
+        *REFUSED.get(key, ()),
     )
 ]
 
 
-@pytest.mark.parametrize(("way", "change", "sentence"), REFUSALS)
-def test_what_cannot_be_is_refused_with_a_model_that_can(
-    catalog: Catalog, way: Way, change: dict[str, Any], sentence: str
+@pytest.mark.parametrize(("key", "change", "sentence"), REFUSALS)
+def test_an_unsupported_option_is_refused_with_a_model_that_supports_it(
+    catalog: Catalog, key: OfferKey, change: dict[str, Any], sentence: str
 ) -> None:
-    # What is so with every model does not name one.
-    told = sentence if sentence.startswith("A ") else f"{catalog.model(way[0]).label} {sentence}"
-    assert refused_by(catalog, way, change) == told
+    # A refusal that holds for every model names none.
+    expected = sentence if sentence.startswith("A ") else f"{catalog.model(key[0]).label} {sentence}"
+    assert refusal_of(catalog, key, change) == expected
 
 
 def test_the_table_names_every_value_of_every_option_for_every_service(catalog: Catalog) -> None:
-    ways = {
+    keys = {
         (model.name, offer.provider, kind)
         for model in catalog.models
         for offer in model.offers
         for kind in ("imagine", "edit")
     }
-    assert set(TABLE) == set(ENDPOINTS) == ways
+    assert set(TABLE) == set(ENDPOINTS) == keys
     options: dict[str, Any] = {
         "quality": Quality,
         "background": Background,
@@ -342,10 +345,10 @@ def test_the_table_names_every_value_of_every_option_for_every_service(catalog: 
         "fidelity": Fidelity,
     }
     wanted = {(option, value) for option, values in options.items() for value in get_args(values)}
-    for way in TABLE:
-        asked = [row.asked for row in TABLE[way][1]]
-        asked += [change for change, _ in (*REFUSED.get(way, ()), *WITHOUT_A_PICTURE)]
-        assert wanted <= {next(iter(change.items())) for change in asked if len(change) == 1}, way
+    for key in TABLE:
+        changes = [row.options for row in TABLE[key][1]]
+        changes += [change for change, _ in (*REFUSED.get(key, ()), *WITHOUT_A_PICTURE)]
+        assert wanted <= {next(iter(change.items())) for change in changes if len(change) == 1}, key
 
 
 LISTED = [
@@ -357,22 +360,22 @@ LISTED = [
 ]
 
 
-@pytest.mark.parametrize(("change", "wire", "told"), LISTED)
-def test_what_a_services_own_schema_lists_is_sent(
-    catalog: Catalog, change: dict[str, Any], wire: dict[str, Any], told: tuple[str, ...]
+@pytest.mark.parametrize(("change", "body", "changes"), LISTED)
+def test_fields_that_a_providers_schema_lists_are_sent(
+    catalog: Catalog, change: dict[str, Any], body: dict[str, Any], changes: tuple[str, ...]
 ) -> None:
-    way = ("gpt-image-1.5", "oxen", "edit")
-    fit = fitted(catalog, way, change, frozenset({"quality", "background", "input_fidelity"}))
-    plain = {"prompt": ASKED.prompt, **OXEN_PLAIN, "quality": "medium", "background": "auto"}
-    assert fit.body(1) == {name: value for name, value in (plain | wire).items() if value is not None}
-    assert fit.changes == told
+    key = ("gpt-image-1.5", "oxen", "edit")
+    provider_request = translate(catalog, key, change, frozenset({"quality", "background", "input_fidelity"}))
+    plain = {"prompt": REQUEST.prompt, **OXEN_PLAIN, "quality": "medium", "background": "auto"}
+    assert provider_request.body(1) == {name: value for name, value in (plain | body).items() if value is not None}
+    assert provider_request.changes == changes
 
 
 def test_a_schema_that_lists_one_field_gets_that_one_alone(catalog: Catalog) -> None:
-    way = ("gpt-image-1.5", "oxen", "imagine")
-    fit = fitted(catalog, way, {"background": "opaque"}, frozenset({"prompt", "background"}))
-    assert fit.body(1) == {"prompt": ASKED.prompt, **OXEN_PLAIN, "background": "opaque"}
-    assert fit.changes == (ITSELF,)
+    key = ("gpt-image-1.5", "oxen", "imagine")
+    provider_request = translate(catalog, key, {"background": "opaque"}, frozenset({"prompt", "background"}))
+    assert provider_request.body(1) == {"prompt": REQUEST.prompt, **OXEN_PLAIN, "background": "opaque"}
+    assert provider_request.changes == (OWN_QUALITY,)
 
 
 @pytest.mark.parametrize(
@@ -382,9 +385,11 @@ def test_a_schema_that_lists_one_field_gets_that_one_alone(catalog: Catalog) -> 
         ("oxen", 10, (4, 4, 2)), ("lumenfall", 10, (10,)), ("lumenfall", 5, (5,)),
     ],
 )  # fmt: skip
-def test_more_pictures_than_one_submit_takes_are_asked_for_in_several(
+def test_more_pictures_than_one_submit_takes_need_several(
     catalog: Catalog, service: str, count: int, submits: tuple[int, ...]
 ) -> None:
-    fit = fitted(catalog, ("gpt-image-1.5", service, "imagine"), {"count": count})
-    assert fit.submits == submits
-    assert [fit.body(size)[fit.verb.count.field] for size in submits] == list(submits)
+    provider_request = translate(catalog, ("gpt-image-1.5", service, "imagine"), {"count": count})
+    assert provider_request.counts == submits
+    assert [provider_request.body(size)[provider_request.operation.count.field] for size in submits] == list(
+        submits
+    )

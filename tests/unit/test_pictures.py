@@ -1,12 +1,9 @@
-"""What Easel takes for a picture, what it makes of a mask, and how it makes a picture fit."""
+"""Which files Easel accepts as pictures, masks, and pictures made to fit a size in bytes."""
 
 from __future__ import annotations
 
-import random
 import struct
 import time
-import zlib
-from collections.abc import Iterator
 from io import BytesIO
 
 import pytest
@@ -15,42 +12,7 @@ from PIL import Image
 from bot.domain.errors import BadSource
 from bot.domain.pictures import Picture
 from bot.pictures import Pictures
-
-
-@pytest.fixture(scope="module")
-def pictures() -> Iterator[Pictures]:
-    made = Pictures()
-    yield made
-    made.close()
-
-
-def encoded(image: Image.Image, kind: str, **options: object) -> bytes:
-    buffer = BytesIO()
-    image.save(buffer, kind, **options)
-    return buffer.getvalue()
-
-
-def noise(size: tuple[int, int], mode: str = "RGB") -> Image.Image:
-    """A picture that compresses badly, the same every time."""
-    channels = len(Image.new(mode, (1, 1)).getbands())
-    return Image.frombytes(mode, size, random.Random(7).randbytes(size[0] * size[1] * channels))
-
-
-def chunk(kind: bytes, data: bytes) -> bytes:
-    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-
-def png_that_claims(width: int, height: int) -> bytes:
-    """A tiny PNG whose header promises many pixels."""
-    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    pixels = zlib.compress(bytes(1000))
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
-
-
-def webp_that_claims(width: int, height: int) -> bytes:
-    sizes = (width - 1).to_bytes(3, "little") + (height - 1).to_bytes(3, "little")
-    body = b"WEBPVP8X" + (10).to_bytes(4, "little") + bytes(4) + sizes
-    return b"RIFF" + len(body).to_bytes(4, "little") + body
+from tests.support.picture_files import encoded, noise, png_declaring, webp_declaring
 
 
 @pytest.mark.parametrize(("kind", "suffix"), [("PNG", ".png"), ("JPEG", ".jpg"), ("WEBP", ".webp")])
@@ -65,7 +27,7 @@ async def test_a_picture_is_described_by_what_it_is_and_keeps_its_bytes(
     assert picture.filename == f"mine{suffix}"
 
 
-async def test_a_right_ending_is_kept(pictures: Pictures) -> None:
+async def test_a_matching_file_ending_stays(pictures: Pictures) -> None:
     content = encoded(noise((4, 4)), "JPEG")
     assert (await pictures.inspect(content, filename="a/b\\holiday.JPEG")).filename == "holiday.JPEG"
 
@@ -80,7 +42,7 @@ async def test_the_first_frame_of_a_gif_becomes_a_png(pictures: Pictures) -> Non
         assert image.convert("RGB").getpixel((3, 3)) == (255, 0, 0)
 
 
-async def test_an_avif_becomes_a_png_since_no_service_takes_it(pictures: Pictures) -> None:
+async def test_an_avif_becomes_a_png_since_no_provider_takes_it(pictures: Pictures) -> None:
     clear = Image.new("RGBA", (12, 8), (255, 0, 0, 0))
     picture = await pictures.inspect(encoded(clear, "AVIF"), filename="night.avif")
     assert (picture.content_type, picture.filename) == ("image/png", "night.png")
@@ -90,7 +52,7 @@ async def test_an_avif_becomes_a_png_since_no_service_takes_it(pictures: Picture
 
 
 @pytest.mark.parametrize(("kind", "suffix"), [("GIF", ".gif"), ("AVIF", ".avif")])
-async def test_a_gif_or_an_avif_that_a_service_painted_stays_what_it_is(
+async def test_a_gif_or_an_avif_from_a_provider_keeps_its_format(
     pictures: Pictures, kind: str, suffix: str
 ) -> None:
     content = encoded(noise((30, 20)), kind)
@@ -100,7 +62,7 @@ async def test_a_gif_or_an_avif_that_a_service_painted_stays_what_it_is(
     assert (picture.width, picture.height) == (30, 20)
 
 
-async def test_an_animation_that_a_service_painted_keeps_its_frames(pictures: Pictures) -> None:
+async def test_an_animation_from_a_provider_keeps_its_frames(pictures: Pictures) -> None:
     frames = [Image.new("RGB", (12, 8), colour) for colour in ("red", "blue")]
     content = encoded(frames[0], "GIF", save_all=True, append_images=frames[1:])
     assert (await pictures.inspect(content, filename="1.gif", result=True)).content is content
@@ -124,7 +86,7 @@ async def test_a_phone_picture_with_a_second_picture_inside_is_a_jpeg(pictures: 
         encoded(Image.new("RGB", (4, 4)), "TIFF"),
     ],
 )
-async def test_anything_else_is_refused_with_what_would_work(pictures: Pictures, content: bytes) -> None:
+async def test_any_other_file_is_refused_with_the_accepted_formats(pictures: Pictures, content: bytes) -> None:
     with pytest.raises(BadSource) as refusal:
         await pictures.inspect(content, filename="notes.png")
     assert refusal.value.sentence == "notes.png is not a picture Easel can read. Send a PNG, JPEG or WebP."
@@ -151,23 +113,23 @@ async def test_a_png_with_a_changed_byte_is_refused(pictures: Pictures) -> None:
 @pytest.mark.parametrize(
     "content",
     [
-        png_that_claims(10_000, 6_000),
-        png_that_claims(30_000, 30_000),
-        png_that_claims(2_000_000_000, 2_000_000_000),
-        webp_that_claims(10_000, 6_000),
-        webp_that_claims(16_383, 16_383),
+        png_declaring(10_000, 6_000),
+        png_declaring(30_000, 30_000),
+        png_declaring(2_000_000_000, 2_000_000_000),
+        webp_declaring(10_000, 6_000),
+        webp_declaring(16_383, 16_383),
     ],
 )
 async def test_too_many_pixels_are_refused_from_the_header_alone(pictures: Pictures, content: bytes) -> None:
     before = time.perf_counter()
-    with pytest.raises(BadSource, match=r"more than Easel takes \(50 megapixels\)\. Send a smaller picture\."):
+    with pytest.raises(BadSource, match=r"has [0-9]+ megapixels; the most is 50\. Send a smaller one\."):
         await pictures.inspect(content, filename="wall.png")
     assert time.perf_counter() - before < 1
 
 
 async def test_a_real_picture_of_sixty_megapixels_is_refused_with_its_size(pictures: Pictures) -> None:
     content = encoded(Image.new("1", (10_000, 6_000)), "PNG")
-    with pytest.raises(BadSource, match="10000 × 6000"):
+    with pytest.raises(BadSource, match="has 60 megapixels"):
         await pictures.inspect(content, filename="wall.png")
 
 
@@ -175,11 +137,11 @@ async def test_a_jpeg_bomb_is_refused(pictures: Pictures) -> None:
     content = bytearray(encoded(Image.new("L", (8, 8)), "JPEG"))
     start = content.index(b"\xff\xc0")
     content[start + 5 : start + 9] = struct.pack(">HH", 65_000, 65_000)
-    with pytest.raises(BadSource, match="more than Easel takes"):
+    with pytest.raises(BadSource, match="has more than 50 megapixels"):
         await pictures.inspect(bytes(content), filename="bomb.jpg")
 
 
-async def test_a_name_is_shown_without_tricks(pictures: Pictures) -> None:
+async def test_a_file_name_is_shown_without_control_characters(pictures: Pictures) -> None:
     with pytest.raises(BadSource) as refusal:
         await pictures.inspect(b"", filename="a\u202e\n" + "b" * 500)
     assert len(refusal.value.sentence) < 160
@@ -187,7 +149,7 @@ async def test_a_name_is_shown_without_tricks(pictures: Pictures) -> None:
     assert "\u202e" not in refusal.value.sentence
 
 
-async def drawn(pictures: Pictures, image: Image.Image, kind: str = "PNG") -> Picture:
+async def inspected(pictures: Pictures, image: Image.Image, kind: str = "PNG") -> Picture:
     return await pictures.inspect(encoded(image, kind), filename="mask")
 
 
@@ -197,9 +159,9 @@ def half(mode: str, left: object, right: object) -> Image.Image:
     return image
 
 
-async def test_a_transparent_mask_is_taken_as_it_is(pictures: Pictures) -> None:
-    picture = await drawn(pictures, Image.new("RGB", (20, 10)))
-    mask = await drawn(pictures, half("RGBA", (0, 0, 0, 255), (0, 0, 0, 0)))
+async def test_a_transparent_mask_stays_as_it_is(pictures: Pictures) -> None:
+    picture = await inspected(pictures, Image.new("RGB", (20, 10)))
+    mask = await inspected(pictures, half("RGBA", (0, 0, 0, 255), (0, 0, 0, 0)))
     assert await pictures.check_mask(mask, picture) is mask
 
 
@@ -218,8 +180,8 @@ async def test_a_transparent_mask_is_taken_as_it_is(pictures: Pictures) -> None:
 async def test_white_on_black_and_every_kind_of_transparency_become_a_clear_png(
     pictures: Pictures, image: Image.Image, kind: str
 ) -> None:
-    picture = await drawn(pictures, Image.new("RGB", (20, 10)))
-    mask = await pictures.check_mask(await drawn(pictures, image, kind), picture)
+    picture = await inspected(pictures, Image.new("RGB", (20, 10)))
+    mask = await pictures.check_mask(await inspected(pictures, image, kind), picture)
     assert (mask.content_type, mask.width, mask.height) == ("image/png", 20, 10)
     with Image.open(BytesIO(mask.content)) as made:
         alpha = made.getchannel("A")
@@ -227,27 +189,27 @@ async def test_white_on_black_and_every_kind_of_transparency_become_a_clear_png(
 
 
 async def test_a_mask_of_another_size_is_refused_with_both_sizes(pictures: Pictures) -> None:
-    picture = await drawn(pictures, Image.new("RGB", (30, 10)))
-    mask = await drawn(pictures, half("L", 0, 255))
-    with pytest.raises(BadSource, match=r"The mask is 20 × 10 pixels and the picture 30 × 10\. Send a mask"):
+    picture = await inspected(pictures, Image.new("RGB", (30, 10)))
+    mask = await inspected(pictures, half("L", 0, 255))
+    with pytest.raises(BadSource, match=r"The mask is 20×10 and the picture 30×10\. Both must"):
         await pictures.check_mask(mask, picture)
 
 
 @pytest.mark.parametrize("image", [Image.new("L", (20, 10), 0), Image.new("RGBA", (20, 10), (0, 0, 0, 255))])
 async def test_a_mask_that_marks_nothing_is_refused(pictures: Pictures, image: Image.Image) -> None:
-    picture = await drawn(pictures, Image.new("RGB", (20, 10)))
+    picture = await inspected(pictures, Image.new("RGB", (20, 10)))
     with pytest.raises(BadSource, match="The mask marks nothing"):
-        await pictures.check_mask(await drawn(pictures, image), picture)
+        await pictures.check_mask(await inspected(pictures, image), picture)
 
 
 async def test_a_picture_that_fits_is_left_alone(pictures: Pictures) -> None:
-    picture = await drawn(pictures, noise((20, 20)))
-    assert await pictures.fit(picture, 10_000) is picture
+    picture = await inspected(pictures, noise((20, 20)))
+    assert await pictures.shrink(picture, 10_000) is picture
 
 
 async def test_a_picture_that_is_too_big_becomes_a_jpeg_of_the_same_size(pictures: Pictures) -> None:
-    picture = await drawn(pictures, noise((300, 200)))
-    smaller = await pictures.fit(picture, 80_000)
+    picture = await inspected(pictures, noise((300, 200)))
+    smaller = await pictures.shrink(picture, 80_000)
     assert smaller is not None
     assert len(smaller.content) <= 80_000
     assert (smaller.content_type, smaller.filename) == ("image/jpeg", "mask.jpg")
@@ -255,8 +217,8 @@ async def test_a_picture_that_is_too_big_becomes_a_jpeg_of_the_same_size(picture
 
 
 async def test_transparency_survives_being_made_smaller(pictures: Pictures) -> None:
-    picture = await drawn(pictures, noise((300, 200), "RGBA"))
-    smaller = await pictures.fit(picture, 20_000)
+    picture = await inspected(pictures, noise((300, 200), "RGBA"))
+    smaller = await pictures.shrink(picture, 20_000)
     assert smaller is not None
     assert len(smaller.content) <= 20_000
     assert smaller.content_type == "image/webp"
@@ -265,8 +227,8 @@ async def test_transparency_survives_being_made_smaller(pictures: Pictures) -> N
         assert image.size == (smaller.width, smaller.height)
 
 
-async def test_a_picture_shrinks_where_quality_alone_does_not_do(pictures: Pictures) -> None:
-    smaller = await pictures.fit(await drawn(pictures, noise((600, 400))), 8_000)
+async def test_a_picture_shrinks_where_a_lower_quality_is_not_enough(pictures: Pictures) -> None:
+    smaller = await pictures.shrink(await inspected(pictures, noise((600, 400))), 8_000)
     assert smaller is not None
     assert len(smaller.content) <= 8_000
     assert smaller.width < 600
@@ -276,12 +238,12 @@ async def test_a_picture_shrinks_where_quality_alone_does_not_do(pictures: Pictu
 async def test_a_turned_photo_stays_upright(pictures: Pictures) -> None:
     turned = Image.Exif()
     turned[0x0112] = 6
-    picture = await drawn(pictures, noise((300, 200)))
+    picture = await inspected(pictures, noise((300, 200)))
     photo = await pictures.inspect(encoded(noise((300, 200)), "JPEG", quality=95, exif=turned), filename="p.jpg")
-    smaller = await pictures.fit(photo, len(photo.content) - 1)
+    smaller = await pictures.shrink(photo, len(photo.content) - 1)
     assert smaller is not None
     assert (smaller.width, smaller.height) == (picture.height, picture.width)
 
 
-async def test_the_impossible_is_said_and_not_tried_for_ever(pictures: Pictures) -> None:
-    assert await pictures.fit(await drawn(pictures, noise((200, 200))), 100) is None
+async def test_a_size_that_no_picture_can_have_gives_none(pictures: Pictures) -> None:
+    assert await pictures.shrink(await inspected(pictures, noise((200, 200))), 100) is None

@@ -1,10 +1,9 @@
-"""What Easel makes of a painted picture: another format, a smaller file, a small preview of an unfinished one."""
+"""Conversions of a painted picture: another format, a smaller file, a preview of an unfinished one."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator
 from contextlib import closing, suppress
 from dataclasses import replace
 from io import BytesIO
@@ -19,16 +18,9 @@ from bot.domain.errors import BadSource, InvalidResponse
 from bot.domain.pictures import Picture
 from bot.domain.requests import OutputFormat
 from bot.pictures import KINDS, SUFFIXES, Pictures
-from tests.unit.test_pictures import encoded, noise, png_that_claims, webp_that_claims
+from tests.support.picture_files import encoded, noise, png_declaring, webp_declaring
 
 FORMATS: tuple[OutputFormat, ...] = get_args(OutputFormat)
-
-
-@pytest.fixture(scope="module")
-def pictures() -> Iterator[Pictures]:
-    made = Pictures()
-    yield made
-    made.close()
 
 
 def painting(mode: str = "RGB") -> Image.Image:
@@ -40,11 +32,11 @@ def painting(mode: str = "RGB") -> Image.Image:
     return image
 
 
-async def painted(pictures: Pictures, image: Image.Image, kind: str = "PNG") -> Picture:
+async def inspected(pictures: Pictures, image: Image.Image, kind: str = "PNG") -> Picture:
     return await pictures.inspect(encoded(image, kind), filename="1", result=True)
 
 
-def opened(picture: Picture) -> Image.Image:
+def decoded(picture: Picture) -> Image.Image:
     with Image.open(BytesIO(picture.content)) as image:
         image.load()
         return image
@@ -56,47 +48,47 @@ def opened(picture: Picture) -> Image.Image:
 async def test_every_format_becomes_every_other(
     pictures: Pictures, source: OutputFormat, kind: OutputFormat, quality: int | None
 ) -> None:
-    picture = await painted(pictures, painting(), KINDS[source])
+    picture = await inspected(pictures, painting(), KINDS[source])
     made = await pictures.convert(picture, kind, quality)
     assert made.content_type == f"image/{kind}"
     assert made.filename == f"1{SUFFIXES[made.content_type]}"
     assert (made.width, made.height) == (120, 80)
-    image = opened(made)
+    image = decoded(made)
     assert (image.format, image.size) == (KINDS[kind], (120, 80))
     red, green, blue = image.convert("RGB").getpixel((90, 40))  # type: ignore[misc]
     assert red > 240
     assert max(green, blue) < 15
-    # What comes out is a picture that Easel would take from a service as well.
+    # The conversion is a picture that Easel would accept from a provider.
     assert (await pictures.inspect(made.content, filename="1", result=True)).content_type == made.content_type
 
 
 @pytest.mark.parametrize("kind", FORMATS)
-async def test_what_is_right_already_is_left_alone(pictures: Pictures, kind: OutputFormat) -> None:
-    picture = await painted(pictures, painting(), KINDS[kind])
+async def test_a_picture_in_the_right_format_is_not_converted(pictures: Pictures, kind: OutputFormat) -> None:
+    picture = await inspected(pictures, painting(), KINDS[kind])
     assert await pictures.convert(picture, kind, None) is picture
 
 
 @pytest.mark.parametrize("kind", ["png", "webp", "gif", "avif"])
 @pytest.mark.parametrize("quality", [None, 50])
-async def test_what_is_clear_stays_clear_where_the_format_can(
+async def test_transparency_stays_where_the_format_supports_it(
     pictures: Pictures, kind: OutputFormat, quality: int | None
 ) -> None:
-    picture = await painted(pictures, painting("RGBA"), "WEBP" if kind == "png" else "PNG")
-    alpha = opened(await pictures.convert(picture, kind, quality)).convert("RGBA").getchannel("A")
+    picture = await inspected(pictures, painting("RGBA"), "WEBP" if kind == "png" else "PNG")
+    alpha = decoded(await pictures.convert(picture, kind, quality)).convert("RGBA").getchannel("A")
     assert (alpha.getpixel((20, 40)), alpha.getpixel((100, 40))) == (0, 255)
 
 
 @pytest.mark.parametrize("source", ["PNG", "WEBP", "GIF", "AVIF"])
-async def test_what_is_clear_becomes_white_in_a_jpeg(pictures: Pictures, source: str) -> None:
-    picture = await painted(pictures, painting("RGBA"), source)
-    image = opened(await pictures.convert(picture, "jpeg", 90))
+async def test_transparency_becomes_white_in_a_jpeg(pictures: Pictures, source: str) -> None:
+    picture = await inspected(pictures, painting("RGBA"), source)
+    image = decoded(await pictures.convert(picture, "jpeg", 90))
     assert image.mode == "RGB"
     assert image.convert("L").getpixel((20, 40)) > 245  # type: ignore[operator]
 
 
 @pytest.mark.parametrize("kind", ["jpeg", "webp", "avif"])
 async def test_a_lower_quality_is_a_smaller_file(pictures: Pictures, kind: OutputFormat) -> None:
-    picture = await painted(pictures, noise((200, 200)).filter(ImageFilter.GaussianBlur(1)))
+    picture = await inspected(pictures, noise((200, 200)).filter(ImageFilter.GaussianBlur(1)))
     sizes = [len((await pictures.convert(picture, kind, quality)).content) for quality in (0, 30, 60, 100)]
     assert sizes == sorted(sizes)
     assert sizes[0] * 3 < sizes[-1]
@@ -109,7 +101,7 @@ async def test_a_turned_photo_is_upright_in_its_new_format(pictures: Pictures) -
     turned[0x0112] = 6
     photo = await pictures.inspect(encoded(noise((30, 20)), "JPEG", exif=turned), filename="p", result=True)
     made = await pictures.convert(photo, "png", None)
-    assert (made.width, made.height) == opened(made).size == (20, 30)
+    assert (made.width, made.height) == decoded(made).size == (20, 30)
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "I;16", "RGBA"])
@@ -117,13 +109,15 @@ async def test_a_turned_photo_is_upright_in_its_new_format(pictures: Pictures) -
 async def test_every_kind_of_png_becomes_every_other_format(
     pictures: Pictures, mode: str, kind: OutputFormat
 ) -> None:
-    picture = await painted(pictures, Image.new(mode, (16, 16)))
+    picture = await inspected(pictures, Image.new(mode, (16, 16)))
     assert (await pictures.convert(picture, kind, 70)).content_type == f"image/{kind}"
 
 
 @pytest.mark.parametrize("kind", FORMATS)
-async def test_what_cannot_be_decoded_is_a_bad_answer(pictures: Pictures, kind: OutputFormat) -> None:
-    picture = await painted(pictures, painting(), "WEBP" if kind == "png" else "PNG")
+async def test_a_picture_that_cannot_be_decoded_is_an_invalid_response(
+    pictures: Pictures, kind: OutputFormat
+) -> None:
+    picture = await inspected(pictures, painting(), "WEBP" if kind == "png" else "PNG")
     for content in (b"", b"<html>", picture.content[: len(picture.content) // 2]):
         with pytest.raises(InvalidResponse) as refused:
             await pictures.convert(replace(picture, content=content), kind, 80)
@@ -143,16 +137,16 @@ async def test_a_preview_is_small_and_keeps_its_shape(
     preview = await pictures.preview(encoded(Image.new("RGB", size, "teal"), kind))
     assert preview is not None
     assert (preview.content_type, preview.filename) == ("image/webp", "preview.webp")
-    assert opened(preview).size == (preview.width, preview.height)
+    assert decoded(preview).size == (preview.width, preview.height)
     assert abs(preview.width - shown[0]) <= 1
     assert abs(preview.height - shown[1]) <= 1
     assert len(preview.content) < 100_000
 
 
-async def test_a_preview_of_something_clear_is_clear(pictures: Pictures) -> None:
+async def test_a_preview_keeps_transparency(pictures: Pictures) -> None:
     preview = await pictures.preview(encoded(painting("RGBA"), "PNG"))
     assert preview is not None
-    assert opened(preview).getchannel("A").getextrema() == (0, 255)
+    assert decoded(preview).getchannel("A").getextrema() == (0, 255)
 
 
 def cut(kind: str, part: float) -> bytes:
@@ -171,19 +165,19 @@ def cut(kind: str, part: float) -> bytes:
         b"\0\0\0\x1cftypavif" + bytes(60),
         encoded(Image.new("RGB", (4, 4)), "TIFF"),
         *(cut(kind, part) for kind in ("PNG", "JPEG", "WEBP", "GIF", "AVIF") for part in (0.02, 0.5)),
-        png_that_claims(10, 10)[:-30],
+        png_declaring(10, 10)[:-30],
     ],
 )
-async def test_what_is_no_picture_has_no_preview(pictures: Pictures, content: bytes) -> None:
+async def test_a_file_that_is_no_picture_has_no_preview(pictures: Pictures, content: bytes) -> None:
     assert await pictures.preview(content) is None
 
 
 @pytest.mark.parametrize(
     "content",
     [
-        png_that_claims(10_000, 6_000),
-        png_that_claims(2_000_000_000, 2_000_000_000),
-        webp_that_claims(16_383, 16_383),
+        png_declaring(10_000, 6_000),
+        png_declaring(2_000_000_000, 2_000_000_000),
+        webp_declaring(16_383, 16_383),
         encoded(Image.new("1", (10_000, 6_000)), "PNG"),
     ],
 )
@@ -200,7 +194,7 @@ async def test_a_bomb_has_no_preview_and_is_not_decoded(pictures: Pictures, cont
     st.binary(min_size=1, max_size=8),
     st.booleans(),
 )
-def test_a_spoilt_file_is_a_picture_or_none_and_breaks_nothing(
+def test_a_damaged_file_is_a_picture_or_none_and_raises_nothing_else(
     kind: str, place: int, junk: bytes, result: bool
 ) -> None:
     content = bytearray(encoded(painting(), kind))

@@ -1,4 +1,4 @@
-"""What an operator can set: documented as it is, refused in one line where it is wrong, and never shown."""
+"""The settings: their documentation, one line for each wrong value, and secrets that never show."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from bot import settings
 from bot.app import open_app
 from bot.domain.errors import SetupError
 from bot.logs import Redacting
+from bot.settings import Quota
 
 ROOT = Path(__file__).parents[2]
 TOKEN, KEY = "MTA1.a-token-that-nobody-may-read", "key-id:a-key-that-nobody-may-read"
@@ -40,7 +41,7 @@ def defaults() -> dict[str, str]:
     """Each variable's default as an operator would write it, without a slash at its end."""
 
     def written(default: object) -> str:
-        if default is None or default is PydanticUndefined:
+        if default in ({}, ()) or default is None or default is PydanticUndefined:
             return ""
         return str(default).lower() if isinstance(default, bool) else str(default).rstrip("/")
 
@@ -51,7 +52,7 @@ def test_the_example_file_lists_exactly_the_settings_with_their_defaults() -> No
     text = (ROOT / ".env.example").read_text(encoding="utf-8")
     lines = re.findall(r"^(#?)([A-Z][A-Z0-9_]*)=(.*)$", text, re.MULTILINE)
     assert {name: value.rstrip("/") for _, name, value in lines} == defaults()
-    # What must be filled in waits for it, beside the key of one service; the rest is commented out.
+    # Required variables and the key of one service are active lines; the others are commented out.
     needed = [name.upper() for name, field in settings.Settings.model_fields.items() if field.is_required()]
     assert [name for mark, name, _ in lines if not mark] == [*needed, "FAL_KEY"]
 
@@ -76,10 +77,10 @@ def test_an_empty_variable_means_its_default(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("DEFAULT_QUOTA", "")
     monkeypatch.setenv("JOBS_AT_ONCE", "7")
     found = load()
-    assert (found.default_quota, found.quota, found.jobs_at_once) == ("10/day", (10, "day"), 7)
+    assert (found.default_quota, found.jobs_at_once) == (Quota(10, "day"), 7)
 
 
-def test_each_service_is_a_choice_and_none_is_set_by_itself() -> None:
+def test_each_service_is_optional_and_none_is_set_by_default() -> None:
     found = settings.load(_env_file=None, discord_token=TOKEN)
     assert [getattr(found, name) for name in KEYS] == [None] * 4
     assert found.secrets() == (TOKEN,)
@@ -107,14 +108,14 @@ def test_an_empty_key_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_the_order_of_services_is_read_for_each_model(text: str, order: dict[str, tuple[str, ...]]) -> None:
-    assert load(service_order=text).order == order
+    assert load(service_order=text).service_order == order
 
 
 @pytest.mark.parametrize(
     ("text", "models"), [("", ()), (" , ", ()), ("gpt-image-2, gpt-image-1 ,", ("gpt-image-2", "gpt-image-1"))]
 )
-def test_the_only_models_are_read_apart_by_commas(text: str, models: tuple[str, ...]) -> None:
-    assert load(models=text).allowed_models == models
+def test_the_allowed_models_are_separated_by_commas(text: str, models: tuple[str, ...]) -> None:
+    assert load(models=text).models == models
 
 
 @pytest.mark.parametrize(
@@ -126,7 +127,7 @@ def test_the_only_models_are_read_apart_by_commas(text: str, models: tuple[str, 
     ],
 )
 def test_more_fields_for_lumenfall_are_plain_json(text: str, fields: dict[str, object]) -> None:
-    assert load(lumenfall_fields=text).lumenfall_extra == fields
+    assert load(lumenfall_fields=text).lumenfall_fields == fields
 
 
 WRONG = [
@@ -135,6 +136,12 @@ WRONG = [
     ("fal_key", f"{KEY}…"),
     ("discord_api_url", "discord"),
     ("discord_gateway_url", "https://gateway.discord.gg"),
+    ("discord_api_url", f"https://:{KEY}@discord.example"),
+    ("fal_queue_url", "http:///queue.fal.run"),
+    ("fal_queue_url", "https:queue.fal.run"),
+    ("fal_queue_url", "https://queue.fal.run\\@x"),
+    ("fal_queue_url", "https://queue.fal.run:0"),
+    ("lumenfall_base_url", "https://%41.example/v1"),
     ("discord_media_hosts", "https://cdn.discordapp.com"),
     ("fal_media_hosts", "*"),
     ("database_url", "postgresql://host/easel"),

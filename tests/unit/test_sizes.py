@@ -1,4 +1,4 @@
-"""What a person may write for a size, and the nearest one that a service paints."""
+"""Parsing of sizes, and the nearest one that a provider paints."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.catalog import sizes as shapes
-from bot.catalog.sizes import Bounds, Shape, nearest, same_ratio
+from bot.catalog import sizes
+from bot.catalog.schema import CustomSizes
+from bot.catalog.sizes import Shape, nearest, same_ratio
 
-STEPS = Bounds(
+FAL_BOUNDS = CustomSizes(
+    style="text",
     step=16,
     least_side=16,
     most_side=3840,
@@ -21,8 +23,9 @@ STEPS = Bounds(
     most_area=8_294_400,
     usual_area=1_572_864,
 )
-"""GPT Image 2's."""
-PIXELS = Bounds(
+"""The bounds of GPT Image 2 at fal."""
+LUMENFALL_BOUNDS = CustomSizes(
+    style="text",
     step=1,
     least_side=1024,
     most_side=1536,
@@ -31,8 +34,8 @@ PIXELS = Bounds(
     most_area=2_359_296,
     usual_area=1_572_864,
 )
-"""Lumenfall's."""
-sides = st.integers(1, shapes.LONGEST_SIDE)
+"""The bounds of Lumenfall."""
+sides = st.integers(1, sizes.LONGEST_SIDE)
 anything = st.builds(Shape, sides, sides, st.booleans())
 
 
@@ -55,7 +58,7 @@ anything = st.builds(Shape, sides, sides, st.booleans())
     ],
 )
 def test_a_size_may_be_a_word_a_ratio_or_pixels(text: str, shape: Shape | None) -> None:
-    assert shapes.read(text) == shape
+    assert sizes.parse(text) == shape
 
 
 @pytest.mark.parametrize(
@@ -82,22 +85,22 @@ def test_a_size_may_be_a_word_a_ratio_or_pixels(text: str, shape: Shape | None) 
         "²:1",
     ],
 )
-def test_what_is_no_size_is_not_taken_for_one(text: str) -> None:
+def test_text_that_is_no_size_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="^" + re.escape(text)):
-        shapes.read(text)
+        sizes.parse(text)
 
 
 @given(st.text() | st.from_regex(r"\d{0,6} *[:x×X/] *\d{0,6}"))
-def test_whatever_is_written_is_read_or_refused(text: str) -> None:
+def test_any_text_is_parsed_or_refused(text: str) -> None:
     try:
-        shape = shapes.read(text)
+        shape = sizes.parse(text)
     except ValueError:
         return
-    assert shape is None or (0 < shape.width <= shapes.LONGEST_SIDE and 0 < shape.height <= shapes.LONGEST_SIDE)
+    assert shape is None or (0 < shape.width <= sizes.LONGEST_SIDE and 0 < shape.height <= sizes.LONGEST_SIDE)
 
 
 def test_a_shape_is_shown_as_it_was_written() -> None:
-    assert [str(shapes.read(text)) for text in ("1536x1024", "21:9", "square", "landscape")] == [
+    assert [str(sizes.parse(text)) for text in ("1536x1024", "21:9", "square", "landscape")] == [
         "1536×1024",
         "21:9",
         "1:1",
@@ -109,25 +112,25 @@ def test_a_shape_is_shown_as_it_was_written() -> None:
 @pytest.mark.parametrize("text", ["auto", "16:9", "square", "big", ""])
 def test_a_size_of_the_catalogue_is_in_pixels(text: str) -> None:
     with pytest.raises(ValueError, match="^" + re.escape(text)):
-        shapes.exact(text)
+        sizes.parse_pixels(text)
 
 
 @given(anything, st.lists(anything, min_size=1))
-def test_no_other_shape_is_nearer_than_the_nearest(wanted: Shape, known: list[Shape]) -> None:
+def test_no_other_shape_is_nearer_than_the_nearest_one(wanted: Shape, known: list[Shape]) -> None:
     found = nearest(wanted, known)
-    skews = {shape: abs(log(shape.aspect / wanted.aspect)) for shape in known}
+    distances = {shape: abs(log(shape.aspect / wanted.aspect)) for shape in known}
     assert found in known
-    assert skews[found] <= min(skews.values()) + 0.001
+    assert distances[found] <= min(distances.values()) + 0.001
     if wanted.exact:
-        # Of those that are as near in shape, none is nearer in size.
-        alike = [shape for shape in known if round(skews[shape], 3) == round(skews[found], 3)]
+        # Of the shapes with a ratio as near, none is nearer in area.
+        alike = [shape for shape in known if round(distances[shape], 3) == round(distances[found], 3)]
         gaps = [abs(log(shape.area / wanted.area)) for shape in alike]
         assert abs(log(found.area / wanted.area)) <= min(gaps)
 
 
-@given(st.sampled_from([STEPS, PIXELS]), anything)
-def test_a_fitted_size_is_within_the_bounds_and_has_the_wanted_ratio(bounds: Bounds, wanted: Shape) -> None:
-    found = bounds.fitted(wanted)
+@given(st.sampled_from([FAL_BOUNDS, LUMENFALL_BOUNDS]), anything)
+def test_a_fitted_size_is_within_the_bounds_and_has_the_wanted_ratio(bounds: CustomSizes, wanted: Shape) -> None:
+    found = bounds.nearest_allowed(wanted)
     if found is None:
         assert max(wanted.aspect, 1 / wanted.aspect) > bounds.widest
         return
@@ -143,35 +146,40 @@ def test_a_fitted_size_is_within_the_bounds_and_has_the_wanted_ratio(bounds: Bou
 @pytest.mark.parametrize(
     ("bounds", "text", "pixels"),
     [
-        (STEPS, "3:2", "1536x1024"),
-        (STEPS, "16:9", "1680x944"),
-        (STEPS, "1920x1080", "1920x1088"),
-        (STEPS, "3840x2160", "3840x2160"),
-        (STEPS, "8192x8192", "2880x2880"),
-        (STEPS, "16x16", "816x816"),
+        (FAL_BOUNDS, "3:2", "1536x1024"),
+        (FAL_BOUNDS, "16:9", "1680x944"),
+        (FAL_BOUNDS, "1920x1080", "1920x1088"),
+        (FAL_BOUNDS, "3840x2160", "3840x2160"),
+        (FAL_BOUNDS, "8192x8192", "2880x2880"),
+        (FAL_BOUNDS, "16x16", "816x816"),
         # To the nearest step these were too small or too wide; one step further they are not.
-        (STEPS, "300x200", "1008x672"),
-        (STEPS, "3:1", "2160x720"),
-        (STEPS, "1:3", "720x2160"),
-        (STEPS, "10:3", None),
-        (PIXELS, "4:3", "1448x1086"),
-        (PIXELS, "3:2", "1536x1024"),
-        (PIXELS, "512x512", "1024x1024"),
-        (PIXELS, "8192x8192", "1536x1536"),
-        (PIXELS, "16:9", None),
+        (FAL_BOUNDS, "300x200", "1008x672"),
+        (FAL_BOUNDS, "3:1", "2160x720"),
+        (FAL_BOUNDS, "1:3", "720x2160"),
+        (FAL_BOUNDS, "10:3", None),
+        (LUMENFALL_BOUNDS, "4:3", "1448x1086"),
+        (LUMENFALL_BOUNDS, "3:2", "1536x1024"),
+        (LUMENFALL_BOUNDS, "512x512", "1024x1024"),
+        (LUMENFALL_BOUNDS, "8192x8192", "1536x1536"),
+        (LUMENFALL_BOUNDS, "16:9", None),
     ],
 )
-def test_what_is_wanted_becomes_the_nearest_size_that_is_allowed(
-    bounds: Bounds, text: str, pixels: str | None
-) -> None:
-    wanted = shapes.read(text)
+def test_a_shape_becomes_the_nearest_allowed_size(bounds: CustomSizes, text: str, pixels: str | None) -> None:
+    wanted = sizes.parse(text)
     assert wanted is not None
-    found = bounds.fitted(wanted)
+    found = bounds.nearest_allowed(wanted)
     assert (found.pixels if found else None) == pixels
 
 
 def test_bounds_that_no_size_meets_give_none() -> None:
-    narrow = Bounds(
-        step=16, least_side=100, most_side=111, widest=3, least_area=1, most_area=10**9, usual_area=10_000
+    narrow = CustomSizes(
+        style="text",
+        step=16,
+        least_side=100,
+        most_side=111,
+        widest=3,
+        least_area=1,
+        most_area=10**9,
+        usual_area=10_000,
     )
-    assert narrow.fitted(Shape(1, 1)) is None
+    assert narrow.nearest_allowed(Shape(1, 1)) is None

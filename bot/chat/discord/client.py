@@ -1,14 +1,17 @@
-"""discord.py: the client and its command tree."""
+"""discord.py's client: how Easel logs in, loads its cogs, syncs its commands and stays at the gateway."""
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
+import importlib
 import json
 import logging
+import pkgutil
 from dataclasses import dataclass
 from typing import Any
 
+import aiohttp
 import discord
 import yarl
 from discord import app_commands
@@ -26,16 +29,6 @@ from bot.usecases.moderators import ModeratorService
 
 log = logging.getLogger(__name__)
 
-COGS = (
-    "cogs.imagine",
-    "cogs.edit",
-    "cogs.edit_form",
-    "cogs.edit_by_reply",
-    "cogs.jobs",
-    "cogs.quota",
-    "cogs.moderation",
-)
-
 PERMISSIONS = discord.Permissions(
     view_channel=True,
     send_messages=True,
@@ -44,39 +37,46 @@ PERMISSIONS = discord.Permissions(
     embed_links=True,
     read_message_history=True,
 )
-"""Exactly what Easel needs; the invite link asks for these."""
+"""All that Easel needs; the invite link asks for these."""
+
 TOKEN_REFUSED = "DISCORD_TOKEN is refused by Discord. Copy it anew from the developer portal."  # noqa: S105
-GATEWAY_PAUSE = 5.0
+GATEWAY_RETRY_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Services:
-    """What cogs may use."""
+    """The use cases and the catalogue, for cogs."""
 
-    studio: MemberService
-    treasury: ModeratorService
+    members: MemberService
+    moderators: ModeratorService
     catalog: Catalog
 
 
 def redirect(api_url: str, gateway_url: str) -> None:
-    """Point discord.py, the whole library, at other addresses than Discord's own."""
+    """Make discord.py, for the whole process, call other addresses than Discord's own."""
     discord.http.Route.BASE = api_url.rstrip("/")
     discord.gateway.DiscordWebSocket.DEFAULT_GATEWAY = yarl.URL(gateway_url)
 
 
+def cog_modules() -> list[str]:
+    """The names of the modules in `cogs/` that have a `setup`, which are all loaded."""
+    names = [f"cogs.{module.name}" for module in pkgutil.iter_modules(importlib.import_module("cogs").__path__)]
+    return [name for name in sorted(names) if hasattr(importlib.import_module(name), "setup")]
+
+
 def invite_link(application_id: int) -> str:
-    """Adds Easel to a server with exactly the permissions that it needs."""
+    """The link that adds Easel to a server with `PERMISSIONS`."""
     return discord.utils.oauth_url(
         application_id, permissions=PERMISSIONS, scopes=("bot", "applications.commands")
     )
 
 
 async def log_in(client: Easel, token: SecretStr) -> None:
-    """Introduce the bot to Discord; loads the cogs and syncs the commands.
+    """Log in over HTTP; this also loads the cogs and syncs the commands.
 
     Raises:
-        SetupError: Discord does not know the token.
-        DiscordBusy: Discord has trouble, or does not take the commands.
+        SetupError: Discord refuses the token.
+        DiscordBusy: Discord cannot be reached, or does not take the commands.
     """
     try:
         await client.login(token.get_secret_value())
@@ -84,13 +84,15 @@ async def log_in(client: Easel, token: SecretStr) -> None:
         raise SetupError(TOKEN_REFUSED) from None
     except discord.HTTPException as error:
         raise DiscordBusy(f"Discord answered {error.status} (code {error.code}) at the start.") from None
+    except (aiohttp.ClientError, OSError) as error:
+        raise DiscordBusy(f"Discord cannot be reached ({type(error).__name__}).") from None
 
 
 async def stay_connected(client: Easel) -> None:
-    """Be at the gateway, through every interruption, until the client is closed.
+    """Stay at the gateway, reconnecting as needed, until the client is closed.
 
     Raises:
-        SetupError: Discord will not have this bot any more.
+        SetupError: Discord refuses the token or the intents, or closed the gateway for good.
     """
     try:
         await _connect(client)
@@ -103,35 +105,35 @@ async def stay_connected(client: Easel) -> None:
 
 
 async def _connect(client: Easel) -> None:
-    """discord.py reconnects by itself, except where it has never reached the gateway at all."""
+    """discord.py reconnects by itself, but only after it has reached the gateway once."""
     while True:
         try:
             return await client.connect()
         except AttributeError:
-            # discord.py 2.7.1 then looks for the sequence of a connection that there has not been.
+            # discord.py 2.7.1 then reads the sequence of a connection that was never made.
             if getattr(client, "ws", None) is not None:
                 raise
-            log.warning("Discord's gateway does not answer; trying again in %.0f s", GATEWAY_PAUSE)
-            await asyncio.sleep(GATEWAY_PAUSE)
+            log.warning("Discord's gateway does not answer; trying again in %.0f s", GATEWAY_RETRY_SECONDS)
+            await asyncio.sleep(GATEWAY_RETRY_SECONDS)
 
 
 class Tree(app_commands.CommandTree["Easel"]):
-    """Sends every command's error to `answer_error`."""
+    """The command tree; `answer_error` answers every command's error."""
 
     async def on_error(self, interaction: discord.Interaction[Easel], error: app_commands.AppCommandError) -> None:
-        """Unwrap what discord.py wrapped."""
+        """Answer the error that discord.py wrapped in its own."""
         await answer_error(interaction, getattr(error, "original", error))
 
 
 class Easel(commands.Bot):
-    """The bot at the gateway. `rooms` are set by `app.py` before it logs in."""
+    """The bot at the gateway. `app.py` sets `services` before it logs in."""
 
-    rooms: Services
+    services: Services
     reply_refusal_seconds: float = 30
-    """How long a refusal stands where only a public reply is possible."""
+    """Seconds after which a refusal that had to be public is removed."""
 
     def __init__(self, *, database: Database) -> None:
-        # Easel never joins a voice channel; what that would need is not missing.
+        # Easel never joins a voice channel, so the libraries for that are not missing.
         discord.VoiceClient.warn_nacl = discord.VoiceClient.warn_dave = False
         super().__init__(
             command_prefix=(),
@@ -146,21 +148,25 @@ class Easel(commands.Bot):
         self._database = database
 
     async def setup_hook(self) -> None:
-        """Load the cogs and tell Discord the commands, if they changed since the last start."""
-        for name in COGS:
+        """Load the cogs, and sync the commands if they have changed since the last start."""
+        await self.load_cogs()
+        await self._sync_commands()
+
+    async def load_cogs(self) -> None:
+        """Load every cog that is not loaded yet."""
+        for name in cog_modules():
             if name not in self.extensions:
                 await self.load_extension(name)
-        await self._sync_commands()
 
     async def on_message(self, message: discord.Message, /) -> None:
         """Easel has no prefix commands; `cogs/edit_by_reply.py` listens for replies."""
 
     async def on_ready(self) -> None:
-        """Say where the bot stands."""
+        """Log that the gateway is ready."""
         log.info("ready as %s in %d servers", self.user, len(self.guilds))
 
     async def on_error(self, event_method: str, /, *args: Any, **kwargs: Any) -> None:
-        """A bug in a listener. Its message may hold a link, so only its place is written."""
+        """Log a bug in a listener."""
         log.exception("unexpected error in %s", event_method)
 
     async def _sync_commands(self) -> None:
@@ -168,11 +174,11 @@ class Easel(commands.Bot):
         text = json.dumps(payload, sort_keys=True)
         digest = hashlib.sha256(text.encode()).hexdigest()
         name = f"commands of {self.application_id}"
-        if await self._database.read(notes.note(name)) == digest:
+        if await self._database.read(notes.read(name)) == digest:
             return
         await self.tree.sync()
-        await self._database.write(notes.write_note(name, digest))
-        log.info("told Discord about %d commands", len(payload))
+        await self._database.write(notes.write(name, digest))
+        log.info("synced %d commands", len(payload))
 
 
 Interaction = discord.Interaction[Easel]

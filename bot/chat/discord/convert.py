@@ -1,18 +1,19 @@
-"""Members, channels and pictures of Discord's, as the core knows them."""
+"""Converts discord.py's objects to the nouns of `bot.domain`: sources, requesters, reply addresses."""
 
 from __future__ import annotations
 
 import discord
 
 from bot.chat.discord.client import Interaction
+from bot.domain.clock import instant_of
 from bot.domain.errors import NotAllowed
 from bot.domain.requests import ReplyAddress, Requester, Source
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".gif")
+PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".gif")
 
 
 def source_of(attachment: discord.Attachment, message: discord.Message | None = None) -> Source:
-    """An attachment as the core knows it; with its message where it belongs to one."""
+    """A source for an attachment; with its message, so that its link can be renewed, where it belongs to one."""
     return Source(
         url=attachment.url,
         filename=attachment.filename,
@@ -27,7 +28,7 @@ def source_of(attachment: discord.Attachment, message: discord.Message | None = 
 
 
 def pictures_in(message: discord.Message) -> list[Source]:
-    """The pictures that hang on a message, or on the one that it forwards."""
+    """The pictures that are attached to a message or, where it has none, to the message that it forwards."""
     own = [source_of(item, message) for item in message.attachments if _is_picture(item)]
     forwarded = [
         source_of(item) for copy in message.message_snapshots for item in copy.attachments if _is_picture(item)
@@ -36,15 +37,15 @@ def pictures_in(message: discord.Message) -> list[Source]:
 
 
 def _is_picture(attachment: discord.Attachment) -> bool:
-    kind = attachment.content_type or ""
-    return kind.startswith("image/") or attachment.filename.lower().endswith(SUFFIXES)
+    content_type = attachment.content_type or ""
+    return content_type.startswith("image/") or attachment.filename.lower().endswith(PICTURE_SUFFIXES)
 
 
 def requester(interaction: Interaction) -> Requester:
-    """Who asks, as the core knows it.
+    """The member behind an interaction.
 
     Raises:
-        NotAllowed: not in a server.
+        NotAllowed: the interaction is not in a server.
     """
     member = interaction.user
     if interaction.guild_id is None or not isinstance(member, discord.Member):
@@ -53,44 +54,48 @@ def requester(interaction: Interaction) -> Requester:
 
 
 def requester_of(member: discord.Member, channel_id: int, locale: str = "en-US") -> Requester:
-    """A member of a server, as the core knows them."""
+    """A member, asking in a channel of their server."""
     return Requester(
         user_id=member.id,
         guild_id=member.guild.id,
         channel_id=channel_id,
-        # As Discord sent them: `member.roles` leaves out what is not cached yet, just after a start.
+        # `member.roles` leaves out roles that are not cached yet just after a start.
         role_ids=tuple(member._roles),  # noqa: SLF001 - discord.py is pinned to 2.7.1
         locale=locale,
     )
 
 
 def reply_address(interaction: Interaction) -> ReplyAddress:
-    """Where the pictures go.
+    """Where the pictures of an interaction's request go.
 
     Raises:
-        NotAllowed: Easel may not post there; better said before anything is spent.
+        NotAllowed: Easel may not post there.
     """
     check_may_post(interaction.app_permissions, interaction.channel)
     return ReplyAddress(
         application_id=interaction.application_id,
         channel_id=interaction.channel_id or 0,
         token=interaction.token,
-        expires_at=int(interaction.expires_at.timestamp() * 1000),
+        expires_at=instant_of(interaction.expires_at),
         file_limit=interaction.filesize_limit,
     )
 
 
-def check_may_post(held: discord.Permissions, channel: object) -> None:
-    """Refuse where Easel could not post the result."""
+def check_may_post(permissions: discord.Permissions, channel: object) -> None:
+    """Check Easel's permissions in a channel before anything is spent.
+
+    Raises:
+        NotAllowed: Easel could not post the result there.
+    """
     in_thread = isinstance(channel, discord.Thread)
-    may_send = held.send_messages_in_threads if in_thread else held.send_messages
+    may_send = permissions.send_messages_in_threads if in_thread else permissions.send_messages
     missing = [
         name
         for name, granted in (
-            ("View Channel", held.view_channel),
+            ("View Channel", permissions.view_channel),
             ("Send Messages in Threads" if in_thread else "Send Messages", may_send),
-            ("Attach Files", held.attach_files),
-            ("Read Message History", held.read_message_history),
+            ("Attach Files", permissions.attach_files),
+            ("Read Message History", permissions.read_message_history),
         )
         if not granted
     ]

@@ -1,24 +1,23 @@
-"""What discord.py raises, and the codes of Discord's that Easel knows."""
+"""The errors of Discord's API that Easel handles by their code, and how any of them is written to the log."""
 
 from __future__ import annotations
 
 import aiohttp
 import discord
 
-UNKNOWN_INTERACTION = 10062
+DISCORD_ERRORS = (discord.HTTPException, aiohttp.ClientError, OSError, TimeoutError)
+"""Raised by discord.py when Discord refuses a request or cannot be reached."""
 
-
-NO_HISTORY = 160002
-
-
+# Discord's docs, Opcodes and Status Codes.
 BAD_TOKEN = 4004
-"""The gateway's close code."""
+"""A close code of the gateway; the others are JSON error codes."""
+UNKNOWN_INTERACTION = 10062
+FILE_TOO_LARGE = 40005
+NO_READ_HISTORY = 160002
+"""A reply needs the Read Message History permission."""
+BLOCKED_BY_AUTOMOD = 200000
 
 
-DISCORD_TROUBLE = (discord.HTTPException, aiohttp.ClientError, OSError, TimeoutError)
-"""What discord.py raises when Discord, or the way to it, does not do what it should."""
-
-
-def failure_kind(failure: BaseException) -> str:
-    """For the log: no message of a library's exception, which may hold a link."""
-    return f"code {failure.code}" if isinstance(failure, discord.HTTPException) else type(failure).__name__
+def error_kind(error: BaseException) -> str:
+    """Discord's code or the error's class. The message of a library's error may hold a link, so it is left out."""
+    return f"code {error.code}" if isinstance(error, discord.HTTPException) else type(error).__name__

@@ -1,75 +1,73 @@
-"""The line to fal: the only place that shows fal's key, and only to fal's own services."""
+"""Calls to fal's services: the only place that puts fal's key on a request, and only on requests to fal."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-import re
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 
-import aiohttp
+import httpx
 from pydantic import SecretStr
 
-from bot.domain.errors import InvalidResponse, SetupError
-from bot.providers.shared.http import JSON_LIMIT, Answer, Answering, Timeouts, asked, same_origin
+from bot.domain.errors import InvalidResponse
+from bot.net.http import JSON_LIMIT, RequestOptions, Timeouts, read, stream
+from bot.net.urls import same_origin
+from bot.providers.shared.http import provider_errors
 
-BIG_AT_ONCE = 2
-"""Results full of pictures that are read at the same time; each takes up to three times its size."""
+LARGE_RESULTS = 2
+"""Results with pictures inside that are read at the same time; each takes up to three times its size."""
 
 
 class FalClient:
-    """Asks fal's services at `origins`, and nobody else. `hidden` are other secrets that no log line may show."""
+    """Requests to the services at `origins`. `hidden` are other secrets that a log line may not show."""
 
     def __init__(
         self,
-        client: aiohttp.ClientSession,
+        http: httpx.AsyncClient,
         key: SecretStr,
         origins: Sequence[str],
-        limits: Timeouts,
+        timeouts: Timeouts,
         hidden: Sequence[SecretStr] = (),
     ) -> None:
-        if not re.fullmatch(r"[!-~]+", key.get_secret_value()):
-            raise SetupError("FAL_KEY is not valid: it holds a space or a character that no key has.")
-        self._client = client
+        self._http = http
         self._key = key
         self._origins = tuple(origins)
         self._hidden = tuple(hidden)
-        self.limits = limits
-        self.big = asyncio.Semaphore(BIG_AT_ONCE)
+        self.timeouts = timeouts
+        self.large_results = asyncio.Semaphore(LARGE_RESULTS)
 
-    def asked(
+    @asynccontextmanager
+    async def stream(
         self,
         method: str,
         url: str,
         *,
         body: Any = None,
         headers: Mapping[str, str] | None = None,
-        limits: Timeouts | None = None,
-    ) -> AbstractAsyncContextManager[Answering]:
-        """One request up to its answer's head.
+        timeouts: Timeouts | None = None,
+        submitting: bool = False,
+    ) -> AsyncIterator[httpx.Response]:
+        """Send a request; the response's body is still to be read.
 
         Raises:
-            InvalidResponse: the link does not lead to fal; nothing was sent.
+            InvalidResponse: the URL does not lead to fal; nothing was sent.
+            ProviderError: see `provider_errors`; also while the body is read.
         """
         if not same_origin(url, *self._origins):
             raise InvalidResponse(detail="foreign host")
         sent = {"Authorization": f"Key {self._key.get_secret_value()}", "Accept": "application/json"}
-        content = None
+        options: RequestOptions = {}
         if body is not None:
             sent["Content-Type"] = "application/json"
-            content = json.dumps(body).encode()
-        return asked(
-            self._client,
-            method,
-            url,
-            limits=limits or self.limits,
-            headers={**sent, **(headers or {})},
-            content=content,
-        )
+            options["content"] = json.dumps(body).encode()
+        options["headers"] = {**sent, **(headers or {})}
+        with provider_errors(submitting=submitting):
+            async with stream(self._http, method, url, timeouts=timeouts or self.timeouts, **options) as response:
+                yield response
 
-    async def ask(
+    async def request(
         self,
         method: str,
         url: str,
@@ -77,10 +75,15 @@ class FalClient:
         body: Any = None,
         headers: Mapping[str, str] | None = None,
         limit: int = JSON_LIMIT,
-    ) -> Answer:
-        """One request and its whole answer; see `exchange` for what it raises."""
-        async with self.asked(method, url, body=body, headers=headers) as answering:
-            return await answering.whole(limit)
+        submitting: bool = False,
+    ) -> httpx.Response:
+        """Send a request and read the whole response, at most `limit` bytes.
+
+        Raises:
+            ProviderError: as `stream`.
+        """
+        async with self.stream(method, url, body=body, headers=headers, submitting=submitting) as response:
+            return await read(response, limit)
 
     def shows_secret(self, text: str) -> bool:
         """Whether a text holds a key."""

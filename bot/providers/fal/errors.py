@@ -1,6 +1,6 @@
-"""What fal's error answers mean. Pure functions over answers, no I/O.
+"""What fal's error responses mean. Pure functions, no I/O.
 
-Source: https://docs.fal.ai/errors. An error's `detail` holds the status and fal's machine words, never its text:
+Source: https://docs.fal.ai/errors. An error's `detail` holds the status and fal's types of error, never its text:
 that may repeat a prompt, a link or a key.
 """
 
@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+
+import httpx
 
 from bot.domain.clock import Instant
 from bot.domain.errors import (
@@ -22,8 +24,9 @@ from bot.domain.errors import (
     SourceRejected,
     TicketLost,
 )
+from bot.net.http import json_of
 from bot.providers.fal.schemas import Status
-from bot.providers.shared.http import Answer, for_status
+from bot.providers.shared.http import for_status
 
 _RETIRED = re.compile(
     r"deprecated|no longer (available|supported|offered)|has been (retired|removed|shut ?down)"
@@ -31,32 +34,32 @@ _RETIRED = re.compile(
 )
 _RETIRED_KINDS = frozenset({"deprecated", "model_deprecated", "model_not_found", "model_retired"})
 _TOO_EARLY = re.compile(r"still in (progress|queue)|in progress|not (yet )?(completed|finished|ready)")
-_WALLET = re.compile(r"locked|balance|top.?up|billing")
+_ABOUT_BALANCE = re.compile(r"locked|balance|top.?up|billing")
 _SOURCE_KINDS = re.compile(r"(image|file)_\w+|unsupported_\w+|face_detection_error")
 _KIND = re.compile(r"[a-z][a-z_.]{0,59}")
-_WITHDRAWN_KINDS = frozenset({"client_cancelled", "client_canceled"})
+_CANCELLED_KINDS = frozenset({"client_cancelled", "client_canceled"})
 _FAILED_KINDS = re.compile(r"no_media_generated|downstream_\w+|generation_\w+|runner_\w+|\w+_timeout|internal_\w+")
 _NOT_STARTED = "The image service was too busy to begin in time. Asking again may work."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ErrorDetails:
-    """What an error answer says: its machine words, its text in lower case, whether it blames a picture."""
+    """What an error response says: its types of error, its text in lower case, whether it blames a picture."""
 
     kinds: frozenset[str]
     text: str
     about_picture: bool
 
 
-def complaint_of(answer: Answer, ran: Status | None = None) -> ErrorDetails:
-    """Both shapes of fal's errors, read leniently: a list of typed details, or a text and an `error_type`."""
-    body = answer.json()
-    said = body if isinstance(body, dict) else {}
-    detail = said.get("detail")
+def error_details(response: httpx.Response, ran: Status | None = None) -> ErrorDetails:
+    """Both forms of fal's errors, read leniently: a list of typed details, or a text and an `error_type`."""
+    body = json_of(response)
+    fields = body if isinstance(body, dict) else {}
+    detail = fields.get("detail")
     items = [item for item in detail if isinstance(item, dict)] if isinstance(detail, list) else []
     kinds = [item.get("type") for item in items]
-    kinds.append(said.get("error_type") or answer.headers.get("x-fal-error-type"))
-    texts = [detail, said.get("error"), said.get("message"), *(item.get("msg") for item in items)]
+    kinds.append(fields.get("error_type") or response.headers.get("x-fal-error-type"))
+    texts = [detail, fields.get("error"), fields.get("message"), *(item.get("msg") for item in items)]
     if ran is not None:
         kinds.append(ran.error_type)
         texts.append(ran.error)
@@ -68,84 +71,87 @@ def complaint_of(answer: Answer, ran: Status | None = None) -> ErrorDetails:
     )
 
 
-def refusal(answer: Answer, now: Instant, *, submitting: bool = False, ran: Status | None = None) -> ProviderError:
-    """What an answer that is not 2xx means; `ran` is the status of a run that is over."""
-    complaint = complaint_of(answer, ran)
-    detail = " ".join([str(answer.status), *sorted(complaint.kinds)])
-    if not_started(answer):
+def error_from(
+    response: httpx.Response, now: Instant, *, submitting: bool = False, ran: Status | None = None
+) -> ProviderError:
+    """What a response that is not 2xx means; `ran` is the status of a run that is over."""
+    details = error_details(response, ran)
+    detail = " ".join([str(response.status_code), *sorted(details.kinds)])
+    if not_started(response):
         detail = f"{detail}, not started"
         return GenerationFailed(_NOT_STARTED, detail=detail) if ran is not None else ProviderBusy(detail=detail)
-    if (blamed := _blamed(complaint, detail)) is not None:
-        return blamed
-    if complaint.kinds & _WITHDRAWN_KINDS or (ran is not None and ran.status.startswith("CANCEL")):
+    if (blame := _blame(details, detail)) is not None:
+        return blame
+    if details.kinds & _CANCELLED_KINDS or (ran is not None and ran.status.startswith("CANCEL")):
         return JobCancelled(detail=detail)
-    if answer.status in (402, 403):
-        wallet = answer.status == 402 or _WALLET.search(complaint.text)
-        why = "account locked or balance used up" if wallet else "not allowed"
-        return ProviderMisconfigured(detail=f"{detail} {why}")
-    if _retired(answer, complaint, submitting=submitting):
+    if response.status_code in (402, 403):
+        about_balance = response.status_code == 402 or _ABOUT_BALANCE.search(details.text)
+        reason = "account locked or balance used up" if about_balance else "not allowed"
+        return ProviderMisconfigured(detail=f"{detail} {reason}")
+    if _retired(response, details, submitting=submitting):
         return ModelRetired(detail=detail)
-    if _failed(answer, complaint, ran):
-        return _run_failed(answer, detail)
-    error = for_status(answer, now)
+    if _failed(response, details, ran):
+        return _generation_failed(response, detail)
+    error = for_status(response, now)
     error.detail = detail
     return error
 
 
-def _blamed(complaint: ErrorDetails, detail: str) -> ProviderError | None:
-    """The error that blames what the member gave, if this is one."""
-    if "content_policy_violation" in complaint.kinds:
-        if complaint.about_picture:
+def _blame(details: ErrorDetails, detail: str) -> ProviderError | None:
+    """The error that blames the prompt or a picture, if this is one."""
+    if "content_policy_violation" in details.kinds:
+        if details.about_picture:
             return SourceRejected(
                 "The image service will not work on this picture. Try another one.", detail=detail
             )
         return PromptRejected(detail=detail)
-    if any(_SOURCE_KINDS.fullmatch(kind) for kind in complaint.kinds):
+    if any(_SOURCE_KINDS.fullmatch(kind) for kind in details.kinds):
         return SourceRejected(detail=detail)
     return None
 
 
-def _retired(answer: Answer, complaint: ErrorDetails, *, submitting: bool) -> bool:
-    if submitting and answer.status in (404, 410):
+def _retired(response: httpx.Response, details: ErrorDetails, *, submitting: bool) -> bool:
+    if submitting and response.status_code in (404, 410):
         return True
-    says_so = bool(complaint.kinds & _RETIRED_KINDS) or _RETIRED.search(complaint.text) is not None
-    return says_so and answer.status in (400, 404, 410, 422)
+    named = bool(details.kinds & _RETIRED_KINDS) or _RETIRED.search(details.text) is not None
+    return named and response.status_code in (400, 404, 410, 422)
 
 
-def _failed(answer: Answer, complaint: ErrorDetails, ran: Status | None) -> bool:
-    """Whether the run itself failed; a 5xx without any word from fal is only a bad moment of its door."""
-    if any(_FAILED_KINDS.fullmatch(kind) for kind in complaint.kinds):
-        return ran is not None or answer.status < 500
+def _failed(response: httpx.Response, details: ErrorDetails, ran: Status | None) -> bool:
+    """Whether the run itself failed; a 5xx without an error of fal's own only says that its gateway is down."""
+    if any(_FAILED_KINDS.fullmatch(kind) for kind in details.kinds):
+        return ran is not None or response.status_code < 500
     if ran is None:
         return False
     if ran.failed:
-        return answer.status >= 500 or answer.status == 404
-    marked = "x-fal-retryable" in answer.headers or "x-fal-needs-retry" in answer.headers
-    return answer.status >= 500 and (bool(complaint.kinds) or marked)
+        return response.status_code >= 500 or response.status_code == 404
+    marked = "x-fal-retryable" in response.headers or "x-fal-needs-retry" in response.headers
+    return response.status_code >= 500 and (bool(details.kinds) or marked)
 
 
-def _run_failed(answer: Answer, detail: str) -> GenerationFailed:
-    again = answer.headers.get("x-fal-retryable") or answer.headers.get("x-fal-needs-retry") or ""
-    if again.lower() in ("false", "0", "no"):
+def _generation_failed(response: httpx.Response, detail: str) -> GenerationFailed:
+    retryable = response.headers.get("x-fal-retryable") or response.headers.get("x-fal-needs-retry") or ""
+    if retryable.lower() in ("false", "0", "no"):
         return GenerationFailed(
             "The image service could not paint this. Try to say it differently.", detail=detail
         )
     return GenerationFailed(detail=detail)
 
 
-def not_started(answer: Answer) -> bool:
-    """Whether it was dropped because nothing began before our own deadline: then nothing was painted."""
-    return answer.headers.get("x-fal-request-timeout-type", "").lower() == "user"
+def not_started(response: httpx.Response) -> bool:
+    """Whether fal dropped the request because it had not begun by our start time-out: nothing was painted."""
+    kind: str = response.headers.get("x-fal-request-timeout-type", "")
+    return kind.lower() == "user"
 
 
-def too_early(answer: Answer) -> bool:
-    """Whether an error answer only says that the result is not there yet."""
-    return answer.status < 500 and _TOO_EARLY.search(complaint_of(answer).text) is not None
+def too_early(response: httpx.Response) -> bool:
+    """Whether an error response only says that the result is not there yet."""
+    return response.status_code < 500 and _TOO_EARLY.search(error_details(response).text) is not None
 
 
-def upload_refusal(answer: Answer, now: Instant) -> ProviderError:
-    """What a refusal of fal's storage means. Nothing was submitted yet, so what is unclear may be tried again."""
-    error = refusal(answer, now, submitting=True)
+def upload_error_from(response: httpx.Response, now: Instant) -> ProviderError:
+    """What a refusal by fal's storage means. Nothing was submitted yet, so an unclear one may be tried again."""
+    error = error_from(response, now, submitting=True)
     if isinstance(error, ModelRetired | TicketLost | RequestRejected | GenerationFailed):
         return ProviderBusy(detail=f"storage {error.detail}")
     return error

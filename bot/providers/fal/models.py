@@ -4,78 +4,89 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from bot.catalog.offers import Offer, Unsupported
+import httpx
+
+from bot.catalog.mapping import Unsupported
+from bot.catalog.offers import Offer
 from bot.domain.clock import Clock
-from bot.domain.errors import ProviderError, ProviderMisconfigured
+from bot.domain.errors import ProviderBusy, ProviderError, ProviderMisconfigured
 from bot.domain.money import Money
-from bot.domain.providers import ModelStatus, ProviderHealth
+from bot.domain.providers import KeyState, ModelStatus, ProviderHealth
 from bot.domain.requests import ImageRequest
+from bot.net.http import json_of
 from bot.providers.fal.client import FalClient
-from bot.providers.fal.errors import refusal
-from bot.providers.fal.schemas import Models, PlatformError, parsed, valid
-from bot.providers.shared.http import AnswerLost
+from bot.providers.fal.errors import error_from
+from bot.providers.fal.schemas import ModelPage, PlatformError, parsed, valid
+from bot.providers.shared.http import key_state
 
 GONE = {"active": False, "deprecated": True}
 
 
-class Platform:
-    """Asks which of our models are still served."""
+class _ListRefused(Exception):
+    """The platform does not list the models."""
 
-    def __init__(self, line: FalClient, api_url: str, offers: Mapping[str, Offer], clock: Clock) -> None:
-        self._line = line
+    def __init__(self, response: httpx.Response) -> None:
+        super().__init__(response.status_code)
+        self.response = response
+
+
+class Models:
+    """Asks the platform which of our models are still served."""
+
+    def __init__(self, client: FalClient, api_url: str, offers: Mapping[str, Offer], clock: Clock) -> None:
+        self._client = client
         self._api_url = api_url
         self._offers = offers
         self._clock = clock
 
-    async def examine(self, provider: str) -> ProviderHealth:
-        """See `Provider.examine`. The prices are the catalogue's: fal's one unit price per model says little."""
-        works: bool | None = None
-        detail = ""
-        gone: dict[str, bool | None] = {}
+    async def check_health(self, provider: str) -> ProviderHealth:
+        """As `Provider.check_health`. Prices are the catalogue's: fal's one unit price per model says little."""
+        key, detail = KeyState.UNKNOWN, ""
+        gone: Mapping[str, bool | None] = {}
         try:
             gone = await self._gone([offer.model for offer in self._offers.values()])
-            works = True
-        except ProviderMisconfigured as error:
-            works, detail = False, error.detail
+            key = KeyState.WORKS
+        except _ListRefused as refused:
+            error = error_from(refused.response, self._clock.now())
+            detail = error.detail
+            if isinstance(error, ProviderMisconfigured):
+                key = key_state(refused.response.status_code)
         except ProviderError as error:
             detail = error.detail
-        served = tuple(
+        statuses = tuple(
             ModelStatus(model=name, gone=gone.get(offer.model), price=_price(name, offer))
             for name, offer in self._offers.items()
         )
-        return ProviderHealth(provider=provider, key_works=works, detail=detail, models=served)
+        return ProviderHealth(provider=provider, key=key, detail=detail, models=statuses)
 
     async def _gone(self, endpoints: Sequence[str]) -> dict[str, bool | None]:
         states = await self._states(endpoints)
         if states is None:
-            # One that is not known may spoil the answer for all.
+            # The platform may reject the whole list for one unknown endpoint: ask for each.
             states = {}
             for endpoint in endpoints:
                 states |= await self._states([endpoint]) or {}
         return {endpoint: GONE.get(states[endpoint]) if endpoint in states else True for endpoint in endpoints}
 
     async def _states(self, endpoints: Sequence[str]) -> dict[str, str] | None:
-        """The state of each that is listed; None where the platform knows one of them not at all."""
+        """The state of each listed endpoint; None where the platform does not know one of them."""
         query = "&".join(f"endpoint_id={endpoint}" for endpoint in endpoints)
-        answer = await self._line.ask("GET", f"{self._api_url}/models?{query}")
-        if answer.status == 404 and valid(PlatformError, answer.json()) is not None:
+        response = await self._client.request("GET", f"{self._api_url}/models?{query}")
+        if response.status_code == 404 and valid(PlatformError, json_of(response)) is not None:
             return None
-        if not answer.good:
-            raise refusal(answer, self._clock.now())
-        page = parsed(Models, answer)
-        # A page without any of them is no word of one.
-        if (
-            page is None
-            or not page.models
-            or not {listing.endpoint_id for listing in page.models} <= set(endpoints)
-        ):
-            raise AnswerLost(detail=f"models {answer.status}, garbled")
-        return {listing.endpoint_id: listing.metadata.status for listing in page.models}
+        if not response.is_success:
+            raise _ListRefused(response)
+        page = parsed(ModelPage, response)
+        listed = {model.endpoint_id: model.metadata.status for model in page.models} if page else {}
+        # A page with none of our endpoints, or with others, says nothing of any.
+        if not listed or not set(listed) <= set(endpoints):
+            raise ProviderBusy(detail=f"models {response.status_code}, garbled")
+        return listed
 
 
 def _price(name: str, offer: Offer) -> Money | None:
-    plain = ImageRequest(prompt="one", model=name, size="square", quality="medium")
+    request = ImageRequest(prompt="one", model=name, size="square", quality="medium")
     try:
-        return Money(offer.fit(plain).likely(1))
+        return offer.translate(request).likely_cost(1)
     except Unsupported:
         return None

@@ -1,7 +1,7 @@
-"""How a request is followed until it is painted: by its stream of events, by polling, by whoever calls `wake`.
+"""Follows a request until its pictures are there: by its event stream, by polling, and by webhooks.
 
 The stream and a webhook only say when to look; the result decides. Whatever is wrong with the stream (refused, no
-event stream, garbled, silent, cut short), polling goes on from there, and knows all that the stream knew.
+event stream, garbled, silent, cut short), polling goes on from there, with all that the stream brought.
 """
 
 from __future__ import annotations
@@ -9,31 +9,36 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import suppress
+from dataclasses import replace
 
-from bot.domain.clock import Clock
-from bot.domain.errors import GenerationFailed, GenerationTimeout, InvalidResponse, ProviderBusy, ProviderError
+import httpx
+
+from bot.domain.clock import Clock, elapsed
+from bot.domain.errors import GenerationFailed, GenerationTimeout, NoPicture, ProviderBusy, ProviderError
 from bot.domain.jobs import Progress
+from bot.net.http import JSON_LIMIT, json_of
+from bot.net.sse import events, is_event_stream
 from bot.providers.fal.client import FalClient
-from bot.providers.fal.errors import not_started, refusal, too_early
-from bot.providers.fal.schemas import Generated, Status, TicketData, extended, painted, parsed, valid
-from bot.providers.shared.http import JSON_LIMIT, Answer, Answering, AnswerLost, ResponseTooLarge, Timeouts
+from bot.providers.fal.errors import error_from, not_started, too_early
+from bot.providers.fal.schemas import Generated, Status, TicketData, extended, generated_in, parsed, valid
+from bot.providers.shared.http import OversizedResponse
 from bot.providers.shared.polling import PollPolicy
 
 RESULT_LIMIT = 67_108_864
 """Bytes of a result with four pictures inside, as base64."""
-LONGEST_ASKED_WAIT = 60.0
+LONGEST_RETRY_AFTER = 60.0
 """Seconds: a longer Retry-After is not waited for between two polls."""
 FIRST_EVENT = 10.0
-"""Seconds: fal's stream begins with how things stand."""
+"""Seconds: fal's stream begins with the request's present status."""
 SILENCE = 30.0
-"""Seconds without an event, comments aside: then polling finds out whether the stream is any good."""
-DOUBTS = 3
+"""Seconds without an event, comments aside: then polling takes over."""
+UNEXPLAINED_FAILURES = 3
 
 
 class UnexplainedFailure(ProviderBusy):
-    """A 5xx for a run whose status shows no error: either fal's bad moment, or a failure that only shows here.
+    """A 5xx for a run whose status shows no error: either fal is down for a moment, or the run has failed.
 
-    A bad moment passes; what is still the same after `DOUBTS` looks is the run's own end.
+    After `UNEXPLAINED_FAILURES` of them in a row, the run has failed with `error`.
     """
 
     def __init__(self, error: GenerationFailed) -> None:
@@ -45,55 +50,57 @@ class Poller:
     """Follows one request, once."""
 
     def __init__(
-        self, line: FalClient, held: TicketData, *, pace: PollPolicy, clock: Clock, streams: bool
+        self, client: FalClient, data: TicketData, *, poll_policy: PollPolicy, clock: Clock, streams: bool
     ) -> None:
-        self._line = line
-        self._held = held
-        self._pace = pace
+        self._client = client
+        self._data = data
+        self._poll_policy = poll_policy
         self._clock = clock
-        self._deadline = (held.submitted_at or clock.now()) + int(pace.patience * 1000)
+        self._deadline = (data.submitted_at or clock.now()) + int(poll_policy.give_up_after * 1000)
         self._streaming = streams and clock.now() < self._deadline
         self._changed = asyncio.Event()
-        self._heard: Status | None = None
+        self._streamed: Status | None = None
         self._hinted = False
-        self._logs = True
-        self._newest = ""
-        self._looks = self._failures = self._doubts = 0
+        self._polls_logs = True
+        self._newest_log_line = ""
+        self._polls = self._failures = self._unexplained = 0
 
     def wake(self) -> None:
-        """Somebody says that the result is there."""
+        """A webhook says that the result is there."""
         self._hinted = True
         self._changed.set()
 
-    async def news(self) -> AsyncGenerator[Progress | Generated, None]:
-        """What is new, until it is painted; that is the last item.
+    async def updates(self) -> AsyncGenerator[Progress | Generated, None]:
+        """Each change of the progress, and the pictures as the last item.
 
         Raises:
-            ProviderBusy: fal does not answer sensibly; the request may still be well.
+            ProviderBusy: fal does not respond sensibly; the request itself may be fine.
             TicketLost, JobCancelled, GenerationFailed, InvalidResponse, GenerationTimeout and the refusals:
-                it is over.
+                the request is over.
         """
-        # The stream is read on a task of its own: no time-out may strike whoever is told the news.
-        stream = asyncio.create_task(self._listen()) if self._streaming else None
-        said, wait = None, 0.0
+        # The stream is read on a task of its own, so that its time-outs cannot strike the consumer of the updates.
+        stream = asyncio.create_task(self._follow_stream()) if self._streaming else None
+        latest, wait = None, 0.0
         try:
             while True:
-                await self._quiet(wait)
+                await self._pause(wait)
                 status, result = None, None
                 try:
-                    result = await self._at_once()
+                    result = await self._hinted_result()
                     if result is None:
-                        status = await self._look()
+                        status = await self._status()
                         result = await self._result(status) if status.over else None
-                    wait = self._well()
+                    wait = self._after_success()
                 except ProviderBusy as busy:
-                    wait = self._badly(busy)
+                    wait = self._after_failure(busy)
                 if result is not None:
                     yield result
                     return
-                if status is not None and not status.over and (news := status.progress(self._newest)) != said:
-                    said = news
-                    yield news
+                if status is not None and not status.over:
+                    progress = status.progress(self._newest_log_line)
+                    if progress != latest:
+                        latest = progress
+                        yield progress
                 if self._clock.now() > self._deadline:
                     raise GenerationTimeout(detail="still not finished")
         finally:
@@ -103,131 +110,131 @@ class Poller:
 
     # When to look
 
-    async def _quiet(self, wait: float) -> None:
-        """Until there is something to look at; the stream, as long as it is good, tells when."""
+    async def _pause(self, wait: float) -> None:
+        """Wait for a change; without a good stream at most `wait` seconds."""
         with suppress(TimeoutError):
             async with asyncio.timeout(None if self._streaming else wait):
                 await self._changed.wait()
         self._changed.clear()
 
-    def _well(self) -> float:
-        wait = self._pace.quiet(self._looks)
-        self._looks, self._failures, self._doubts = self._looks + 1, 0, 0
+    def _after_success(self) -> float:
+        """The next wait in seconds."""
+        wait = self._poll_policy.wait_after_success(self._polls)
+        self._polls, self._failures, self._unexplained = self._polls + 1, 0, 0
         return wait
 
-    def _badly(self, busy: ProviderBusy) -> float:
+    def _after_failure(self, busy: ProviderBusy) -> float:
+        """The next wait in seconds, unless this failure was the last."""
         self._failures += 1
-        self._doubts += isinstance(busy, UnexplainedFailure)
-        if isinstance(busy, UnexplainedFailure) and self._doubts >= DOUBTS:
+        self._unexplained += isinstance(busy, UnexplainedFailure)
+        if isinstance(busy, UnexplainedFailure) and self._unexplained >= UNEXPLAINED_FAILURES:
             raise busy.error from None
-        if self._failures >= self._pace.failures:
+        if self._failures >= self._poll_policy.failures:
             raise busy
-        return max(self._pace.troubled(self._failures), min(busy.retry_after or 0.0, LONGEST_ASKED_WAIT))
+        requested = min(busy.retry_after or 0.0, LONGEST_RETRY_AFTER)
+        return max(self._poll_policy.wait_after_failures(self._failures), requested)
 
     # The stream
 
-    async def _listen(self) -> None:
-        """Pass on what the stream says, as long as it is any good."""
-        usual = self._line.limits
-        left = max(0.0, (self._deadline - self._clock.now()) / 1000)
-        limits = Timeouts(connect=usual.connect, silence=usual.silence, total=left)
-        stream = extended(self._held.status_url, "/stream", logs="1")
+    async def _follow_stream(self) -> None:
+        """Note each status of the stream until it ends or goes wrong; polling finds out why."""
+        left = max(0.0, elapsed(self._clock.now(), self._deadline))
+        url = extended(self._data.status_url, "/stream", logs="1")
+        headers = {"Accept": "text/event-stream"}
+        timeouts = replace(self._client.timeouts, total=left)
         try:
             async with (
-                asyncio.timeout(min(FIRST_EVENT, usual.silence)) as patience,
-                self._line.asked("GET", stream, headers={"Accept": "text/event-stream"}, limits=limits) as answer,
+                asyncio.timeout(min(FIRST_EVENT, timeouts.read)) as silence,
+                self._client.stream("GET", url, headers=headers, timeouts=timeouts) as response,
             ):
-                await self._pass_on(answer, patience)
+                await self._read_stream(response, silence)
         except (ProviderError, TimeoutError):
-            pass  # Polling finds out what it was.
+            pass
         finally:
             self._streaming = False
             self._changed.set()
 
-    async def _pass_on(self, answer: Answering, patience: asyncio.Timeout) -> None:
-        if answer.status != 200 or not answer.streams:
+    async def _read_stream(self, response: httpx.Response, silence: asyncio.Timeout) -> None:
+        if response.status_code != 200 or not is_event_stream(response):
             return
-        async for event in answer.events(JSON_LIMIT):
+        async for event in events(response, JSON_LIMIT):
             if event is None:
                 continue
             status = valid(Status, event.json())
             if status is None:
                 return
-            patience.reschedule(asyncio.get_running_loop().time() + min(SILENCE, self._line.limits.silence))
-            self._note(status)
-            self._heard = status
+            silence.reschedule(asyncio.get_running_loop().time() + min(SILENCE, self._client.timeouts.read))
+            self._note_log_line(status)
+            self._streamed = status
             self._changed.set()
             if status.over:
                 return
 
-    def _note(self, status: Status) -> None:
-        self._newest = status.newest(self._line.shows_secret) or self._newest
+    def _note_log_line(self, status: Status) -> None:
+        self._newest_log_line = status.newest_log_line(self._client.shows_secret) or self._newest_log_line
 
-    # What it looks like
+    # The status and the result
 
-    async def _look(self) -> Status:
-        """How it stands: as the stream said just now, else as fal says when it is asked."""
-        heard, self._heard = self._heard, None
-        if heard is not None:
-            return heard
-        answer = await self._poll()
-        if not answer.good:
-            raise refusal(answer, self._clock.now())
-        status = parsed(Status, answer)
+    async def _status(self) -> Status:
+        """The status that the stream brought just now, else the one that a poll brings."""
+        streamed, self._streamed = self._streamed, None
+        if streamed is not None:
+            return streamed
+        response = await self._poll()
+        if not response.is_success:
+            raise error_from(response, self._clock.now())
+        status = parsed(Status, response)
         if status is None:
-            raise AnswerLost(detail=f"status {answer.status}, garbled")
-        self._note(status)
+            raise ProviderBusy(detail=f"status {response.status_code}, garbled")
+        self._note_log_line(status)
         return status
 
-    async def _poll(self) -> Answer:
-        if self._logs:
+    async def _poll(self) -> httpx.Response:
+        if self._polls_logs:
             try:
-                return await self._line.ask("GET", extended(self._held.status_url, logs="1"))
-            except ResponseTooLarge:
+                return await self._client.request("GET", extended(self._data.status_url, logs="1"))
+            except OversizedResponse:
                 # A poll carries every log line there is: from now on, none.
-                self._logs = False
-        return await self._line.ask("GET", self._held.status_url)
+                self._polls_logs = False
+        return await self._client.request("GET", self._data.status_url)
 
-    async def _at_once(self) -> Generated | None:
-        """The result, if a hint was right. What is wrong with it is left to the next look."""
+    async def _hinted_result(self) -> Generated | None:
+        """The result, if a webhook was right. An error is left to the next poll."""
         if not self._hinted:
             return None
         self._hinted = False
         try:
-            return (await self._read())[1]
+            return (await self._read_result())[1]
         except ProviderError:
             return None
 
     async def _result(self, status: Status) -> Generated | None:
         """The pictures; None when fal says that it is too early."""
-        answer, result = await self._read()
+        response, result = await self._read_result()
         if result is not None:
             return result
-        if answer.good:
-            early = parsed(Status, answer)
-            if answer.status == 202 or (early is not None and not early.over):
+        if response.is_success:
+            early = parsed(Status, response)
+            if response.status_code == 202 or (early is not None and not early.over):
                 return None
-            if answer.json() is None:
-                raise AnswerLost(detail=f"result {answer.status}, garbled")
-            raise InvalidResponse("The image service finished without a picture.", detail="no picture")
-        if not status.failed and too_early(answer):
+            if json_of(response) is None:
+                raise ProviderBusy(detail=f"result {response.status_code}, garbled")
+            raise NoPicture(detail="no picture")
+        if not status.failed and too_early(response):
             return None
-        error = refusal(answer, self._clock.now(), ran=status)
-        if (
-            isinstance(error, GenerationFailed)
-            and answer.status >= 500
-            and not (status.failed or not_started(answer))
-        ):
+        error = error_from(response, self._clock.now(), ran=status)
+        explained = status.failed or not_started(response)
+        if isinstance(error, GenerationFailed) and response.status_code >= 500 and not explained:
             raise UnexplainedFailure(error)
         raise error
 
-    async def _read(self) -> tuple[Answer, Generated | None]:
-        """The result as it came, and the pictures in it. Pictures inside it are read a few results at a time."""
+    async def _read_result(self) -> tuple[httpx.Response, Generated | None]:
+        """The response and the pictures in it; large responses are read a few at a time."""
         try:
-            answer = await self._line.ask("GET", self._held.response_url)
-            return answer, painted(answer) if answer.good else None
-        except ResponseTooLarge:
+            response = await self._client.request("GET", self._data.response_url)
+            return response, generated_in(response) if response.is_success else None
+        except OversizedResponse:
             pass
-        async with self._line.big:
-            answer = await self._line.ask("GET", self._held.response_url, limit=RESULT_LIMIT)
-            return answer, await asyncio.to_thread(painted, answer) if answer.good else None
+        async with self._client.large_results:
+            response = await self._client.request("GET", self._data.response_url, limit=RESULT_LIMIT)
+            return response, await asyncio.to_thread(generated_in, response) if response.is_success else None

@@ -1,4 +1,4 @@
-"""What fal's answers look like. Pure functions over answers, no I/O.
+"""What fal's responses look like. Pure functions, no I/O.
 
 Sources: https://docs.fal.ai/model-apis/model-endpoints/queue and the schemas of the models' own pages.
 """
@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+import httpx
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from bot.catalog.schema import OwnKeyOffer
@@ -20,20 +21,21 @@ from bot.domain.clock import Instant
 from bot.domain.errors import InvalidResponse
 from bot.domain.jobs import Progress
 from bot.domain.money import Money
-from bot.providers.shared.http import Answer, read_data_uri
+from bot.net.http import json_of
+from bot.providers.shared.downloads import read_data_uri
+from bot.providers.shared.tickets import StoredTicketData
 
-PICTURE_LIMIT = 33_554_432
-"""Bytes of one picture inside a result."""
-LONGEST_LINE = 80
+LOG_LINE_LIMIT = 80
 """Characters of a log line that a member is shown."""
-READ_OF_A_LINE = 1000
-LOOKED_AT = 50
-"""Log lines among which the newest readable one is sought."""
+LOG_MESSAGE_LIMIT = 1000
+"""Characters of a log message that are looked at."""
+LOG_LINES = 50
+"""The newest log lines, among which a readable one is sought."""
 
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
 _LINKS = re.compile(r"\S*(?:://|www\.|data:|\bsk-)\S*|\b[\w-]+(?:\.[\w-]+)+/\S*")
 
-Shape = TypeVar("Shape", bound=BaseModel)
+Schema = TypeVar("Schema", bound=BaseModel)
 Tokens = Field(0, ge=0, le=1_000_000_000)
 
 
@@ -41,8 +43,8 @@ class _Wire(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
 
-class TicketData(_Wire):
-    """What a ticket holds. All links come from fal's own answer."""
+class TicketData(StoredTicketData):
+    """A ticket's data. All links come from fal's own response."""
 
     request_id: str = Field(min_length=1)
     status_url: str
@@ -54,7 +56,7 @@ class TicketData(_Wire):
 
 
 class Status(_Wire):
-    """Where a request stands. A stream's `logs` are only the new lines, a poll's are all of them."""
+    """A request's status. In a stream, `logs` are only the new lines; in a poll, all of them."""
 
     status: str
     queue_position: int | None = None
@@ -64,38 +66,38 @@ class Status(_Wire):
 
     @property
     def over(self) -> bool:
-        """It will not change any more, for better or worse."""
+        """Whether the status is final: completed, failed or cancelled."""
         return self.status not in ("IN_QUEUE", "IN_PROGRESS")
 
     @property
     def failed(self) -> bool:
-        """It says itself that it failed; where it does not, it may have failed all the same."""
+        """Whether it shows an error; where it does not, the request may have failed all the same."""
         return bool(self.error or self.error_type)
 
-    def newest(self, hidden: Callable[[str], bool]) -> str:
-        """Its newest log line that says something and may be shown; empty where there is none."""
-        lines = self.logs[-LOOKED_AT:] if isinstance(self.logs, list) else []
-        said = [line.get("message") for line in reversed(lines) if isinstance(line, dict)]
-        texts = (text for text in said if isinstance(text, str) and not hidden(text))
+    def newest_log_line(self, is_secret: Callable[[str], bool]) -> str:
+        """The newest log line that a member may read; empty where there is none."""
+        lines = self.logs[-LOG_LINES:] if isinstance(self.logs, list) else []
+        messages = [line.get("message") for line in reversed(lines) if isinstance(line, dict)]
+        texts = (message for message in messages if isinstance(message, str) and not is_secret(message))
         return next((shown for text in texts if (shown := readable(text))), "")
 
-    def progress(self, line: str) -> Progress:
-        """The same in plain words; `line` is the newest log line."""
+    def progress(self, log_line: str) -> Progress:
+        """The same for members; `log_line` is the newest one."""
         if self.status != "IN_QUEUE":
-            return Progress(note=line or "painting")
+            return Progress(note=log_line or "painting")
         if self.queue_position is None:
             return Progress(note="queued at the service")
         return Progress(position=self.queue_position, note=f"queued at the service, {self.queue_position} ahead")
 
 
-def readable(text: str) -> str:
-    """The last line of a log message without links, keys and control characters, at most `LONGEST_LINE` long."""
-    lines = [line for line in _ESCAPES.sub("", text[-READ_OF_A_LINE:]).splitlines() if line.strip()]
+def readable(message: str) -> str:
+    """A log message's last line without links, keys and control characters, at most `LOG_LINE_LIMIT` long."""
+    lines = [line for line in _ESCAPES.sub("", message[-LOG_MESSAGE_LIMIT:]).splitlines() if line.strip()]
     line = _LINKS.sub("", lines[-1]) if lines else ""
     line = "".join(" " if letter.isspace() else letter for letter in line)
     line = "".join(letter for letter in line if not unicodedata.category(letter).startswith("C"))
     line = " ".join(line.split())
-    return line if len(line) <= LONGEST_LINE else f"{line[: LONGEST_LINE - 1].rstrip()}…"
+    return line if len(line) <= LOG_LINE_LIMIT else f"{line[: LOG_LINE_LIMIT - 1].rstrip()}…"
 
 
 class Image(_Wire):
@@ -109,33 +111,33 @@ class Image(_Wire):
     def _text(cls, value: object) -> object:
         return value if isinstance(value, str) else ""
 
-    def found(self) -> str | bytes:
-        """A link or the bytes; what cannot be decoded is no picture, but does not spoil the others."""
+    def result(self) -> str | bytes:
+        """A link or the bytes; empty where they cannot be decoded, so that the others still count."""
         inline = self.file_data or (self.url if self.url[:5].lower() == "data:" else "")
         try:
             if inline[:5].lower() == "data:":
-                return read_data_uri(inline, PICTURE_LIMIT)
+                return read_data_uri(inline)
             return base64.b64decode(inline, validate=True) if inline else self.url
         except (InvalidResponse, binascii.Error, ValueError):
             return self.url if self.url[:5].lower() != "data:" else b""
 
 
 class InputTokens(_Wire):
-    """What the tokens that went in were."""
+    """The input tokens by kind."""
 
     text_tokens: int = Tokens
     image_tokens: int = Tokens
 
 
 class Usage(_Wire):
-    """OpenAI's count, for a request that its key pays for."""
+    """OpenAI's count of tokens, for a request that the operator's own key pays for."""
 
     input_tokens: int = Field(ge=0, le=1_000_000_000)
     output_tokens: int = Field(ge=0, le=1_000_000_000)
     input_tokens_details: InputTokens | None = None
 
     def cost(self, prices: OwnKeyOffer) -> Money:
-        """What it costs; tokens of which nobody says what they were count as the dearer kind."""
+        """What OpenAI charges; tokens of an unknown kind count as the dearer one."""
         known = self.input_tokens_details or InputTokens()
         rest = max(0, self.input_tokens - known.text_tokens - known.image_tokens)
         micros = known.text_tokens * prices.text_token + known.image_tokens * prices.picture_token
@@ -144,7 +146,7 @@ class Usage(_Wire):
 
 
 class Result(_Wire):
-    """What a finished model says."""
+    """What a finished request brings."""
 
     images: tuple[Image, ...] = Field(min_length=1, repr=False)
     usage: Any = None
@@ -152,57 +154,57 @@ class Result(_Wire):
     @field_validator("images", mode="before")
     @classmethod
     def _usable(cls, images: object) -> object:
-        """One that leads nowhere does not spoil the others."""
+        """Leave out images without a link or bytes, so that the others still count."""
         if not isinstance(images, list):
             return images
-        return [image for image in images if isinstance(image, dict) and _leads_somewhere(image)]
+        return [image for image in images if isinstance(image, dict) and _has_content(image)]
 
 
-def _leads_somewhere(image: dict[str, Any]) -> bool:
+def _has_content(image: dict[str, Any]) -> bool:
     return any(isinstance(image.get(name), str) and image[name] for name in ("url", "file_data"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Generated:
-    """A good result: a link or the bytes of each picture, and what fal says that it cost."""
+    """A good result: a link or the bytes of each picture, and what fal says about its cost."""
 
-    found: tuple[str | bytes, ...] = field(repr=False)
+    results: tuple[str | bytes, ...] = field(repr=False)
     usage: Usage | None = None
     free: bool = False
-    """Whether fal bills no units for it."""
+    """Whether fal bills no units for the request."""
 
     @property
     def cost_at_fal(self) -> Money | None:
-        """Nothing where fal says so: its units have no price that would tell more."""
+        """Zero where fal bills no units; else None, since the price of a unit is not known."""
         return Money() if self.free else None
 
     def cost_at_openai(self, prices: OwnKeyOffer | None) -> Money | None:
-        """By OpenAI's own count; None where there is none."""
+        """The cost by OpenAI's count of tokens; None where there is none."""
         return self.usage.cost(prices) if self.usage is not None and prices is not None else None
 
 
-def painted(answer: Answer) -> Generated | None:
-    """The pictures in an answer; None where it holds none. Slow for a big one."""
-    result = parsed(Result, answer)
+def generated_in(response: httpx.Response) -> Generated | None:
+    """The pictures in a response; None where there are none. Slow for a large one."""
+    result = parsed(Result, response)
     if result is None:
         return None
-    units = answer.headers.get("x-fal-billable-units", "").strip()
+    units = response.headers.get("x-fal-billable-units", "").strip()
     return Generated(
-        found=tuple(image.found() for image in result.images),
+        results=tuple(image.result() for image in result.images),
         usage=valid(Usage, result.usage),
         free=re.fullmatch(r"0+(\.0*)?", units) is not None,
     )
 
 
 class Token(_Wire):
-    """What lets a file into the CDN for some minutes."""
+    """A token that allows uploads to the CDN for some minutes."""
 
     token: str = Field(pattern=r"^[!-~]+$", repr=False)
     token_type: str = Field("Bearer", pattern=r"^[A-Za-z]+$")
     base_url: str = Field(min_length=1)
 
 
-class Stored(_Wire):
+class StoredFile(_Wire):
     """Where the CDN put a file."""
 
     access_url: str = Field(min_length=1)
@@ -216,46 +218,46 @@ class UploadPlace(_Wire):
 
 
 class Metadata(_Wire):
-    """What the platform says of a model."""
+    """What the platform says about a model."""
 
     status: str = ""
 
 
-class Listing(_Wire):
+class ListedModel(_Wire):
     """A model on the platform."""
 
     endpoint_id: str
     metadata: Metadata = Metadata()
 
 
-class Models(_Wire):
-    """A page of them."""
+class ModelPage(_Wire):
+    """A page of the list of models."""
 
-    models: tuple[Listing, ...]
+    models: tuple[ListedModel, ...]
 
 
 class PlatformError(_Wire):
-    """The platform's own error, by which it can be told from a page of somebody on the way."""
+    """The platform's own error, which a proxy's error page is not."""
 
     error: dict[str, Any]
 
 
-def parsed(shape: type[Shape], answer: Answer) -> Shape | None:
-    """An answer's JSON in a shape; None where it is no JSON or has another shape."""
-    return valid(shape, answer.json())
+def parsed(schema: type[Schema], response: httpx.Response) -> Schema | None:
+    """A response's JSON as a model; None where it is not JSON or not of that schema."""
+    return valid(schema, json_of(response))
 
 
-def valid(shape: type[Shape], value: Any) -> Shape | None:
-    """A value in a shape; None where it has another."""
+def valid(schema: type[Schema], value: Any) -> Schema | None:
+    """A value as a model; None where it is not of that schema."""
     try:
-        return shape.model_validate(value)
+        return schema.model_validate(value)
     except ValidationError:
         return None
 
 
 def extended(url: str, path: str = "", **query: str) -> str:
-    """A link with something added to its path and its query."""
-    base, _, had = url.partition("?")
-    pairs = [had] if had else []
+    """A URL with more path and more query."""
+    base, _, former = url.partition("?")
+    pairs = [former] if former else []
     pairs += [f"{name}={value}" for name, value in query.items()]
     return f"{base.rstrip('/')}{path}" + (f"?{'&'.join(pairs)}" if pairs else "")

@@ -1,6 +1,6 @@
-"""fal's webhooks, verified: a good one wakes whoever follows that request, who then asks fal for the result.
+"""fal's webhooks, verified: a good one wakes the poller of that request, which then asks fal for the result.
 
-A webhook is a hint and never the truth: nothing of its body is used but the request's id.
+A webhook is only a hint: nothing of its body is used but the request's id.
 Source: https://docs.fal.ai/model-apis/model-endpoints/webhooks. Signed with Ed25519: the request id, the user id,
 the time and the SHA-256 of the body in hexadecimal, joined by line breaks.
 """
@@ -20,22 +20,22 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Self
 
-import aiohttp
+import httpx
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from bot.domain.clock import Clock, Instant
-from bot.domain.errors import ProviderError
-from bot.providers.shared.http import Answer, Timeouts, exchange
+from bot.domain.clock import Clock, Instant, elapsed
+from bot.net.http import Timeouts, json_of, request
 
-SKEW = 300
+SKEW = 300.0
 """Seconds by which a webhook's time may differ from ours."""
-KEYS_LIVE = 24 * 3_600_000
-"""Milliseconds: fal asks that its keys be kept no longer than a day."""
-KEYS_PAUSE = 60_000
-"""Milliseconds between two questions for the keys, whoever causes them."""
+KEY_LIFETIME = 24 * 3600.0
+"""Seconds: fal asks that its keys be cached no longer than a day."""
+KEY_REQUEST_PAUSE = 60.0
+"""Seconds between two requests for the keys, so that forged webhooks cannot cause many."""
 KEYS_LIMIT = 65_536
-MOST_KEYS = 20
+"""Bytes of the published list of keys."""
+MAXIMUM_KEYS = 20
 
 Wake = Callable[[], None]
 
@@ -50,17 +50,17 @@ class SignedWebhook:
     signature: bytes
 
     @classmethod
-    def of(cls, headers: Mapping[str, str]) -> Self | None:
-        """What its headers say; None where one is missing or malformed. The mapping must not mind case."""
-        named = {name: headers.get(f"X-Fal-Webhook-{name}", "") for name in ("Request-Id", "User-Id")}
+    def parse(cls, headers: Mapping[str, str]) -> Self | None:
+        """Read it from headers, whose names match in any case; None where one is missing or malformed."""
+        ids = {name: headers.get(f"X-Fal-Webhook-{name}", "") for name in ("Request-Id", "User-Id")}
         stamp, signature = (headers.get(f"X-Fal-Webhook-{name}", "") for name in ("Timestamp", "Signature"))
-        if not all(re.fullmatch(r"[!-~]{1,200}", value) for value in named.values()):
+        if not all(re.fullmatch(r"[!-~]{1,200}", value) for value in ids.values()):
             return None
         if not re.fullmatch(r"[0-9]{1,12}", stamp) or not re.fullmatch(r"[0-9A-Fa-f]{128}", signature):
             return None
         return cls(
-            request_id=named["Request-Id"],
-            user_id=named["User-Id"],
+            request_id=ids["Request-Id"],
+            user_id=ids["User-Id"],
             timestamp=stamp,
             signature=bytes.fromhex(signature),
         )
@@ -72,26 +72,26 @@ class SignedWebhook:
 
 
 class Webhooks:
-    """Takes fal's webhooks at `url`, which is public; `receive` is given what arrives there."""
+    """Verifies the webhooks that fal sends to `url`, which is public; `receive` handles each."""
 
     def __init__(
         self,
-        client: aiohttp.ClientSession,
+        http: httpx.AsyncClient,
         *,
         url: str,
         rest_url: str,
         clock: Clock,
-        limits: Timeouts | None = None,
     ) -> None:
         self.url = url
-        self._keys = _Keys(client, f"{rest_url.rstrip('/')}/.well-known/jwks.json", clock, limits or Timeouts())
+        self._keys = _Keys(http, f"{rest_url}/.well-known/jwks.json", clock)
         self._clock = clock
         self._seen: dict[tuple[str, str, bytes], int] = {}
+        """The seconds in a webhook's timestamp, by all that tells it from others."""
         self._waiting: dict[str, list[Wake]] = defaultdict(list)
 
     @contextmanager
     def waking(self, request_id: str, wake: Wake) -> Iterator[None]:
-        """Call `wake` for each good webhook about that request, as long as this lasts."""
+        """Within the block, call `wake` for each good webhook about that request."""
         self._waiting[request_id].append(wake)
         try:
             yield
@@ -101,77 +101,76 @@ class Webhooks:
                 del self._waiting[request_id]
 
     async def receive(self, headers: Mapping[str, str], body: bytes) -> int:
-        """The status to answer a webhook with: 200, 400 malformed, 401 not fal's or not now, 503 no keys."""
-        letter = SignedWebhook.of(headers)
-        if letter is None:
+        """The status to respond with: 200; 400 malformed; 401 forged, old or repeated; 503 no keys of fal's."""
+        webhook = SignedWebhook.parse(headers)
+        if webhook is None:
             return HTTPStatus.BAD_REQUEST
-        if abs(self._clock.now() / 1000 - int(letter.timestamp)) > SKEW:
+        if abs(self._clock.now() / 1000 - int(webhook.timestamp)) > SKEW:
             return HTTPStatus.UNAUTHORIZED
-        message = letter.message(body)
-        good = await self._keys.signed(message, letter.signature)
-        if good is None:
+        message = webhook.message(body)
+        genuine = await self._keys.verify(message, webhook.signature)
+        if genuine is None:
             return HTTPStatus.SERVICE_UNAVAILABLE
-        if not good or not self._first_time(letter):
+        if not genuine or not self._first_time(webhook):
             return HTTPStatus.UNAUTHORIZED
-        said = _json(body)
-        if not isinstance(said, dict):
+        fields = _json(body)
+        if not isinstance(fields, dict):
             return HTTPStatus.BAD_REQUEST
-        for request_id in {letter.request_id, str(said.get("request_id", ""))}:
+        for request_id in {webhook.request_id, str(fields.get("request_id", ""))}:
             for wake in tuple(self._waiting.get(request_id, ())):
                 wake()
         return HTTPStatus.OK
 
-    def _first_time(self, letter: SignedWebhook) -> bool:
-        """Whether this very letter is new. One whose time is too far off is refused before, so it is forgotten."""
+    def _first_time(self, webhook: SignedWebhook) -> bool:
+        """Whether this is no repetition. Webhooks outside `SKEW` are refused before, and not remembered."""
         now = self._clock.now() / 1000
-        self._seen = {known: stamp for known, stamp in self._seen.items() if now - stamp <= SKEW}
-        known = (letter.request_id, letter.timestamp, letter.signature)
-        if known in self._seen:
+        self._seen = {seen: stamp for seen, stamp in self._seen.items() if now - stamp <= SKEW}
+        identity = (webhook.request_id, webhook.timestamp, webhook.signature)
+        if identity in self._seen:
             return False
-        self._seen[known] = int(letter.timestamp)
+        self._seen[identity] = int(webhook.timestamp)
         return True
 
 
 class _Keys:
-    """fal's public keys, asked for when they are old or when a signature fits none of them."""
+    """fal's public keys, requested when they are old or when a signature matches none of them."""
 
-    def __init__(self, client: aiohttp.ClientSession, url: str, clock: Clock, limits: Timeouts) -> None:
-        self._client = client
+    def __init__(self, http: httpx.AsyncClient, url: str, clock: Clock) -> None:
+        self._http = http
         self._url = url
         self._clock = clock
-        self._limits = limits
         self._keys: tuple[Ed25519PublicKey, ...] = ()
         self._read_at: Instant | None = None
-        self._asked_at: Instant | None = None
-        self._asking = asyncio.Lock()
+        self._requested_at: Instant | None = None
+        self._one_request = asyncio.Lock()
 
-    async def signed(self, message: bytes, signature: bytes) -> bool | None:
-        """Whether a published key signed it; None where there are no keys to tell by."""
-        if self._fresh() and self._fits(message, signature):
+    async def verify(self, message: bytes, signature: bytes) -> bool | None:
+        """Whether the signature is of one of fal's keys; None where fal's keys cannot be had."""
+        if self._fresh() and self._matches(message, signature):
             return True
-        async with self._asking:
-            # Whoever waited here may find them renewed.
-            if self._fresh() and self._fits(message, signature):
+        async with self._one_request:
+            # Another webhook may have renewed them meanwhile.
+            if self._fresh() and self._matches(message, signature):
                 return True
             await self._renew()
-        return self._fits(message, signature) if self._fresh() else None
+        return self._matches(message, signature) if self._fresh() else None
 
     def _fresh(self) -> bool:
-        return self._read_at is not None and self._clock.now() - self._read_at < KEYS_LIVE
+        return self._read_at is not None and elapsed(self._read_at, self._clock.now()) < KEY_LIFETIME
 
-    def _fits(self, message: bytes, signature: bytes) -> bool:
+    def _matches(self, message: bytes, signature: bytes) -> bool:
         return any(_verified(key, message, signature) for key in self._keys)
 
     async def _renew(self) -> None:
         now = self._clock.now()
-        if self._asked_at is not None and now - self._asked_at < KEYS_PAUSE:
+        if self._requested_at is not None and elapsed(self._requested_at, now) < KEY_REQUEST_PAUSE:
             return
-        self._asked_at = now
+        self._requested_at = now
         try:
-            answer = await exchange(self._client, "GET", self._url, limits=self._limits, limit=KEYS_LIMIT)
-        except ProviderError:
+            response = await request(self._http, "GET", self._url, timeouts=Timeouts(), limit=KEYS_LIMIT)
+        except (httpx.RequestError, httpx.InvalidURL):
             return
-        keys = _published(answer)
+        keys = _published(response)
         if keys:
             self._keys, self._read_at = keys, now
 
@@ -184,12 +183,12 @@ def _verified(key: Ed25519PublicKey, message: bytes, signature: bytes) -> bool:
     return True
 
 
-def _published(answer: Answer) -> tuple[Ed25519PublicKey, ...]:
+def _published(response: httpx.Response) -> tuple[Ed25519PublicKey, ...]:
     """The Ed25519 keys of a JSON Web Key Set (RFC 8037); others are passed over."""
-    said = answer.json() if answer.good else None
-    listed = said.get("keys") if isinstance(said, dict) else None
-    found = [_key(item) for item in listed[:MOST_KEYS]] if isinstance(listed, list) else []
-    return tuple(key for key in found if key is not None)
+    body = json_of(response) if response.is_success else None
+    listed = body.get("keys") if isinstance(body, dict) else None
+    keys = [_key(item) for item in listed[:MAXIMUM_KEYS]] if isinstance(listed, list) else []
+    return tuple(key for key in keys if key is not None)
 
 
 def _key(item: Any) -> Ed25519PublicKey | None:

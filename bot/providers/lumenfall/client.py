@@ -1,104 +1,102 @@
-"""The way to Lumenfall: where its two APIs are, and the only place that shows the key."""
+"""Calls to Lumenfall's two APIs: the only place that puts the key on a request."""
 
 from __future__ import annotations
 
-import re
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Final
 
-import aiohttp
-import yarl
+import httpx
 from pydantic import SecretStr
 
 from bot.catalog.offers import Submit
-from bot.domain.errors import ProviderError, ProviderMisconfigured, SetupError
-from bot.providers.lumenfall.request import SubmitOptions, as_form, as_json, traceparent
-from bot.providers.shared.http import (
-    JSON_LIMIT,
-    Answer,
-    Answering,
-    Content,
-    Timeouts,
-    asked,
-    exchange,
-    same_origin,
-)
+from bot.domain.errors import ProviderError, ProviderMisconfigured
+from bot.net.http import JSON_LIMIT, RequestOptions, Timeouts, request, stream
+from bot.net.urls import same_origin
+from bot.providers.lumenfall.request import SubmitOptions, as_json, as_parts, traceparent
+from bot.providers.shared.http import provider_errors
 
 NAME: Final = "lumenfall"
-PAINTING = Timeouts(connect=10.0, silence=300.0, total=330.0)
-ASKING = Timeouts(connect=10.0, silence=20.0, total=30.0)
-LOOKING = Timeouts(connect=3.0, silence=5.0, total=5.0)
-"""For what is good to know while somebody waits for a picture that is already there."""
+GENERATION = Timeouts(connect=10.0, read=300.0, total=330.0)
+LOOKUP = Timeouts(connect=10.0, read=20.0, total=30.0)
+BRIEF_LOOKUP = Timeouts(connect=3.0, read=5.0, total=5.0)
+"""For what is good to know while a member waits for a picture that is already there."""
 _INLINE_PICTURE = 13_631_488
-"""Bytes of base64 for one picture: 1536 × 1536 pixels of four bytes fit without being packed at all."""
+"""Bytes of base64 for one picture: 1536 × 1536 pixels of four bytes, not compressed at all."""
 
 
-def room_for(count: int) -> int:
-    """Bytes that an answer with so many pictures may have."""
+def response_limit(count: int) -> int:
+    """Bytes that a response with so many pictures may have."""
     return JSON_LIMIT + count * _INLINE_PICTURE
 
 
 class LumenfallClient:
-    """Calls with the key. `base_url` is the OpenAI-like API; Lumenfall's own is at the same origin."""
+    """Requests with the key. `base_url` is the OpenAI-like API; Lumenfall's own is at the same origin."""
 
     def __init__(
         self,
-        client: aiohttp.ClientSession,
+        http: httpx.AsyncClient,
         key: SecretStr,
         base_url: str,
-        manner: SubmitOptions,
-        limits: Timeouts | None = None,
+        options: SubmitOptions,
+        timeouts: Timeouts | None = None,
     ) -> None:
-        if not re.fullmatch(r"[!-~]+", key.get_secret_value()):
-            raise SetupError("LUMENFALL_API_KEY is not valid: it holds a space or a character that no key has.")
-        try:
-            self.native_url = str(yarl.URL(base_url).origin() / "v1")
-        except ValueError:
-            raise SetupError("Lumenfall's address is not a URL.") from None
-        self.base_url = base_url.rstrip("/")
-        self.manner = manner
-        self._client = client
+        """`timeouts` replace those of every call."""
+        self.base_url = base_url
+        self.native_url = str(httpx.URL(base_url).join("/v1"))
+        self.options = options
+        self._http = http
         self._key = key
-        self._painting = limits or PAINTING
-        self._asking = limits or ASKING
-        self._looking = limits or LOOKING
+        self._generation = timeouts or GENERATION
+        self._lookup = timeouts or LOOKUP
+        self._brief_lookup = timeouts or BRIEF_LOOKUP
 
-    def paint(self, order: Submit) -> AbstractAsyncContextManager[Answering]:
-        """The call that costs money, up to the head of its answer."""
-        fields = self.manner.fields(order)
-        url = f"{self.base_url}/{order.fit.verb.endpoint}"
-        headers = {**self._headers(url), "traceparent": traceparent(order)}
-        if order.fit.verb.sources is None:
-            content: Content = as_json(fields)
+    @asynccontextmanager
+    async def generate(self, submit: Submit) -> AsyncIterator[httpx.Response]:
+        """Send the request that costs money; its response's body is still to be read.
+
+        Raises:
+            ProviderError: see `provider_errors`; also while the body is read.
+        """
+        fields = self.options.fields(submit)
+        url = f"{self.base_url}/{submit.provider_request.operation.endpoint}"
+        headers = {**self._headers(url), "traceparent": traceparent(submit)}
+        options: RequestOptions = {"headers": headers}
+        if submit.provider_request.operation.sources is None:
+            options["content"] = as_json(fields)
             headers["Content-Type"] = "application/json"
         else:
-            content = as_form(fields)
-        if self.manner.streams(order.count):
+            options["files"] = as_parts(fields)
+        if self.options.streams(submit.count):
             headers["Accept"] = "text/event-stream, application/json"
-        return asked(self._client, "POST", url, limits=self._painting, headers=headers, content=content)
+        with provider_errors(submitting=True):
+            async with stream(self._http, "POST", url, timeouts=self._generation, **options) as response:
+                yield response
 
-    async def ask(self, url: str, *, body: bytes | None = None, limit: int = JSON_LIMIT) -> Answer:
+    async def request(self, url: str, *, body: bytes | None = None, limit: int = JSON_LIMIT) -> httpx.Response:
         """A call that costs nothing: a GET, or a POST of JSON.
 
         Raises:
-            ProviderBusy: no whole answer.
-            InvalidResponse: it is too big.
+            ProviderError: see `provider_errors`.
         """
-        return await self._exchange(url, self._asking, body, limit)
+        return await self._request(url, self._lookup, body, limit)
 
-    async def look(self, url: str, *, briefly: bool = False) -> Answer | None:
-        """A GET that nothing depends on; None where no answer came."""
+    async def try_get(self, url: str, *, briefly: bool = False) -> httpx.Response | None:
+        """A GET that nothing depends on; None where there was no response."""
         try:
-            return await self._exchange(url, self._looking if briefly else self._asking, None, JSON_LIMIT)
+            return await self._request(url, self._brief_lookup if briefly else self._lookup, None, JSON_LIMIT)
         except ProviderError:
             return None
 
-    async def _exchange(self, url: str, limits: Timeouts, body: bytes | None, limit: int) -> Answer:
+    async def _request(self, url: str, timeouts: Timeouts, body: bytes | None, limit: int) -> httpx.Response:
         headers = self._headers(url)
+        options: RequestOptions = {"headers": headers}
         if body is not None:
             headers["Content-Type"] = "application/json"
+            options["content"] = body
         method = "GET" if body is None else "POST"
-        return await exchange(self._client, method, url, limits=limits, headers=headers, content=body, limit=limit)
+        with provider_errors():
+            return await request(self._http, method, url, timeouts=timeouts, limit=limit, **options)
 
     def _headers(self, url: str) -> dict[str, str]:
         if not same_origin(url, self.base_url):

@@ -1,10 +1,15 @@
-"""What Lumenfall's error answers mean. Pure functions over answers, no I/O."""
+"""What Lumenfall's error responses mean. Pure functions, no I/O.
+
+Source: https://docs.lumenfall.ai/errors.
+"""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
 from typing import Any
+
+import httpx
 
 from bot.catalog.offers import Submit
 from bot.domain.clock import Instant
@@ -19,70 +24,58 @@ from bot.domain.errors import (
     SourceRejected,
     SubmitUnknown,
 )
-from bot.providers.shared.http import Answer, for_status
+from bot.net.http import json_of
+from bot.providers.shared.http import for_status, retry_after
 
 _CODE = re.compile(r"[A-Za-z][A-Za-z_]{0,59}")
-
-
 _CLEAR = frozenset(
     {"AUTHENTICATION_FAILED", "INSUFFICIENT_BALANCE", "MODEL_NOT_FOUND", "MODEL_DISABLED", "INVALID_REQUEST"}
 )
-
-
 _MODERATION_CODES = re.compile(r"CONTENT_POLICY\w*|MODERATION\w*|CONTENT_FILTER\w*|SAFETY\w*")
-
-
 _MODERATION = re.compile(
     r"safety[ _](system|violation|filter)|moderation_blocked|(blocked|rejected|flagged) by (\w+ )?moderation"
     r"|content[ _-]?(policy|filter)|policy[ _]violation|\bnsfw\b|\bflagged\b"
 )
-
-
 _LENGTH = re.compile(r"(?:<=?|at most|most|maximum(?: length)?(?: of)?|up to|limited to)\s*([\d,]{2,7})\s*char")
-
-
 _ABOUT_PICTURE = re.compile(r"^(image|mask)\b|image file|invalid image|image dimensions")
-
-
-# Refusals
 
 
 @dataclass(frozen=True, slots=True)
 class ErrorDetails:
-    """What an error says: its code in capitals, empty where there is none, and its text in small letters."""
+    """What an error says: its code in capitals, empty where there is none, and its text in lower case."""
 
     code: str
     text: str
 
     @property
     def moderated(self) -> bool:
-        """Whether somebody's content policy is behind it."""
+        """Whether a content policy was the reason, Lumenfall's own or that of a service behind it."""
         return bool(_MODERATION_CODES.fullmatch(self.code) or _MODERATION.search(self.text))
 
     @property
     def clear(self) -> bool:
-        """Whether a dry run that says so speaks for the real call as well."""
+        """Whether the real call would be refused like the dry run that brought this error."""
         return self.moderated or (self.code in _CLEAR and "dryrun" not in self.text)
 
 
-def complaint_in(body: Any) -> ErrorDetails:
-    """An error's envelope, nested or flat."""
-    said = body if isinstance(body, dict) else {}
-    error = said.get("error")
+def error_details(body: Any) -> ErrorDetails:
+    """Read an error's JSON, nested or flat."""
+    outer = body if isinstance(body, dict) else {}
+    error = outer.get("error")
     inner = error if isinstance(error, dict) else {}
-    codes = [place.get(name) for place in (inner, said) for name in ("code", "error_code")]
-    texts = [error, inner.get("message"), said.get("message"), said.get("error_message"), inner.get("type")]
+    codes = [fields.get(name) for fields in (inner, outer) for name in ("code", "error_code")]
+    texts = [error, inner.get("message"), outer.get("message"), outer.get("error_message"), inner.get("type")]
     return ErrorDetails(
         next((code.upper() for code in codes if isinstance(code, str) and _CODE.fullmatch(code)), ""),
         " ".join(text for text in texts if isinstance(text, str)).lower()[:20_000],
     )
 
 
-def refusal(answer: Answer, now: Instant, order: Submit | None = None) -> ProviderError:
-    """What an answer without pictures means. Whoever cannot be sure that nothing was painted says so."""
-    complaint = complaint_in(answer.json())
-    detail = f"{answer.status} {complaint.code}".strip()
-    match complaint.code:
+def error_from(response: httpx.Response, now: Instant, submit: Submit | None = None) -> ProviderError:
+    """What a response without pictures means: `SubmitUnknown` unless it is certain that nothing was painted."""
+    details = error_details(json_of(response))
+    detail = f"{response.status_code} {details.code}".strip()
+    match details.code:
         case "AUTHENTICATION_FAILED":
             return ProviderMisconfigured(detail=detail)
         case "INSUFFICIENT_BALANCE":
@@ -90,42 +83,42 @@ def refusal(answer: Answer, now: Instant, order: Submit | None = None) -> Provid
         case "MODEL_NOT_FOUND" | "MODEL_DISABLED":
             return ModelRetired(detail=detail)
         case "RATE_LIMITED":
-            return RateLimited(detail=detail, retry_after=answer.retry_after(now))
-    if complaint.moderated:
+            return RateLimited(detail=detail, retry_after=retry_after(response, now))
+    if details.moderated:
         return PromptRejected(detail=detail)
-    if complaint.code == "INVALID_REQUEST" and answer.status < 500:
-        return _invalid(complaint.text, detail, order)
-    if complaint.code == "ALL_PROVIDERS_EXHAUSTED":
-        return ProviderBusy(detail=detail, retry_after=answer.retry_after(now))
-    if complaint.code == "UPSTREAM_ERROR" and answer.status in (500, 502, 503):
-        return ProviderBusy(detail=detail, retry_after=answer.retry_after(now))
-    return _by_status(answer, now, complaint, detail)
+    if details.code == "INVALID_REQUEST" and response.status_code < 500:
+        return _invalid(details.text, detail, submit)
+    if details.code == "ALL_PROVIDERS_EXHAUSTED":
+        return ProviderBusy(detail=detail, retry_after=retry_after(response, now))
+    if details.code == "UPSTREAM_ERROR" and response.status_code in (500, 502, 503):
+        return ProviderBusy(detail=detail, retry_after=retry_after(response, now))
+    return _by_status(response, now, details, detail)
 
 
-def _invalid(text: str, detail: str, order: Submit | None) -> ProviderError:
+def _invalid(text: str, detail: str, submit: Submit | None) -> ProviderError:
     if (found := _LENGTH.search(text)) and "prompt" in text:
-        most = int(found[1].replace(",", "") or 0)
-        yours = f"; yours has {len(order.fit.request.prompt):,}" if order else ""
+        limit = int(found[1].replace(",", "") or 0)
+        yours = f"; yours has {len(submit.provider_request.request.prompt):,}" if submit else ""
         return RequestRejected(
-            f"The image service takes prompts of up to {most:,} characters{yours}. Shorten it a little.",
+            f"The image service takes prompts of up to {limit:,} characters{yours}. Shorten it a little.",
             detail=f"{detail} prompt too long",
         )
-    if order is not None and order.inputs and _ABOUT_PICTURE.search(text):
+    if submit is not None and submit.inputs and _ABOUT_PICTURE.search(text):
         return SourceRejected(detail=detail)
     return RequestRejected(detail=detail)
 
 
-def _by_status(answer: Answer, now: Instant, complaint: ErrorDetails, detail: str) -> ProviderError:
-    status = answer.status
-    if answer.good or status >= 500 or status in (408, 499):
-        # A door that closed while somebody was painting behind it looks the same as one that never opened.
+def _by_status(response: httpx.Response, now: Instant, details: ErrorDetails, detail: str) -> ProviderError:
+    status = response.status_code
+    if response.is_success or status >= 500 or status in (408, 499):
+        # The gateway may have given up while the service behind it went on painting.
         return SubmitUnknown(detail=detail)
     if status < 400:
         return ProviderMisconfigured(detail=f"{detail} moved elsewhere")
     if status in (404, 410):
-        if status == 410 or "model" in complaint.text:
+        if status == 410 or "model" in details.text:
             return ModelRetired(detail=detail)
         return ProviderMisconfigured(detail=f"{detail} no such endpoint")
-    error = for_status(answer, now)
+    error = for_status(response, now)
     error.detail = detail
     return error

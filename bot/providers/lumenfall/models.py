@@ -1,4 +1,4 @@
-"""What Lumenfall says of the account, and what it asks for a picture: models, dry runs, the balance. All free.
+"""What Lumenfall says of the account and of prices: models, dry runs, the balance. All of it is free.
 
 Sources: https://docs.lumenfall.ai/cost-estimation and the API reference of models and balance.
 """
@@ -9,128 +9,153 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import date
+from decimal import Decimal
 from typing import Any
 
-from bot.catalog.offers import Offer, ProviderRequest, Submit, Unsupported
+import httpx
+
+from bot.catalog.mapping import Unsupported
+from bot.catalog.offers import Offer, ProviderRequest, Submit
 from bot.domain.clock import Clock
 from bot.domain.errors import InvalidResponse, ModelRetired, ProviderBusy, ProviderError
 from bot.domain.money import Money
-from bot.domain.providers import ModelStatus, ProviderHealth
+from bot.domain.providers import KeyState, ModelStatus, ProviderHealth
 from bot.domain.requests import ImageRequest
+from bot.net.http import json_of
 from bot.providers.lumenfall.client import NAME, LumenfallClient
-from bot.providers.lumenfall.errors import complaint_in, refusal
+from bot.providers.lumenfall.errors import error_details, error_from
 from bot.providers.lumenfall.request import as_json
 from bot.providers.lumenfall.schemas import decimal, estimate_in
-from bot.providers.shared.http import Answer
+from bot.providers.shared.http import key_state
 
-MOST_LEFT = 10_000_000
-"""Dollars: whatever is more is no balance."""
+HIGHEST_BALANCE = 10_000_000
+"""Dollars: more is taken for no balance."""
 
 
 class Account:
-    """The account behind a key."""
+    """The account that a key belongs to."""
 
-    def __init__(self, door: LumenfallClient, clock: Clock) -> None:
-        self._door = door
+    def __init__(self, client: LumenfallClient, clock: Clock) -> None:
+        self._client = client
         self._clock = clock
 
-    async def estimate(self, fit: ProviderRequest, count: int, order: Submit | None = None) -> int | None:
-        """The dry run's price in micro-dollars; None where it cannot be read.
+    async def estimate(
+        self, provider_request: ProviderRequest, count: int, submit: Submit | None = None
+    ) -> Money | None:
+        """The dry run's price; None where the response does not state it.
 
         Raises:
-            ProviderBusy: no clear answer.
+            ProviderBusy: no clear response.
             ProviderError: the real call would be refused in the same way.
         """
-        url = f"{self._door.base_url}/{fit.verb.endpoint}?dryRun=true"
+        url = f"{self._client.base_url}/{provider_request.operation.endpoint}?dryRun=true"
+        fields = self._client.options.dry_run_fields(provider_request, count)
         try:
-            answer = await self._door.ask(url, body=as_json(self._door.manner.priced(fit, count)))
+            response = await self._client.request(url, body=as_json(fields))
         except InvalidResponse as error:
             raise ProviderBusy(detail=error.detail) from None
-        body = answer.json()
-        if answer.good:
+        body = json_of(response)
+        if response.is_success:
             return estimate_in(body)
-        if not complaint_in(body).clear:
-            raise ProviderBusy(detail=str(answer.status))
-        raise refusal(answer, self._clock.now(), order)
+        if not error_details(body).clear:
+            raise ProviderBusy(detail=str(response.status_code))
+        raise error_from(response, self._clock.now(), submit)
 
-    async def examine(self, offers: Mapping[str, Offer], *, dry_run: bool) -> ProviderHealth:
-        """Whether the key works, what is left, and which of `offers` (by our names) are served for how much."""
+    async def check_health(self, offers: Mapping[str, Offer], *, dry_run: bool) -> ProviderHealth:
+        """Whether the key works, the balance, and which of `offers` (by our names) are served, for how much."""
         listing, balance = await asyncio.gather(
-            self._door.look(f"{self._door.base_url}/models"), self._door.look(f"{self._door.native_url}/balance")
+            self._client.try_get(f"{self._client.base_url}/models"),
+            self._client.try_get(f"{self._client.native_url}/balance"),
         )
-        listed = listed_in(listing)
-        works = _works(listing, balance, listed)
-        found = [_served(model, offer, listed) for model, offer in offers.items()]
-        if works and dry_run:
-            found = await asyncio.gather(*(self._priced(one, offers[one.model]) for one in found))
-        detail = left_in(balance) if works else _trouble(listing)
-        return ProviderHealth(provider=NAME, key_works=works, detail=detail, models=tuple(found))
+        listed, left = listed_in(listing), balance_in(balance)
+        key = _key_state(listing, balance, known=listed is not None or bool(left.text))
+        statuses = [_status(model, offer, listed) for model, offer in offers.items()]
+        if key is KeyState.WORKS and dry_run:
+            statuses = await asyncio.gather(*(self._priced(status, offers[status.model]) for status in statuses))
+        return ProviderHealth(
+            provider=NAME,
+            key=key,
+            detail=left.text if key is KeyState.WORKS else _trouble(listing),
+            balance_used_up=left.used_up,
+            models=tuple(statuses),
+        )
 
-    async def _priced(self, served: ModelStatus, offer: Offer) -> ModelStatus:
+    async def _priced(self, status: ModelStatus, offer: Offer) -> ModelStatus:
         """With the price of one square picture of medium quality."""
-        request = ImageRequest(prompt="a red square", model=served.model, size="square", quality="medium")
-        if served.gone:
-            return served
+        request = ImageRequest(prompt="a red square", model=status.model, size="square", quality="medium")
+        if status.gone:
+            return status
         try:
-            micros = await self.estimate(offer.fit(request), 1)
+            price = await self.estimate(offer.translate(request), 1)
         except ModelRetired:
-            return replace(served, gone=True)
+            return replace(status, gone=True)
         except (Unsupported, ProviderError):
-            return served
-        return served if micros is None else replace(served, price=Money(micros))
+            return status
+        return status if price is None else replace(status, price=price)
 
 
 @dataclass(frozen=True, slots=True)
 class ListedModels:
-    """The list of models by id, without a service's prefix; `whole` unless there is another page."""
+    """The list of models by id, without a service's prefix; `complete` unless there is another page."""
 
     models: Mapping[str, Mapping[str, Any]]
-    whole: bool
+    complete: bool
 
 
-def listed_in(answer: Answer | None) -> ListedModels | None:
-    """The models that are served; None where the answer is no list."""
-    body = answer.json() if answer is not None and answer.good else None
+def listed_in(response: httpx.Response | None) -> ListedModels | None:
+    """The models that are served; None where the response is no list."""
+    body = json_of(response) if response is not None and response.is_success else None
     items = body.get("data") if isinstance(body, dict) else None
     if not isinstance(items, list):
         return None
-    named = [item for item in items if isinstance(item, dict) and isinstance(item.get("id"), str)]
-    whole = bool(named) and isinstance(body, dict) and not (body.get("has_more") or body.get("next_page_url"))
-    return ListedModels({item["id"].rpartition("/")[2]: item for item in named}, whole)
+    models = [item for item in items if isinstance(item, dict) and isinstance(item.get("id"), str)]
+    more = isinstance(body, dict) and (body.get("has_more") or body.get("next_page_url"))
+    return ListedModels({item["id"].rpartition("/")[2]: item for item in models}, bool(models) and not more)
 
 
-def _served(model: str, offer: Offer, listed: ListedModels | None) -> ModelStatus:
+def _status(model: str, offer: Offer, listed: ListedModels | None) -> ModelStatus:
     item = listed.models.get(offer.model) if listed else None
     if item is not None:
-        return ModelStatus(model=model, gone=False, until=_day(item.get("shutdown_date")))
-    return ModelStatus(model=model, gone=True if listed and listed.whole else None)
+        return ModelStatus(model=model, gone=False, available_until=_day(item.get("shutdown_date")))
+    return ModelStatus(model=model, gone=True if listed and listed.complete else None)
 
 
 def _day(value: Any) -> date | None:
-    """OpenAI's own list has such a day; whether it is handed on is told nowhere."""
+    """OpenAI's own list has such a day; Lumenfall does not document whether it passes it on."""
     try:
         return date.fromisoformat(value) if isinstance(value, str) else None
     except ValueError:
         return None
 
 
-def _works(listing: Answer | None, balance: Answer | None, listed: ListedModels | None) -> bool | None:
-    if any(answer is not None and answer.status in (401, 403) for answer in (listing, balance)):
-        return False
-    return True if listed is not None or left_in(balance) else None
+def _key_state(listing: httpx.Response | None, balance: httpx.Response | None, *, known: bool) -> KeyState:
+    refusals = [response.status_code for response in (listing, balance) if response is not None]
+    refusals = [status for status in refusals if status in (401, 403)]
+    if refusals:
+        return key_state(min(refusals))
+    return KeyState.WORKS if known else KeyState.UNKNOWN
 
 
-def _trouble(listing: Answer | None) -> str:
-    return "no answer" if listing is None else f"the list of models: {listing.status}"
+def _trouble(listing: httpx.Response | None) -> str:
+    return "no answer" if listing is None else f"the list of models: {listing.status_code}"
 
 
-def left_in(answer: Answer | None) -> str:
-    """What is left, for the operator: "$12.30 left"; empty where the answer does not say."""
-    body = answer.json() if answer is not None and answer.good else None
+@dataclass(frozen=True, slots=True)
+class Balance:
+    """What is left, in words for the operator ("$12.30 left"); no words where the response does not say."""
+
+    text: str = ""
+    used_up: bool = False
+
+
+def balance_in(response: httpx.Response | None) -> Balance:
+    """Read the balance from a response."""
+    body = json_of(response) if response is not None and response.is_success else None
     if not isinstance(body, dict):
-        return ""
+        return Balance()
     available = body.get("available")
     amount = decimal(available.get("amount")) if isinstance(available, dict) else None
-    if amount is not None and abs(amount) < MOST_LEFT:
-        return f"${max(amount, 0):,.2f} left"
-    return "billed afterwards" if body.get("billing_type") == "postpaid" else ""
+    if amount is not None and abs(amount) < HIGHEST_BALANCE:
+        cents = round(max(amount, Decimal(0)), 2)
+        return Balance(f"${cents:,.2f} left", used_up=not cents)
+    return Balance("billed afterwards" if body.get("billing_type") == "postpaid" else "")

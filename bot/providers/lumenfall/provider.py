@@ -1,249 +1,229 @@
-"""Lumenfall: OpenAI's image API in front of several services. One HTTP call is the whole painting.
+"""Lumenfall: OpenAI's image API in front of several services. One HTTP call is the whole generation.
 
 Sources: https://docs.lumenfall.ai and https://lumenfall.ai/models/openai/gpt-image-1.5. There is no queue, no
-cancel and no idempotency key: a call whose answer is lost may have been paid, is never repeated here, and is
+cancel and no idempotency key: a call whose response is lost may have cost money, is never repeated here, and is
 looked up in the history of requests, by its user field and its trace id.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 
-import aiohttp
-from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError
-
-from bot.catalog.offers import Offer, Submit
-from bot.domain.clock import Clock
+from bot.catalog.offers import Submit
+from bot.domain.clock import elapsed
 from bot.domain.errors import (
     BadSource,
-    InvalidResponse,
     PriceExceeded,
     PromptRejected,
     ProviderBusy,
     ResultLost,
     SubmitUnknown,
-    TicketLost,
 )
 from bot.domain.jobs import Finished, Progress, Ticket
-from bot.domain.money import Money
 from bot.domain.providers import CancelResult, ProviderHealth
 from bot.domain.requests import ImageRequest
-from bot.net.hosts import AllowedHosts
-from bot.pictures import Pictures
-from bot.ports import Kept, Tell
-from bot.providers.lumenfall.client import NAME, LumenfallClient, room_for
-from bot.providers.lumenfall.errors import refusal
+from bot.net.http import json_of, open_client, read
+from bot.net.sse import is_event_stream
+from bot.ports import Report, StoredResults
+from bot.providers.lumenfall.client import NAME, LumenfallClient, response_limit
+from bot.providers.lumenfall.errors import error_from
 from bot.providers.lumenfall.models import Account
 from bot.providers.lumenfall.reconcile import LISTED_AFTER, LONGEST_DRY_RUN, History
-from bot.providers.lumenfall.request import MOST_PARTIALS, Extra, SubmitOptions, trace_of
-from bot.providers.lumenfall.schemas import Generated, painted_in
+from bot.providers.lumenfall.request import SubmitOptions, trace_of
+from bot.providers.lumenfall.schemas import Generated, TicketData, generated_in
 from bot.providers.lumenfall.stream import ResponseStream
-from bot.providers.shared.downloads import Gatherer
-from bot.providers.shared.http import AnswerLost, Downloads, Timeouts
+from bot.providers.shared.downloads import Downloads, PictureGone
 from bot.providers.shared.polling import PollPolicy
+from bot.providers.shared.spec import ProviderDeps, ProviderSpec, required
+from bot.settings import Settings
 
-_HELD_UP_KEPT = 1_000
-
-
-class TicketData(BaseModel):
-    """What a ticket holds. `cost` is in micro-dollars, `kept` counts the pictures in the spool."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-    request_id: str | None = None
-    links: tuple[str, ...] = ()
-    kept: int = 0
-    cost: int | None = None
+AT_ONCE = 32
+"""Generations at the same time."""
+_REMEMBERED_DELAYS = 1_000
 
 
 class LumenfallProvider:
-    """`Provider` over Lumenfall. The client, the threads and the clock belong to whoever built it."""
+    """`Provider` over Lumenfall. Close it with `aclose`."""
 
-    def __init__(
-        self,
-        client: aiohttp.ClientSession,
-        *,
-        key: SecretStr,
-        base_url: str,
-        media_hosts: AllowedHosts,
-        offers: Mapping[str, Offer],
-        pictures: Pictures,
-        clock: Clock,
-        pace: PollPolicy | None = None,
-        limits: Timeouts | None = None,
-        partials: int = 2,
-        inline: bool = False,
-        dry_run: bool = True,
-        extra: Extra | None = None,
-        openai_key: SecretStr | None = None,
-        at_once: int = 32,
-    ) -> None:
-        """`base_url` ends in /openai/v1; `limits` replace those of every call; `at_once` paintings at most.
-
-        `partials` pictures on the way are asked for where one is painted; `inline` asks for bytes instead of
-        links; `extra` are the operator's own fields, handed on by Lumenfall to whoever paints.
-        """
-        if not 0 <= partials <= MOST_PARTIALS:
-            raise ValueError(f"partials is from 0 to {MOST_PARTIALS}")
-        secret = {} if openai_key is None else {"openai_api_key": openai_key.get_secret_value()}
-        manner = SubmitOptions(partials=partials, inline=inline, extra={**(extra or {}), **secret})
-        self._door = LumenfallClient(client, key, base_url, manner, limits)
-        self._account = Account(self._door, clock)
-        self._history = History(self._door)
-        self._gatherer = Gatherer(Downloads(client, media_hosts, limits=limits), pictures, pace or PollPolicy())
-        self._offers = offers
-        self._pictures = pictures
-        self._clock = clock
-        self._dry_run = dry_run
+    def __init__(self, deps: ProviderDeps, *, at_once: int = AT_ONCE) -> None:
+        settings = deps.settings
+        hosts = settings.lumenfall_media_hosts
+        base_url = settings.lumenfall_base_url
+        self._http = open_client(hosts=hosts, base_urls=[base_url], connections=deps.connections)
+        key = required(settings.lumenfall_api_key, "LUMENFALL_API_KEY")
+        self._client = LumenfallClient(self._http, key, base_url, _options(settings), deps.timeouts)
+        self._account = Account(self._client, deps.clock)
+        self._history = History(self._client)
+        policy = deps.poll_policy or PollPolicy()
+        self._downloads = Downloads(self._http, hosts, deps.pictures, policy, timeouts=deps.timeouts)
+        self._offers = deps.catalog.at(NAME)
+        self._pictures = deps.pictures
+        self._clock = deps.clock
+        self._dry_run = settings.lumenfall_dry_run
         self._turns = asyncio.Semaphore(at_once)
-        self._held_up: dict[str, int] = {}
+        self._delays: dict[str, float] = {}
+        """Seconds that a lost submit waited for its turn and its dry run, by its trace id."""
 
     @property
     def name(self) -> str:
         """As in the catalogue."""
         return NAME
 
-    async def submit(self, order: Submit, tell: Tell) -> Ticket:
+    async def aclose(self) -> None:
+        """Close its connections."""
+        await self._http.aclose()
+
+    async def submit(self, submit: Submit, report: Report) -> Ticket:
         """Have it painted, once, and wait for it.
 
         Raises:
             SubmitUnknown: it may have been painted, and paid; `reconcile` finds out.
             ProviderBusy: it was certainly not painted.
-            PriceExceeded: the dry run asks more than the order allows.
+            PriceExceeded: the dry run's price is above the submit's limit.
         """
         began = self._clock.now()
         async with self._turns:
-            await self._refuse_dear(order)
-            tell(Progress(note="painting"))
-            left = self._clock.now()
+            await self._check_price(submit)
+            report(Progress(note="painting"))
+            sent_at = self._clock.now()
             try:
-                painted = await self._paint(order, tell)
+                generated = await self._generate(submit, report)
             except SubmitUnknown:
-                self._remember(order, left - began)
+                self._remember_delay(submit, elapsed(began, sent_at))
                 raise
-        return _ticket(painted, order.count)
+        return _ticket(generated, submit.count)
 
     async def follow(
-        self, ticket: Ticket, request: ImageRequest, kept: Kept
+        self, ticket: Ticket, request: ImageRequest, stored_results: StoredResults
     ) -> AsyncGenerator[Progress | Finished, None]:
-        """Fetch what was painted.
+        """Download what was painted.
 
         Raises:
             ResultLost: the pictures are no longer there.
-            ProviderBusy: the media host does not answer; the ticket stays good.
-            InvalidResponse, TicketLost: it is over.
+            ProviderBusy: the media host does not respond; the ticket stays good.
+            InvalidResponse, TicketLost: the job is over.
         """
-        held = _held(ticket)
+        data = TicketData.parse(ticket)
         yield Progress(fraction=1.0, note="painted")
-        contents = await kept() if held.kept else ()
-        if held.kept and not contents and not held.links:
-            raise ResultLost(detail="nothing in the spool", cost=_money(held.cost))
+        contents = await stored_results() if data.kept else ()
+        if data.kept and not contents and not data.links:
+            raise ResultLost(detail="nothing in the spool", cost=data.price)
         try:
-            pictures, note = await self._gatherer.gather([*held.links, *contents], ticket.count)
-        except InvalidResponse as error:
-            if error.detail in ("picture 403", "picture 404", "picture 410"):
-                raise ResultLost(
-                    "The image service painted this, but no longer had it when Easel fetched it.",
-                    detail=error.detail,
-                    cost=_money(held.cost),
-                ) from None
-            raise
-        cost = held.cost if held.cost is not None else await self._history.cost(held.request_id)
-        yield Finished(pictures=pictures, cost=_money(cost), note=note)
+            pictures = await self._downloads.collect([*data.links, *contents], ticket.count)
+        except PictureGone as error:
+            raise ResultLost(
+                "The image service painted this, but no longer had it when Easel fetched it.",
+                detail=error.detail,
+                cost=data.price,
+            ) from None
+        cost = data.price if data.price is not None else await self._history.cost(data.request_id)
+        yield Finished(pictures=pictures, cost=cost)
 
     async def cancel(self, ticket: Ticket) -> CancelResult:
         """A ticket exists only once everything is painted."""
         return CancelResult.TOO_LATE
 
-    async def reconcile(self, order: Submit, others: Sequence[Ticket]) -> Ticket | None:
+    async def reconcile(self, submit: Submit, others: Sequence[Ticket]) -> Ticket | None:
         """Look the submit up in the history; None where it never arrived or came to nothing.
 
         Raises:
             SubmitUnknown: it is under way, or the history does not say yet.
-            ResultLost: it was painted, and the answer is gone.
+            ResultLost: it was painted, and its response is gone.
             PromptRejected: it was refused for its content.
         """
-        record = await self._history.find(order)
-        if record is None or record.older_than(order.submitted_at):
-            # Of a submit of another process nobody knows how long its dry run held it up.
-            unknown = LONGEST_DRY_RUN if self._dry_run and not order.fit.request.pictures else 0
-            held_up = self._held_up.get(trace_of(order), unknown)
-            if self._clock.now() - order.submitted_at - held_up < LISTED_AFTER:
+        record = await self._history.find(submit)
+        if record is None or record.older_than(submit.submitted_at):
+            # How long the dry run of another process's submit took is not known.
+            longest = LONGEST_DRY_RUN if self._dry_run and not submit.provider_request.request.pictures else 0.0
+            delay = self._delays.get(trace_of(submit), longest)
+            if elapsed(submit.submitted_at, self._clock.now()) - delay < LISTED_AFTER:
                 raise SubmitUnknown(detail="not listed yet")
         if record is None:
             return None
         if record.completed:
-            painted = await self._history.stored(record, order.count)
-            if painted is None:
-                raise ResultLost(detail="completed, not received", cost=_money(record.cost))
-            return _ticket(painted, order.count)
+            generated = await self._history.stored(record, submit.count)
+            if generated is None:
+                raise ResultLost(detail="completed, not received", cost=record.cost)
+            return _ticket(generated, submit.count)
         if not record.failed:
             raise SubmitUnknown(detail=f"listed as {record.status}")
-        if record.complaint.moderated:
+        if record.details.moderated:
             raise PromptRejected(detail=f"listed as {record.status}")
         return None
 
-    async def examine(self) -> ProviderHealth:
+    async def check_health(self) -> ProviderHealth:
         """The list of models, a dry run for each, and the balance: all of it is free."""
-        return await self._account.examine(self._offers, dry_run=self._dry_run)
+        return await self._account.check_health(self._offers, dry_run=self._dry_run)
 
-    async def _refuse_dear(self, order: Submit) -> None:
-        """Ask what it will cost. Only a clear word stops the order; nothing was painted yet."""
-        if not self._dry_run or order.most is None or order.inputs:
+    async def _check_price(self, submit: Submit) -> None:
+        """Ask for the price where no picture is sent in. Only a clear response stops the submit."""
+        if not self._dry_run or submit.price_limit is None or submit.inputs:
             return
         try:
-            estimate = await self._account.estimate(order.fit, order.count, order)
+            estimate = await self._account.estimate(submit.provider_request, submit.count, submit)
         except ProviderBusy:
             return
-        if estimate is not None and estimate > order.most.micros:
-            raise PriceExceeded(detail=f"{estimate} of {order.most.micros} micro-dollars")
+        if estimate is not None and estimate > submit.price_limit:
+            raise PriceExceeded(detail=f"{estimate.micros} of {submit.price_limit.micros} micro-dollars")
 
-    async def _paint(self, order: Submit, tell: Tell) -> Generated:
-        async def show(content: bytes) -> None:
+    async def _generate(self, submit: Submit, report: Report) -> Generated:
+        async def show_preview(content: bytes) -> None:
             try:
                 await self._pictures.inspect(content, filename="preview")
             except BadSource:
                 return
-            tell(Progress(note="painting", preview=content))
+            report(Progress(note="painting", preview=content))
 
-        watch = ResponseStream(order.count, show)
+        stream = ResponseStream(submit.count, show_preview)
         try:
-            async with self._door.paint(order) as answering:
-                if answering.streams and answering.status == 200:
-                    await watch.read(answering)
-                    return watch.painted
-                answer = await answering.whole(room_for(order.count))
-        except (AnswerLost, InvalidResponse) as error:
-            if watch.painted:
-                return watch.painted
-            raise SubmitUnknown(detail=error.detail) from None
-        # Megabytes of JSON and base64 would hold everybody else up.
-        painted = await asyncio.to_thread(lambda: painted_in(answer.json(), answer.headers))
-        if not answer.good or painted is None:
-            raise refusal(answer, self._clock.now(), order)
-        return painted
+            async with self._client.generate(submit) as response:
+                if is_event_stream(response) and response.status_code == 200:
+                    await stream.read(response)
+                    return stream.generated
+                response = await read(response, response_limit(submit.count))
+        except SubmitUnknown:
+            if stream.generated:
+                return stream.generated
+            raise
+        # Megabytes of JSON and base64 would block the event loop.
+        generated = await asyncio.to_thread(lambda: generated_in(json_of(response), response.headers))
+        if not response.is_success or generated is None:
+            raise error_from(response, self._clock.now(), submit)
+        return generated
 
-    def _remember(self, order: Submit, milliseconds: int) -> None:
-        """How long a lost submit was held up before it left: it cannot be listed any earlier."""
-        self._held_up.pop(trace_of(order), None)
-        self._held_up[trace_of(order)] = milliseconds
-        while len(self._held_up) > _HELD_UP_KEPT:
-            del self._held_up[next(iter(self._held_up))]
-
-
-def _ticket(painted: Generated, count: int) -> Ticket:
-    kept, links = painted.kept[:count], painted.links[:count]
-    held = TicketData(request_id=painted.request_id, links=links, kept=len(kept), cost=painted.cost)
-    return Ticket(provider=NAME, data=held.model_dump(mode="json"), count=count, kept=kept)
+    def _remember_delay(self, submit: Submit, seconds: float) -> None:
+        """The history cannot list a submit before it was sent."""
+        self._delays.pop(trace_of(submit), None)
+        self._delays[trace_of(submit)] = seconds
+        while len(self._delays) > _REMEMBERED_DELAYS:
+            del self._delays[next(iter(self._delays))]
 
 
-def _held(ticket: Ticket) -> TicketData:
-    try:
-        return TicketData.model_validate(ticket.data)
-    except ValidationError:
-        raise TicketLost(detail="ticket unreadable") from None
+def _options(settings: Settings) -> SubmitOptions:
+    own_key = settings.openai_api_key if settings.lumenfall_byok else None
+    secret = {} if own_key is None else {"openai_api_key": own_key.get_secret_value()}
+    return SubmitOptions(
+        partials=settings.lumenfall_partials,
+        inline=settings.lumenfall_inline,
+        extra={**settings.lumenfall_fields, **secret},
+    )
 
 
-def _money(micros: int | None) -> Money | None:
-    return None if micros is None else Money(micros)
+def _ticket(generated: Generated, count: int) -> Ticket:
+    contents, links = generated.contents[:count], generated.links[:count]
+    cost = None if generated.cost is None else generated.cost.micros
+    data = TicketData(request_id=generated.request_id, links=links, kept=len(contents), cost=cost)
+    return Ticket(provider=NAME, data=data.model_dump(mode="json"), count=count, results=contents)
+
+
+SPEC = ProviderSpec(
+    name=NAME,
+    label="Lumenfall",
+    account_page="https://lumenfall.ai",
+    key_setting="lumenfall_api_key",
+    url_setting="lumenfall_base_url",
+    open=lambda deps: aclosing(LumenfallProvider(deps)),
+    is_synchronous=lambda _: True,
+)

@@ -1,7 +1,6 @@
-"""What Lumenfall's answers mean: pictures, prices, refusals. Pure functions over answers, no I/O.
+"""What Lumenfall's responses look like: pictures and prices. Pure functions, no I/O.
 
-Sources: https://docs.lumenfall.ai/api-reference/images/generate, https://docs.lumenfall.ai/cost-estimation and
-https://docs.lumenfall.ai/errors.
+Sources: https://docs.lumenfall.ai/api-reference/images/generate and https://docs.lumenfall.ai/cost-estimation.
 """
 
 from __future__ import annotations
@@ -15,43 +14,58 @@ from decimal import ROUND_CEILING, Decimal, InvalidOperation
 from typing import Any
 
 from bot.domain.errors import InvalidResponse
-from bot.providers.shared.http import read_data_uri
+from bot.domain.money import Money
+from bot.providers.shared.downloads import read_data_uri
+from bot.providers.shared.tickets import StoredTicketData
 
 REQUEST_ID = "x-lumenfall-request-id"
-PICTURE_LIMIT = 33_554_432
 _LINK_LIMIT = 4096
-_DEAREST = 1000
-"""Dollars: what claims to cost more is no price."""
+_HIGHEST_PRICE = 1000
+"""Dollars: more is taken for no price."""
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
+
+
+class TicketData(StoredTicketData):
+    """A ticket's data. `cost` is in micro-dollars, `kept` counts the pictures in the spool."""
+
+    request_id: str | None = None
+    links: tuple[str, ...] = ()
+    kept: int = 0
+    cost: int | None = None
+
+    @property
+    def price(self) -> Money | None:
+        """The cost; None where the response did not say it."""
+        return None if self.cost is None else Money(self.cost)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Generated:
-    """Pictures as they came: links that expire, and bytes that come only once. `cost` is in micro-dollars."""
+    """Pictures of a response: links that expire, and contents that no other response will bring."""
 
     links: tuple[str, ...] = field(default=(), repr=False)
-    kept: tuple[bytes, ...] = field(default=(), repr=False)
-    cost: int | None = None
+    contents: tuple[bytes, ...] = field(default=(), repr=False)
+    cost: Money | None = None
     request_id: str | None = None
 
     def __bool__(self) -> bool:
-        return bool(self.links or self.kept)
+        return bool(self.links or self.contents)
 
 
-def painted_in(body: Any, headers: Mapping[str, str]) -> Generated | None:
-    """The pictures of an answer; None where it is no answer to a request for pictures."""
+def generated_in(body: Any, headers: Mapping[str, str]) -> Generated | None:
+    """The pictures of a response; None where it is no response to a request for pictures."""
     if not isinstance(body, dict) or not isinstance(items := body.get("data"), list):
         return None
-    found = [item for item in map(_picture, items) if item]
+    results = [result for result in map(_result, items) if result]
     return Generated(
-        links=tuple(item for item in found if isinstance(item, str)),
-        kept=tuple(item for item in found if isinstance(item, bytes)),
+        links=tuple(result for result in results if isinstance(result, str)),
+        contents=tuple(result for result in results if isinstance(result, bytes)),
         cost=cost_in(body),
         request_id=request_id_in(headers.get(REQUEST_ID)) or request_id_in(body.get("id")),
     )
 
 
-def _picture(item: Any) -> str | bytes | None:
+def _result(item: Any) -> str | bytes | None:
     """A link, or the bytes; None where there is neither."""
     if not isinstance(item, dict):
         return None
@@ -64,49 +78,49 @@ def _picture(item: Any) -> str | bytes | None:
 
 
 def content_of(text: Any) -> bytes | None:
-    """The bytes behind base64 or a data URI; None where it is neither."""
+    """The bytes in base64 or in a data URI; None where it is neither."""
     if not isinstance(text, str):
         return None
     try:
         if text[:5].lower() == "data:":
-            return read_data_uri(text, PICTURE_LIMIT) or None
+            return read_data_uri(text) or None
         return base64.b64decode(text) or None
     except (InvalidResponse, binascii.Error, ValueError):
         return None
 
 
 def request_id_in(value: Any) -> str | None:
-    """An id that may stand in a path."""
+    """An id that may be part of a path."""
     return value if isinstance(value, str) and _ID.fullmatch(value) else None
 
 
 # Money
 
 
-def cost_in(body: Mapping[str, Any]) -> int | None:
-    """What an answer says that it cost, in micro-dollars; None where it says nothing sensible."""
+def cost_in(body: Mapping[str, Any]) -> Money | None:
+    """The cost that a response states; None where it states none, or nonsense."""
     metadata = body.get("metadata")
     if not isinstance(metadata, dict) or str(metadata.get("cost_currency") or "USD").upper() != "USD":
         return None
-    return micros(metadata.get("cost"))
+    return money(metadata.get("cost"))
 
 
-def estimate_in(body: Any) -> int | None:
-    """What a dry run says that it would cost, in either of the two shapes that are told of."""
+def estimate_in(body: Any) -> Money | None:
+    """The price that a dry run states, in either of the two documented forms."""
     if not isinstance(body, dict):
         return None
     total = body.get("total_cost_micros")
-    if isinstance(total, int) and not isinstance(total, bool) and 0 <= total <= _DEAREST * 1_000_000:
-        return total
+    if isinstance(total, int) and not isinstance(total, bool) and 0 <= total <= _HIGHEST_PRICE * 1_000_000:
+        return Money(total)
     return cost_in(body)
 
 
-def micros(dollars: Any) -> int | None:
-    """Dollars as micro-dollars, rounded up; None for what is no price."""
+def money(dollars: Any) -> Money | None:
+    """An amount in dollars, rounded up to whole micro-dollars; None where it is no price."""
     amount = decimal(dollars)
-    if amount is None or not 0 <= amount <= _DEAREST:
+    if amount is None or not 0 <= amount <= _HIGHEST_PRICE:
         return None
-    return int((amount * 1_000_000).to_integral_value(ROUND_CEILING))
+    return Money(int((amount * 1_000_000).to_integral_value(ROUND_CEILING)))
 
 
 def decimal(value: Any) -> Decimal | None:

@@ -1,38 +1,29 @@
-"""Oxen's calls: one place that shows the key, bounded answers, rows read."""
+"""Calls to Oxen: the only place that puts the key on a request. Responses are bounded, rows are read."""
 
 from __future__ import annotations
 
 import asyncio
-import re
-from collections.abc import Mapping
-from contextlib import AbstractAsyncContextManager, nullcontext
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass, replace
 from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import quote, urlencode
 
-import aiohttp
+import httpx
 from pydantic import SecretStr
 
-from bot.domain.clock import Clock, Instant
-from bot.domain.errors import ProviderBusy, ProviderError, ProviderMisconfigured, SetupError
+from bot.domain.clock import Clock, Instant, elapsed
+from bot.domain.errors import ProviderBusy, ProviderError, ProviderMisconfigured
+from bot.net.http import JSON_LIMIT, RequestOptions, Timeouts, json_of, request, stream
+from bot.net.urls import same_origin
 from bot.providers.oxen.schemas import Row, row_in, rows_in
-from bot.providers.shared.http import (
-    JSON_LIMIT,
-    Answer,
-    Answering,
-    AnswerLost,
-    Timeouts,
-    asked,
-    exchange,
-    for_status,
-    same_origin,
-)
+from bot.providers.shared.http import for_status, provider_errors
 
 LIST_LIMIT = 67_108_864
 """Bytes: rows repeat what was submitted, pictures inside the request included."""
-LARGE = 262_144
-"""Bytes of JSON that are better read on a thread."""
+LARGE_JSON = 262_144
+"""Bytes of JSON that are parsed on a thread."""
 STREAM_SILENCE = 45.0
 """Seconds: Oxen sends a comment every 15."""
 STREAM_LIFE = 3600.0
@@ -40,68 +31,75 @@ STREAM_LIFE = 3600.0
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """Rows, and how many milliseconds Oxen's clock is behind ours (never less than 0)."""
+    """Rows, and how many seconds Oxen's clock is behind ours (never less than 0)."""
 
     rows: tuple[Row, ...]
-    behind: int
+    behind: float
 
 
 class OxenClient:
-    """Raises `ProviderError`s only. `base_url` ends before `/ai` and `/events`."""
+    """Raises only `ProviderError`s. `base_url` ends before `/ai` and `/events`."""
 
     def __init__(
-        self, client: aiohttp.ClientSession, *, key: SecretStr, base_url: str, clock: Clock, limits: Timeouts
+        self, http: httpx.AsyncClient, *, key: SecretStr, base_url: str, clock: Clock, timeouts: Timeouts
     ) -> None:
-        if not re.fullmatch(r"[!-~]+", key.get_secret_value()):
-            raise SetupError("OXEN_API_KEY is not valid: it holds a space or a character that no key has.")
-        self._client = client
+        self._http = http
         self._key = key
-        self._base_url = base_url.rstrip("/")
+        self._base_url = base_url
         self._clock = clock
-        self._limits = limits
+        self._timeouts = timeouts
         self._one_large = asyncio.Semaphore(1)
 
     def credentials(self, url: str) -> Mapping[str, str]:
-        """The key, for Oxen's own origin and for nobody else."""
+        """The header with the key, for Oxen's own origin only."""
         if not same_origin(url, self._base_url):
             return {}
         return {"Authorization": f"Bearer {self._key.get_secret_value()}"}
 
-    async def ask(
+    async def request(
         self,
         method: str,
         path: str,
         *,
         content: bytes | None = None,
         limit: int = JSON_LIMIT,
-        limits: Timeouts | None = None,
-    ) -> Answer:
-        """One call and its whole answer; no redirect is followed."""
+        timeouts: Timeouts | None = None,
+        submitting: bool = False,
+    ) -> httpx.Response:
+        """Send a request and read the whole response, at most `limit` bytes.
+
+        Raises:
+            ProviderError: see `provider_errors`.
+        """
         url = self._base_url + path
         headers = {**self.credentials(url), "Accept": "application/json"}
+        options: RequestOptions = {"headers": headers}
         if content is not None:
             headers["Content-Type"] = "application/json"
-        return await exchange(
-            self._client,
-            method,
-            url,
-            limits=limits or self._limits,
-            headers=headers,
-            content=content,
-            limit=limit,
-        )
+            options["content"] = content
+        with provider_errors(submitting=submitting):
+            return await request(
+                self._http, method, url, timeouts=timeouts or self._timeouts, limit=limit, **options
+            )
 
-    def events(self) -> AbstractAsyncContextManager[Answering]:
-        """The event stream, up to its head."""
+    @asynccontextmanager
+    async def events(self) -> AsyncIterator[httpx.Response]:
+        """The event stream; its body is still to be read.
+
+        Raises:
+            ProviderError: see `provider_errors`; also while the body is read.
+        """
         url = f"{self._base_url}/events"
         headers = {**self.credentials(url), "Accept": "text/event-stream", "Cache-Control": "no-cache"}
-        limits = replace(self._limits, silence=STREAM_SILENCE, total=STREAM_LIFE)
-        return asked(self._client, "GET", url, limits=limits, headers=headers)
+        timeouts = replace(self._timeouts, read=STREAM_SILENCE, total=STREAM_LIFE)
+        with provider_errors():
+            async with stream(self._http, "GET", url, timeouts=timeouts, headers=headers) as response:
+                yield response
 
     async def row(self, generation_id: str, room: int = 0) -> Row | None:
-        """A row as the queue shows it, or where the queue has forgotten it, as the generations do.
+        """A row of the queue, or where the queue has dropped it, of the generations; None where neither has it.
 
-        None where neither knows it. `room` are the bytes that it may repeat.
+        `room` are the bytes of the submit that it may repeat.
         """
         row = await self._row(f"/ai/queue/{generation_id}", room)
         if row is None or (row.status == "succeeded" and row.link is None):
@@ -112,53 +110,55 @@ class OxenClient:
         """A row with its cost; None where there is none."""
         return await self._row(f"/ai/generations/{generation_id}", room)
 
-    async def drop(self, generation_id: str) -> None:
-        """Ask for a row to be cancelled. The answer has two shapes and 200 says little: look at the row."""
-        await self.ask("DELETE", f"/ai/queue/{generation_id}")
+    async def cancel(self, generation_id: str) -> None:
+        """Ask for a row to be cancelled. The response has two forms and 200 says little: read the row after it."""
+        await self.request("DELETE", f"/ai/queue/{generation_id}")
 
-    async def model(self, name: str, limits: Timeouts) -> Answer:
-        """What Oxen says of a model."""
-        return await self.ask("GET", f"/ai/models/{quote(name, safe='')}", limits=limits)
+    async def model(self, name: str, timeouts: Timeouts) -> httpx.Response:
+        """The description of a model."""
+        return await self.request("GET", f"/ai/models/{quote(name, safe='')}", timeouts=timeouts)
 
     async def listing(self, path: str, **query: str) -> Listing:
         """A list of rows."""
-        answer = await self.ask("GET", f"{path}?{urlencode(query)}", limit=LIST_LIMIT)
-        if not answer.good:
-            raise self._trouble(answer)
-        rows = rows_in(await json_of(answer))
+        response = await self.request("GET", f"{path}?{urlencode(query)}", limit=LIST_LIMIT)
+        if not response.is_success:
+            raise self._error_of(response)
+        rows = rows_in(await parse_json(response))
         if rows is None:
-            raise AnswerLost(detail=f"list {answer.status}, garbled")
-        return Listing(tuple(rows), _behind(answer, self._clock.now()))
+            raise ProviderBusy(detail=f"list {response.status_code}, garbled")
+        return Listing(tuple(rows), _behind(response, self._clock.now()))
 
     async def _row(self, path: str, room: int) -> Row | None:
         # Few rows repeat pictures; those that do are read one at a time.
         async with self._one_large if room > JSON_LIMIT else nullcontext():
-            answer = await self.ask("GET", path, limit=JSON_LIMIT + 2 * room)
-            if answer.status in (404, 410):
+            response = await self.request("GET", path, limit=JSON_LIMIT + 2 * room)
+            if response.status_code in (404, 410):
                 return None
-            if not answer.good:
-                raise self._trouble(answer)
-            row = row_in(await json_of(answer))
+            if not response.is_success:
+                raise self._error_of(response)
+            row = row_in(await parse_json(response))
         if row is None:
-            raise AnswerLost(detail=f"row {answer.status}, garbled")
+            raise ProviderBusy(detail=f"row {response.status_code}, garbled")
         return row
 
-    def _trouble(self, answer: Answer) -> ProviderError:
-        """What keeps us from looking; a look changes nothing, so all but a bad key may pass."""
-        error = for_status(answer, self._clock.now())
+    def _error_of(self, response: httpx.Response) -> ProviderError:
+        """Why a row cannot be read. Reading changes nothing, so all but a refused key may pass."""
+        error = for_status(response, self._clock.now())
         if isinstance(error, ProviderBusy | ProviderMisconfigured):
             return error
         return ProviderBusy(detail=error.detail)
 
 
-async def json_of(answer: Answer) -> Any:
-    """An answer's JSON, off the event loop where there is much of it."""
-    return await asyncio.to_thread(answer.json) if len(answer.content) > LARGE else answer.json()
+async def parse_json(response: httpx.Response) -> Any:
+    """A response's JSON, parsed off the event loop where there is much of it; None where it is none."""
+    if len(response.content) > LARGE_JSON:
+        return await asyncio.to_thread(json_of, response)
+    return json_of(response)
 
 
-def _behind(answer: Answer, now: Instant) -> int:
+def _behind(response: httpx.Response, now: Instant) -> float:
     try:
-        theirs = parsedate_to_datetime(answer.headers.get("date", "")).timestamp()
+        theirs = parsedate_to_datetime(response.headers.get("date", "")).timestamp()
     except (TypeError, ValueError, OverflowError):
-        return 0
-    return max(0, now - int(theirs * 1000))
+        return 0.0
+    return max(0.0, elapsed(int(theirs * 1000), now))

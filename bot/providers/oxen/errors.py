@@ -1,10 +1,16 @@
-"""What Oxen's error answers and failed rows mean. Pure functions, no I/O."""
+"""What Oxen's error responses and failed rows mean. Pure functions, no I/O.
+
+Oxen reports a bad parameter, a forbidden prompt and an unreachable picture only as a failed row's text, whose
+wording is not documented: it is searched for its cause and never shown, because it may repeat links and prompts.
+"""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
 from typing import Any
+
+import httpx
 
 from bot.domain.clock import Instant
 from bot.domain.errors import (
@@ -18,20 +24,20 @@ from bot.domain.errors import (
     SourceRejected,
 )
 from bot.domain.requests import ImageRequest
-from bot.providers.oxen.schemas import Row, words_in
-from bot.providers.shared.http import Answer, for_status
-
-# What went wrong
+from bot.providers.oxen.schemas import Row, error_text
+from bot.providers.shared.http import for_status
 
 
 @dataclass(frozen=True, slots=True)
 class ErrorCause:
-    """What an error text is about. `certain` ones are believed even where the status is a 5xx."""
+    """A cause that an error text may name. `certain` ones are believed even where the status is a 5xx."""
 
-    word: str
+    name: str
     pattern: re.Pattern[str]
     error: type[ProviderError]
     certain: bool = False
+    even_if_limited: bool = False
+    """Whether it is believed where the status is 429."""
 
 
 _CAUSES = (
@@ -40,6 +46,7 @@ _CAUSES = (
         re.compile(r"insufficient (credit|fund|balance)|(not enough|out of|no) credits|payment required"),
         ProviderMisconfigured,
         certain=True,
+        even_if_limited=True,
     ),
     ErrorCause(
         "model",
@@ -83,21 +90,21 @@ _CAUSES = (
 
 
 def cause_of(text: str, request: ImageRequest) -> ErrorCause | None:
-    """What a text is about, whatever it repeats of the prompt; a picture is at fault only where there is one."""
-    said = text.replace(request.prompt.lower(), " ")
+    """The cause that a text names, apart from the prompt that it repeats; a picture's only where there is one."""
+    text = text.replace(request.prompt.lower(), " ")
     for cause in _CAUSES:
-        if cause.pattern.search(said) and (request.sources or cause.error is not SourceRejected):
+        if cause.pattern.search(text) and (request.sources or cause.error is not SourceRejected):
             return cause
     return None
 
 
-def refusal(answer: Answer, body: Any, now: Instant, request: ImageRequest) -> ProviderError | None:
-    """What a submit's answer that is not 2xx means; None where something may have been accepted all the same."""
-    status, cause = answer.status, cause_of(words_in(body), request)
-    detail = f"{status} {cause.word}" if cause else str(status)
+def error_from(response: httpx.Response, body: Any, now: Instant, request: ImageRequest) -> ProviderError | None:
+    """What a submit's response that is not 2xx means; None where the submit may have been accepted."""
+    status, cause = response.status_code, cause_of(error_text(body), request)
+    detail = f"{status} {cause.name}" if cause else str(status)
     if status == 401:
         return ProviderMisconfigured(detail="401 key")
-    if cause and (cause.certain if status >= 500 else status != 429 or cause.word == "credits"):
+    if cause and (cause.certain if status >= 500 else status != 429 or cause.even_if_limited):
         return cause.error(detail=detail)
     if status >= 500:
         return None
@@ -105,22 +112,22 @@ def refusal(answer: Answer, body: Any, now: Instant, request: ImageRequest) -> P
         return ModelRetired(detail=detail)
     if status in (413, 415) and not request.sources:
         return RequestRejected(detail=detail)
-    return for_status(answer, now)
+    return for_status(response, now)
 
 
-def empty_handed(body: Any, request: ImageRequest) -> ProviderError | None:
-    """What a good answer without ids or pictures means; None where it does not say that nothing was accepted."""
-    words = words_in(body)
-    if cause := cause_of(words, request):
-        return cause.error(detail=f"200 {cause.word}")
-    nothing = isinstance(body, dict) and body.get("generations") == [] and words
-    return GenerationFailed(detail="200 not queued") if nothing else None
+def error_in_success(body: Any, request: ImageRequest) -> ProviderError | None:
+    """What a 2xx without ids or pictures means; None where the submit may have been accepted all the same."""
+    text = error_text(body)
+    if cause := cause_of(text, request):
+        return cause.error(detail=f"200 {cause.name}")
+    not_queued = isinstance(body, dict) and body.get("generations") == [] and text
+    return GenerationFailed(detail="200 not queued") if not_queued else None
 
 
-def failure(row: Row, request: ImageRequest) -> ProviderError:
+def error_of_row(row: Row, request: ImageRequest) -> ProviderError:
     """Why a row that is over has no picture."""
     if row.status == "cancelled":
         return JobCancelled(detail="cancelled")
     if cause := cause_of(row.error, request):
-        return cause.error(detail=f"row failed: {cause.word}")
+        return cause.error(detail=f"row failed: {cause.name}")
     return GenerationFailed(detail="row failed")

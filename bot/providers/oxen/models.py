@@ -15,20 +15,22 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
+import httpx
+
 from bot.catalog.offers import Offer
-from bot.domain.clock import Clock, Instant
+from bot.domain.clock import Clock, Instant, elapsed
 from bot.domain.errors import ProviderError
 from bot.domain.money import Money
-from bot.domain.providers import ModelStatus, ProviderHealth
+from bot.domain.providers import KeyState, ModelStatus, ProviderHealth
+from bot.net.http import Timeouts, json_of
 from bot.providers.oxen.client import OxenClient
 from bot.providers.oxen.schemas import NAME, dollars, money
-from bot.providers.shared.http import Answer, Timeouts
 
-LOOK_LIMITS = Timeouts(connect=5.0, silence=10.0, total=15.0)
-READING = 5.0
+TIMEOUTS = Timeouts(connect=5.0, read=10.0, total=15.0)
+SUBMIT_WAIT = 5.0
 """Seconds that a submit waits for the fields of a model that was not read yet."""
-READ_AGAIN = 60_000
-"""Milliseconds until a model that could not be read is asked for again."""
+READ_AGAIN = 60.0
+"""Seconds until a model that could not be read is requested again."""
 _SCHEMAS = ("json_request_schema", "request_schema")
 _AMOUNT = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
 _SQUARES = ("1024x1024", "square", "1:1", "1k")
@@ -36,7 +38,7 @@ _SQUARES = ("1024x1024", "square", "1:1", "1k")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelInfo:
-    """A model's own words; empty where it could not be read. `grid` holds dollars by quality and resolution."""
+    """A model's description; empty where it could not be read. `grid` holds dollars by quality and resolution."""
 
     fields: frozenset[str] | None = None
     endpoint: str = ""
@@ -53,12 +55,13 @@ class ModelInfo:
         return None if square is None else money(square)
 
     @property
-    def dearest(self) -> Money | None:
+    def highest_price(self) -> Money | None:
         """The most that one picture costs."""
-        return money(max(self._prices())) if any(True for _ in self._prices()) else None
+        prices = list(self._prices())
+        return money(max(prices)) if prices else None
 
-    def least(self, quality: object) -> Money | None:
-        """The least that one picture of this quality costs; of any, where it is not asked for."""
+    def lowest_price(self, quality: object) -> Money | None:
+        """The least that one picture of this quality costs; of any quality where it has no prices of its own."""
         row = self.grid.get(quality, {}) if isinstance(quality, str) else {}
         prices = list(row.values()) or list(self._prices())
         return money(min(prices)) if prices else None
@@ -70,10 +73,10 @@ class ModelInfo:
             yield self.flat
 
 
-def card_in(body: Any) -> ModelInfo:
-    """A model's card, bare or inside `model` or `data`."""
-    said = body if isinstance(body, dict) else {}
-    inner = next((said[key] for key in ("model", "data") if isinstance(said.get(key), dict)), said)
+def model_info_in(body: Any) -> ModelInfo:
+    """A model's description, bare or inside `model` or `data`."""
+    outer = body if isinstance(body, dict) else {}
+    inner = next((outer[key] for key in ("model", "data") if isinstance(outer.get(key), dict)), outer)
     pricing = inner.get("pricing")
     pricing = pricing if isinstance(pricing, dict) else {}
     by_picture = pricing.get("method") in (None, "per_image")
@@ -87,7 +90,7 @@ def card_in(body: Any) -> ModelInfo:
 
 
 def _fields(schema: Any) -> frozenset[str]:
-    """The names that a JSON schema lists; the schema may be written as text."""
+    """The names that a JSON schema lists; the schema may be a text."""
     if isinstance(schema, str):
         try:
             schema = json.loads(schema)
@@ -97,84 +100,104 @@ def _fields(schema: Any) -> frozenset[str]:
     return frozenset(map(str, properties)) if isinstance(properties, dict) else frozenset()
 
 
-def _grid(said: Any) -> dict[str, dict[str, Decimal]]:
+def _grid(value: Any) -> dict[str, dict[str, Decimal]]:
     grid = {}
-    for quality, row in said.items() if isinstance(said, dict) else ():
+    for quality, row in value.items() if isinstance(value, dict) else ():
         cells = row.items() if isinstance(row, dict) else ()
-        prices = {str(size): price for size, value in cells if (price := dollars(value)) is not None}
+        prices = {str(size): price for size, cell in cells if (price := dollars(cell)) is not None}
         if prices:
             grid[str(quality).lower()] = prices
     return grid
 
 
 class Models:
-    """The cards, read at the start and where needed before a submit."""
+    """The models' descriptions, read at the start and where needed before a submit."""
 
-    def __init__(self, api: OxenClient, clock: Clock) -> None:
-        self._api = api
+    def __init__(self, client: OxenClient, clock: Clock) -> None:
+        self._client = client
         self._clock = clock
-        self._cards: dict[str, ModelInfo] = {}
-        self._tried: dict[str, Instant] = {}
+        self._model_infos: dict[str, ModelInfo] = {}
+        self._tried_at: dict[str, Instant] = {}
         self._one_reader = asyncio.Lock()
 
-    async def card(self, model: str) -> ModelInfo:
-        """What is known of a model. Trouble holds a submit up briefly, and once a minute at most."""
+    async def model_info(self, model: str) -> ModelInfo:
+        """What is known of a model. An unknown one delays a submit a little, and once a minute at most."""
         async with self._one_reader:
-            now = self._clock.now()
-            if model not in self._cards and now - self._tried.get(model, now - READ_AGAIN) >= READ_AGAIN:
-                self._tried[model] = now
+            now, tried_at = self._clock.now(), self._tried_at.get(model)
+            is_due = tried_at is None or elapsed(tried_at, now) >= READ_AGAIN
+            if model not in self._model_infos and is_due:
+                self._tried_at[model] = now
                 with suppress(ProviderError, TimeoutError):
-                    async with asyncio.timeout(READING):
+                    async with asyncio.timeout(SUBMIT_WAIT):
                         await self._read(model)
-        return self._cards.get(model, ModelInfo())
+        return self._model_infos.get(model, ModelInfo())
 
-    async def examine(self, offers: Mapping[str, Offer]) -> ProviderHealth:
-        """Ask for the key's owner and for every model; never raises."""
+    async def check_health(self, offers: Mapping[str, Offer]) -> ProviderHealth:
+        """Read the account and every model. Never raises a ProviderError."""
         async with asyncio.TaskGroup() as group:
-            asking = group.create_task(self._asked("/users/me"))
-            looking = {name: group.create_task(self._looked(offer.model)) for name, offer in offers.items()}
-        me = asking.result()
-        answers = {name: task.result() for name, task in looking.items()}
-        statuses = [found.status for found in (me, *answers.values()) if isinstance(found, Answer)]
-        key_works = False if 401 in statuses else True if 200 in statuses else None
-        served = tuple(self._served(name, offers[name].model, answers[name]) for name in offers)
-        return ProviderHealth(provider=NAME, key_works=key_works, detail=_detail(me, key_works), models=served)
+            account_task = group.create_task(self._try_account())
+            tasks = {name: group.create_task(self._try_read(offer.model)) for name, offer in offers.items()}
+        account = account_task.result()
+        models = {name: task.result() for name, task in tasks.items()}
+        statuses = [each.status_code for each in (account, *models.values()) if isinstance(each, httpx.Response)]
+        key = KeyState.REFUSED if 401 in statuses else KeyState.WORKS if 200 in statuses else KeyState.UNKNOWN
+        credit = _credit(account)
+        return ProviderHealth(
+            provider=NAME,
+            key=key,
+            detail=_detail(account, key, credit),
+            balance_used_up=credit is not None and not Decimal(credit),
+            models=tuple(_status(name, models[name]) for name in offers),
+        )
 
-    async def _read(self, model: str) -> Answer:
-        answer = await self._api.model(model, LOOK_LIMITS)
-        if answer.status == 200 and isinstance(body := answer.json(), dict):
-            self._cards[model] = card_in(body)
-        return answer
+    async def _read(self, model: str) -> httpx.Response:
+        response = await self._client.model(model, TIMEOUTS)
+        if response.status_code == 200 and isinstance(body := json_of(response), dict):
+            self._model_infos[model] = model_info_in(body)
+        return response
 
-    async def _looked(self, model: str) -> Answer | ProviderError:
+    async def _try_read(self, model: str) -> httpx.Response | ProviderError:
         try:
             return await self._read(model)
         except ProviderError as error:
             return error
 
-    async def _asked(self, path: str) -> Answer | ProviderError:
+    async def _try_account(self) -> httpx.Response | ProviderError:
         try:
-            return await self._api.ask("GET", path, limits=LOOK_LIMITS)
+            return await self._client.request("GET", "/users/me", timeouts=TIMEOUTS)
         except ProviderError as error:
             return error
 
-    def _served(self, name: str, model: str, answer: Answer | ProviderError) -> ModelStatus:
-        status = answer.status if isinstance(answer, Answer) else 0
-        body = answer.json() if isinstance(answer, Answer) else None
-        if status != 200 or not isinstance(body, dict):
-            return ModelStatus(model=name, gone=True if status in (404, 410) else None)
-        card = card_in(body)
-        return ModelStatus(model=name, gone=False, price=card.price, dearest=card.dearest, fields=card.fields)
+
+def _status(name: str, response: httpx.Response | ProviderError) -> ModelStatus:
+    if isinstance(response, ProviderError):
+        return ModelStatus(model=name)
+    body = json_of(response)
+    if response.status_code != 200 or not isinstance(body, dict):
+        return ModelStatus(model=name, gone=True if response.status_code in (404, 410) else None)
+    model_info = model_info_in(body)
+    return ModelStatus(
+        model=name,
+        gone=False,
+        price=model_info.price,
+        highest_price=model_info.highest_price,
+        fields=model_info.fields,
+    )
 
 
-def _detail(me: Answer | ProviderError, key_works: bool | None) -> str:
-    if key_works is False:
+def _credit(account: httpx.Response | ProviderError) -> str | None:
+    """The credits that are left, as Oxen writes them; None where it does not say."""
+    body = json_of(account) if isinstance(account, httpx.Response) else None
+    user = body.get("user", body) if isinstance(body, dict) else None
+    credit = str(user.get("credits")) if isinstance(user, dict) else ""
+    return credit if _AMOUNT.fullmatch(credit) else None
+
+
+def _detail(account: httpx.Response | ProviderError, key: KeyState, credit: str | None) -> str:
+    if key is KeyState.REFUSED:
         return "the key is refused"
-    if isinstance(me, ProviderError):
-        return "" if key_works else f"no answer ({me.detail})"
-    if key_works is None:
-        return f"it answers {me.status}"
-    body = me.json()
-    said = body.get("user", body) if isinstance(body, dict) else None
-    left = said.get("credits") if isinstance(said, dict) else None
-    return f"{left} credits left" if _AMOUNT.fullmatch(str(left)) else ""
+    if isinstance(account, ProviderError):
+        return "" if key is KeyState.WORKS else f"no answer ({account.detail})"
+    if key is KeyState.UNKNOWN:
+        return f"it answers {account.status_code}"
+    return f"{credit} credits left" if credit is not None else ""

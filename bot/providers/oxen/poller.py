@@ -1,4 +1,4 @@
-"""The rows of one ticket: one picture each, and each with an end of its own."""
+"""The rows of one ticket: one picture each, and each ends on its own."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from decimal import Decimal
 
-from bot.domain.clock import Clock, Instant
+from bot.domain.clock import Clock, Instant, elapsed
 from bot.domain.errors import (
     GenerationTimeout,
-    InvalidResponse,
+    NoPicture,
     PromptRejected,
     ProviderBusy,
     ProviderError,
@@ -21,61 +21,64 @@ from bot.domain.jobs import Progress
 from bot.domain.money import Money
 from bot.domain.requests import ImageRequest
 from bot.providers.oxen.client import OxenClient
-from bot.providers.oxen.errors import failure
+from bot.providers.oxen.errors import error_of_row
 from bot.providers.oxen.events import Wakeup
 from bot.providers.oxen.schemas import Row, TicketData, money
 from bot.providers.shared.polling import PollPolicy
 
-MISSES = 3
-"""Looks at a row that is not there, or has no picture, before it is given up."""
-COST_LOOKS = 4
+MAXIMUM_MISSES = 3
+"""Polls of a row that is not there, or has no picture, before it is given up."""
+COST_POLLS = 4
 COST_PAUSE = 0.4
 COST_PATIENCE = 2.0
-"""Seconds for all questions about the cost."""
-LONGEST_ASKED_WAIT = 60.0
-"""Seconds: a longer Retry-After is not waited for between two looks."""
-STRAGGLING = 1 / 6
-"""Of our whole patience, for what is not painted yet once something is."""
+"""Seconds for all polls of the cost."""
+LONGEST_RETRY_AFTER = 60.0
+"""Seconds: a longer Retry-After is not waited for between two polls."""
+STRAGGLERS = 1 / 6
+"""The part of `give_up_after` that is left for the remaining rows once one is painted."""
 
 Found = Row | ProviderError | None
-Ask = Callable[[str, int], Awaitable[Row | None]]
+ReadRow = Callable[[str, int], Awaitable[Row | None]]
 
 
 class Generations:
-    """Looked at until every one is over; then its picture's link or what went wrong is known."""
+    """Polls its rows until every one has ended, with the link of a picture or with an error."""
 
-    def __init__(self, api: OxenClient, held: TicketData, request: ImageRequest, pace: PollPolicy) -> None:
-        self._api = api
-        self._held = held
+    def __init__(
+        self, client: OxenClient, data: TicketData, request: ImageRequest, poll_policy: PollPolicy
+    ) -> None:
+        self._client = client
+        self._data = data
         self._request = request
-        self._pause = min(COST_PAUSE, pace.trouble)
+        self._pause = min(COST_PAUSE, poll_policy.first_retry)
         self._ends: dict[str, str | ProviderError] = {}
         self._status: dict[str, str] = {}
         self._misses: Counter[str] = Counter()
 
     @property
     def over(self) -> bool:
-        """Whether nothing will change any more."""
+        """Whether every row has ended."""
         return not self._pending
 
     @property
     def links(self) -> list[str]:
-        """Where the pictures are, in the order of the ids."""
-        ends = (self._ends.get(one) for one in self._held.ids)
+        """The links of the pictures, in the order of the ids."""
+        ends = (self._ends.get(generation_id) for generation_id in self._data.ids)
         return [end for end in ends if isinstance(end, str)]
 
     @property
     def error(self) -> ProviderError | None:
-        """Why there is no picture at all; a refused prompt says more than what befell the others."""
-        errors = [end for one in self._held.ids if isinstance(end := self._ends.get(one), ProviderError)]
+        """Why there is no picture at all; a refused prompt says more than other errors."""
+        ends = (self._ends.get(generation_id) for generation_id in self._data.ids)
+        errors = [end for end in ends if isinstance(end, ProviderError)]
         if self.links or not errors:
             return None
         return next((error for error in errors if isinstance(error, PromptRejected)), errors[0])
 
     @property
     def progress(self) -> Progress:
-        """Where they stand, in plain words."""
-        painted, total = len(self.links), len(self._held.ids)
+        """The rows' progress as members read it."""
+        painted, total = len(self.links), len(self._data.ids)
         if painted:
             return Progress(fraction=painted / (total + 1), note=f"{painted} of {total} painted")
         queued = not self._ends and all(status == "queued" for status in self._status.values())
@@ -83,38 +86,40 @@ class Generations:
 
     @property
     def _pending(self) -> list[str]:
-        return [one for one in self._held.ids if one not in self._ends]
+        return [generation_id for generation_id in self._data.ids if generation_id not in self._ends]
 
-    async def look(self) -> None:
-        """Look at all that is not over yet.
+    async def poll(self) -> None:
+        """Read every row that has not ended.
 
         Raises:
-            ProviderError: of the looks themselves; what could be seen is noted all the same.
+            ProviderError: a row could not be read; the others are noted all the same.
         """
-        trouble: ProviderError | None = None
-        for one, found in (await self._ask(self._pending, self._api.row)).items():
+        failure: ProviderError | None = None
+        for generation_id, found in (await self._read(self._pending, self._client.row)).items():
             if isinstance(found, ProviderError):
-                trouble = trouble or found
+                failure = failure or found
             else:
-                self._note(one, found)
-        if trouble is not None:
-            raise trouble
+                self._note(generation_id, found)
+        if failure is not None:
+            raise failure
 
     async def fresh_links(self) -> list[str]:
-        """The links once more, for one that has run out meanwhile."""
-        painted = [one for one in self._held.ids if isinstance(self._ends.get(one), str)]
-        found = await self._ask(painted, self._api.row)
+        """The links once more, in case one has expired meanwhile."""
+        painted = [
+            generation_id for generation_id in self._data.ids if isinstance(self._ends.get(generation_id), str)
+        ]
+        found = await self._read(painted, self._client.row)
         return [row.link for row in found.values() if isinstance(row, Row) and row.link is not None]
 
     async def give_up(self) -> None:
-        """Drop what is still not over, so that the others can be delivered."""
-        for one in self._pending:
+        """Drop the rows that have not ended, so that the others can be delivered."""
+        for generation_id in self._pending:
             with suppress(ProviderError):
-                await self._api.drop(one)
-            self._ends[one] = GenerationTimeout(detail="still not finished")
+                await self._client.cancel(generation_id)
+            self._ends[generation_id] = GenerationTimeout(detail="still not finished")
 
     async def cost(self) -> Money | None:
-        """What all of them cost together; None where the service does not say, or not soon."""
+        """What all of them cost together; None where Oxen does not say, or not soon."""
         try:
             async with asyncio.timeout(COST_PATIENCE):
                 return await self._cost()
@@ -122,41 +127,39 @@ class Generations:
             return None
 
     async def _cost(self) -> Money | None:
-        total, open_ = Decimal(0), set(self._held.ids)
-        for look in range(COST_LOOKS):
-            if look:
+        total, remaining = Decimal(0), set(self._data.ids)
+        for attempt in range(COST_POLLS):
+            if attempt:
                 await asyncio.sleep(self._pause)
-            for one, found in (await self._ask(open_, self._api.details)).items():
-                painted = isinstance(self._ends.get(one), str)
+            for generation_id, found in (await self._read(remaining, self._client.details)).items():
+                painted = isinstance(self._ends.get(generation_id), str)
                 if not isinstance(found, Row) or (found.cost is None and (painted or found.cost_garbled)):
                     continue
                 total += found.cost or 0
-                open_.discard(one)
-            if not open_:
+                remaining.discard(generation_id)
+            if not remaining:
                 return money(total)
         return None
 
-    def _note(self, one: str, row: Row | None) -> None:
+    def _note(self, generation_id: str, row: Row | None) -> None:
         if row is None or (row.status == "succeeded" and row.link is None):
-            self._misses[one] += 1
-            if self._misses[one] >= MISSES:
-                self._ends[one] = (
-                    TicketLost(detail="404")
-                    if row is None
-                    else InvalidResponse("The image service finished without a picture.", detail="no link")
+            self._misses[generation_id] += 1
+            if self._misses[generation_id] >= MAXIMUM_MISSES:
+                self._ends[generation_id] = (
+                    TicketLost(detail="404") if row is None else NoPicture(detail="no link")
                 )
             return
-        self._misses[one] = 0
-        self._status[one] = row.status
+        self._misses[generation_id] = 0
+        self._status[generation_id] = row.status
         if row.status == "succeeded" and row.link is not None:
-            self._ends[one] = row.link
+            self._ends[generation_id] = row.link
         elif row.status in ("failed", "cancelled"):
-            self._ends[one] = failure(row, self._request)
+            self._ends[generation_id] = error_of_row(row, self._request)
 
-    async def _ask(self, ids: Iterable[str], ask: Ask) -> dict[str, Found]:
+    async def _read(self, ids: Iterable[str], read_row: ReadRow) -> dict[str, Found]:
         async def one(generation_id: str) -> Found:
             try:
-                return await ask(generation_id, self._held.room)
+                return await read_row(generation_id, self._data.room)
             except ProviderError as error:
                 return error
 
@@ -166,49 +169,50 @@ class Generations:
 
 
 class PollSchedule:
-    """When to look at rows, and how long."""
+    """When to poll rows, and for how long."""
 
-    def __init__(self, pace: PollPolicy, clock: Clock, held: TicketData) -> None:
-        self._pace = pace
+    def __init__(self, poll_policy: PollPolicy, clock: Clock, data: TicketData) -> None:
+        self._poll_policy = poll_policy
         self._clock = clock
-        self._started = held.submitted_at or clock.now()
+        self._started_at = data.submitted_at or clock.now()
         self._painted_at: Instant | None = None
-        self._quiet = 0
+        """When the first picture was there."""
+        self._polls = 0
         self._failures = 0
         self._wait = 0.0
 
-    async def go_on(self, rows: Generations) -> bool:
-        """Look once; whether there is still something to wait for.
+    async def poll(self, rows: Generations) -> bool:
+        """Poll once; whether there is still a row to wait for.
 
         Raises:
-            ProviderBusy: too often in a row.
+            ProviderBusy: too many failures in a row.
             GenerationTimeout: it has taken too long.
         """
         try:
-            await rows.look()
-            self._wait = self._pace.quiet(self._quiet)
-            self._quiet, self._failures = self._quiet + 1, 0
+            await rows.poll()
+            self._wait = self._poll_policy.wait_after_success(self._polls)
+            self._polls, self._failures = self._polls + 1, 0
         except ProviderBusy as busy:
             self._failures += 1
-            if self._failures >= self._pace.failures:
+            if self._failures >= self._poll_policy.failures:
                 raise
-            asked = min(busy.retry_after or 0.0, LONGEST_ASKED_WAIT)
-            self._wait = max(self._pace.troubled(self._failures), asked)
-        if not rows.over and self._impatient(rows):
+            requested = min(busy.retry_after or 0.0, LONGEST_RETRY_AFTER)
+            self._wait = max(self._poll_policy.wait_after_failures(self._failures), requested)
+        if not rows.over and self._is_too_late(rows):
             if not rows.links:
                 raise GenerationTimeout(detail="still not finished")
             await rows.give_up()
         return not rows.over
 
-    async def pause(self, bell: Wakeup) -> None:
-        """Wait until it is time, or until there is news."""
-        if await bell.wait(self._wait):
-            self._quiet = 0
+    async def pause(self, wakeup: Wakeup) -> None:
+        """Wait until the next poll is due, or a row has changed."""
+        if await wakeup.wait(self._wait):
+            self._polls = 0
 
-    def _impatient(self, rows: Generations) -> bool:
-        now, patience = self._clock.now(), self._pace.patience * 1000
+    def _is_too_late(self, rows: Generations) -> bool:
+        now, give_up_after = self._clock.now(), self._poll_policy.give_up_after
         if rows.links and self._painted_at is None:
             self._painted_at = now
-        if self._painted_at is not None and now - self._painted_at > patience * STRAGGLING:
+        if self._painted_at is not None and elapsed(self._painted_at, now) > give_up_after * STRAGGLERS:
             return True
-        return now - self._started > patience
+        return elapsed(self._started_at, now) > give_up_after

@@ -1,87 +1,86 @@
 """Oxen.ai: a queue that gives one id per picture, and events that say when to look.
 
-Sources: https://docs.oxen.ai/inference-api/reference/async_queue and the model's own page. A row's own word
-decides; an event, which is never repeated, only makes us look at once. A submit is never repeated here, because
-Oxen knows no idempotency key: whether a lost one arrived is seen in its lists.
+Sources: https://docs.oxen.ai/inference-api/reference/async_queue and the model's own page. A row's status decides;
+an event, which is never repeated, only wakes the poller. A submit is never repeated here, because Oxen knows no
+idempotency key: whether a lost one arrived is seen in its lists.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Collection, Sequence
+from contextlib import aclosing, suppress
 from typing import Any
-from urllib.parse import urlsplit
 
-import aiohttp
-from pydantic import SecretStr
+import httpx
 
-from bot.catalog.offers import Offer, Submit
-from bot.domain.clock import Clock
+from bot.catalog.offers import Submit
+from bot.domain.clock import elapsed
 from bot.domain.errors import InvalidResponse, ProviderError, SubmitUnknown
 from bot.domain.jobs import Finished, Progress, Ticket
 from bot.domain.providers import CancelResult, ProviderHealth
 from bot.domain.requests import ImageRequest
-from bot.net.hosts import DEFAULT_PORTS, AllowedHosts
-from bot.pictures import Pictures
-from bot.ports import Kept, Tell
-from bot.providers.oxen.client import LIST_LIMIT, Listing, OxenClient, json_of
-from bot.providers.oxen.errors import empty_handed, refusal
+from bot.net.http import JSON_LIMIT, Timeouts, open_client
+from bot.ports import Report, StoredResults
+from bot.providers.oxen.client import LIST_LIMIT, Listing, OxenClient, parse_json
+from bot.providers.oxen.errors import error_from, error_in_success
 from bot.providers.oxen.events import Events
 from bot.providers.oxen.models import ModelInfo, Models
 from bot.providers.oxen.poller import Generations, PollSchedule
 from bot.providers.oxen.reconcile import SubmitMatcher, merged
-from bot.providers.oxen.request import content_of, refuse_dear
-from bot.providers.oxen.schemas import NAME, PICTURE_LIMIT, TicketData, ids_in, painted_in
-from bot.providers.shared.downloads import Gatherer
-from bot.providers.shared.http import JSON_LIMIT, Answer, AnswerLost, Downloads, Timeouts
+from bot.providers.oxen.request import check_price, content_of, one_at_a_time
+from bot.providers.oxen.schemas import NAME, TicketData, generated_in, ids_in
+from bot.providers.shared.downloads import PICTURE_LIMIT, Downloads
 from bot.providers.shared.polling import PollPolicy
+from bot.providers.shared.spec import Offers, ProviderDeps, ProviderSpec, required
+from bot.settings import Settings
 
-PACE = PollPolicy(first=2.0, longest=5.0, growth=1.2)
+POLL_POLICY = PollPolicy(first=2.0, longest=5.0, growth=1.2)
 """What Oxen advises for pictures."""
-AT_ONCE = Timeouts(silence=300.0, total=300.0)
-"""For the calls that answer only with the picture."""
-SETTLED = 10_000
-"""Milliseconds after which a submit that arrived must be in the lists."""
+SYNCHRONOUS = Timeouts(read=300.0, total=300.0)
+"""For the calls whose response is the picture."""
+LISTED_AFTER = 10.0
+"""Seconds after which a submit that arrived must be in the lists."""
 FINISHED = ("succeeded", "failed", "cancelled")
-HISTORY = "100"
-"""Generations of one page."""
+PAGE_SIZE = 100
 
 
 class OxenProvider:
-    """`Provider` over Oxen. Everything that it is given belongs to whoever built it; close it before the client.
+    """`Provider` over Oxen. Close it with `aclose`.
 
-    With `queue=False` it uses the calls that answer with the picture: one for each submit, so `offers`, and those
-    that requests are fitted to, must come from `one_at_a_time`.
+    Without `OXEN_QUEUE` it uses the calls whose response is one picture.
     """
 
-    def __init__(
-        self,
-        client: aiohttp.ClientSession,
-        *,
-        key: SecretStr,
-        base_url: str = "https://hub.oxen.ai/api",
-        media_hosts: AllowedHosts,
-        offers: Mapping[str, Offer],
-        pictures: Pictures,
-        clock: Clock,
-        pace: PollPolicy | None = None,
-        limits: Timeouts | None = None,
-        queue: bool = True,
-        events: bool = True,
-    ) -> None:
-        self._offers = offers
-        self._clock = clock
-        self._pace = pace or PACE
-        self._queue = queue
-        self._at_once = limits or AT_ONCE
-        self._api = OxenClient(client, key=key, base_url=base_url, clock=clock, limits=limits or Timeouts())
-        self._models = Models(self._api, clock)
-        self._claims = SubmitMatcher()
-        self._events = Events(self._api.events, self._pace, enabled=queue and events)
-        hosts = AllowedHosts((*media_hosts.patterns, _pattern(base_url)))
-        downloads = Downloads(client, hosts, limit=PICTURE_LIMIT, limits=limits, headers=self._api.credentials)
-        self._gatherer = Gatherer(downloads, pictures, self._pace, public=False)
+    def __init__(self, deps: ProviderDeps, *, events: bool = True) -> None:
+        settings = deps.settings
+        base_url, self._queue = settings.oxen_base_url, settings.oxen_queue
+        self._offers = deps.catalog.at(NAME)
+        self._clock = deps.clock
+        self._poll_policy = deps.poll_policy or POLL_POLICY
+        self._synchronous = deps.timeouts or SYNCHRONOUS
+        # Results may be on Oxen's own host, which is reached as a base URL.
+        hosts = settings.oxen_media_hosts
+        self._http = open_client(hosts=hosts, base_urls=[base_url], connections=deps.connections)
+        self._client = OxenClient(
+            self._http,
+            key=required(settings.oxen_api_key, "OXEN_API_KEY"),
+            base_url=base_url,
+            clock=deps.clock,
+            timeouts=deps.timeouts or Timeouts(),
+        )
+        self._models = Models(self._client, deps.clock)
+        self._matcher = SubmitMatcher()
+        self._events = Events(self._client.events, self._poll_policy, enabled=self._queue and events)
+        self._downloads = Downloads(
+            self._http,
+            # Oxen serves results itself, at the address of its API.
+            hosts.with_url(base_url),
+            deps.pictures,
+            self._poll_policy,
+            timeouts=deps.timeouts,
+            headers=self._client.credentials,
+            public=False,
+        )
 
     @property
     def name(self) -> str:
@@ -89,204 +88,213 @@ class OxenProvider:
         return NAME
 
     async def aclose(self) -> None:
-        """Close the event stream."""
+        """Close the event stream and the connections."""
         await self._events.aclose()
+        await self._http.aclose()
 
     # Submitting
 
-    async def submit(self, order: Submit, tell: Tell) -> Ticket:
-        """Hand the work over, once.
+    async def submit(self, submit: Submit, report: Report) -> Ticket:
+        """Submit to the queue, once; or have it painted, once, and wait for it.
 
         Raises:
             SubmitUnknown: it may have been accepted.
             ProviderBusy, PriceExceeded and the refusals: it was certainly not accepted.
         """
-        card = await self._models.card(order.fit.offer.model)
-        refuse_dear(order, card)
-        content = await asyncio.to_thread(content_of, order, card, counted=self._queue)
-        with self._claims.submitting(order):
+        model_info = await self._models.model_info(submit.provider_request.offer.model)
+        check_price(submit, model_info)
+        content = await asyncio.to_thread(content_of, submit, model_info, counted=self._queue)
+        with self._matcher.submitting(submit):
             if not self._queue:
-                return await self._paint(order, card, content, tell)
+                return await self._generate(submit, model_info, content, report)
             async with self._events.opened():
-                answer = await self._post("/ai/queue", content)
-                body = await json_of(answer)
-                ids = ids_in(body) if answer.good else ()
+                response = await self._client.request("POST", "/ai/queue", content=content, submitting=True)
+                body = await parse_json(response)
+                ids = ids_in(body) if response.is_success else ()
                 if not ids:
-                    raise self._refused(order, answer, body)
-                self._claims.give(order, ids)
+                    raise self._error_from(submit, response, body)
+                self._matcher.assign(submit, ids)
                 self._events.expect(ids)
-        return self._ticket(order, ids, room=len(content))
+        return self._ticket(submit, ids, room=len(content))
 
-    async def _paint(self, order: Submit, card: ModelInfo, content: bytes, tell: Tell) -> Ticket:
-        """The way without a queue. What it answers is only in this answer: links go into the ticket."""
-        tell(Progress(note="painting"))
-        apart = bool(order.inputs) and card.endpoint.rstrip("/").endswith("images/edit")
-        limit = JSON_LIMIT + 2 * PICTURE_LIMIT
-        answer = await self._post(
-            "/ai/images/edit" if apart else "/ai/images/generate", content, limit=limit, limits=self._at_once
+    async def _generate(self, submit: Submit, model_info: ModelInfo, content: bytes, report: Report) -> Ticket:
+        """The synchronous way. No other response will bring the pictures: links go into the ticket."""
+        report(Progress(note="painting"))
+        is_edit = bool(submit.inputs) and model_info.endpoint.rstrip("/").endswith("images/edit")
+        response = await self._client.request(
+            "POST",
+            "/ai/images/edit" if is_edit else "/ai/images/generate",
+            content=content,
+            limit=JSON_LIMIT + 2 * PICTURE_LIMIT,
+            timeouts=self._synchronous,
+            submitting=True,
         )
-        body = await json_of(answer)
-        links, kept = painted_in(body) if answer.good else ((), ())
-        if not links and not kept:
-            raise self._refused(order, answer, body)
-        self._claims.give(order, links)
-        data = {"urls": list(links), "model": order.fit.offer.model}
-        return Ticket(provider=NAME, data=data, count=order.count, kept=kept)
+        body = await parse_json(response)
+        links, contents = generated_in(body) if response.is_success else ((), ())
+        if not links and not contents:
+            raise self._error_from(submit, response, body)
+        self._matcher.assign(submit, links)
+        data = {"urls": list(links), "model": submit.provider_request.offer.model}
+        return Ticket(provider=NAME, data=data, count=submit.count, results=contents)
 
-    async def _post(self, path: str, content: bytes, **limits: Any) -> Answer:
-        try:
-            return await self._api.ask("POST", path, content=content, **limits)
-        except (AnswerLost, InvalidResponse) as error:
-            raise SubmitUnknown(detail=error.detail) from None
+    def _error_from(self, submit: Submit, response: httpx.Response, body: Any) -> ProviderError:
+        request = submit.provider_request.request
+        if response.is_success:
+            error = error_in_success(body, request)
+        else:
+            error = error_from(response, body, self._clock.now(), request)
+        return error or SubmitUnknown(detail=f"{response.status_code}, unclear")
 
-    def _refused(self, order: Submit, answer: Answer, body: Any) -> ProviderError:
-        request = order.fit.request
-        now = self._clock.now()
-        error = empty_handed(body, request) if answer.good else refusal(answer, body, now, request)
-        return error or SubmitUnknown(detail=f"{answer.status}, unclear")
-
-    def _ticket(self, order: Submit, ids: Collection[str], *, room: int, count: int = 0) -> Ticket:
+    def _ticket(self, submit: Submit, ids: Collection[str], *, room: int, count: int = 0) -> Ticket:
         data = {
             "ids": list(ids),
-            "model": order.fit.offer.model,
+            "model": submit.provider_request.offer.model,
             "room": room,
             "submitted_at": self._clock.now(),
         }
-        return Ticket(provider=NAME, data=data, count=count or order.count)
+        return Ticket(provider=NAME, data=data, count=count or submit.count)
 
     # Following
 
     async def follow(
-        self, ticket: Ticket, request: ImageRequest, kept: Kept
+        self, ticket: Ticket, request: ImageRequest, stored_results: StoredResults
     ) -> AsyncGenerator[Progress | Finished, None]:
-        """Look until every picture is there or has failed; news only when something changed.
+        """Each change of the progress until every picture is there or has failed.
 
         Raises:
-            ProviderBusy: Oxen does not answer sensibly; the ticket stays good.
+            ProviderBusy: Oxen does not respond sensibly; the ticket stays good.
             TicketLost, JobCancelled, GenerationFailed, InvalidResponse, GenerationTimeout and the refusals:
-                it is over.
+                the job is over at Oxen.
         """
-        held = TicketData.of(ticket)
-        if not held.ids:
+        data = TicketData.parse(ticket)
+        if not data.ids:
             yield Progress(fraction=1.0, note="painted")
-            pictures, note = await self._gatherer.gather(held.urls or await kept(), ticket.count)
-            yield Finished(pictures=pictures, note=note)
+            pictures = await self._downloads.collect(data.urls or await stored_results(), ticket.count)
+            yield Finished(pictures=pictures)
             return
-        rows, said = Generations(self._api, held, request, self._pace), None
-        with self._events.watch(held.ids) as bell:
-            looks = PollSchedule(self._pace, self._clock, held)
-            while await looks.go_on(rows):
-                if rows.progress != said:
-                    said = rows.progress
-                    yield said
-                await looks.pause(bell)
+        rows, latest = Generations(self._client, data, request, self._poll_policy), None
+        with self._events.subscribe(data.ids) as wakeup:
+            schedule = PollSchedule(self._poll_policy, self._clock, data)
+            while await schedule.poll(rows):
+                if rows.progress != latest:
+                    latest = rows.progress
+                    yield latest
+                await schedule.pause(wakeup)
         if rows.error is not None:
             raise rows.error
         yield Progress(fraction=1.0, note="painted")
-        yield await self._collected(rows, ticket)
+        yield await self._finished(rows, ticket)
 
-    async def _collected(self, rows: Generations, ticket: Ticket) -> Finished:
-        """Fetch the pictures, and meanwhile ask what they cost."""
-        asking = asyncio.create_task(rows.cost())
+    async def _finished(self, rows: Generations, ticket: Ticket) -> Finished:
+        """Download the pictures, and meanwhile ask what they cost."""
+        cost = asyncio.create_task(rows.cost())
         try:
             links = rows.links
             try:
-                pictures, note = await self._gatherer.gather(links, ticket.count)
+                pictures = await self._downloads.collect(links, ticket.count)
             except InvalidResponse:
                 fresh = await rows.fresh_links()
                 if not fresh or fresh == links:
                     raise
-                pictures, note = await self._gatherer.gather(fresh, ticket.count)
-            return Finished(pictures=pictures, cost=await asking, note=note)
+                pictures = await self._downloads.collect(fresh, ticket.count)
+            return Finished(pictures=pictures, cost=await cost)
         finally:
-            asking.cancel()
-            await asyncio.gather(asking, return_exceptions=True)
+            cost.cancel()
+            await asyncio.gather(cost, return_exceptions=True)
 
     # Cancelling
 
     async def cancel(self, ticket: Ticket) -> CancelResult:
-        """Ask Oxen to drop every row, then see what became of them: its answers to a cancel do not say."""
+        """Ask Oxen to drop every row, then read the rows: its response to a cancel does not say what happened."""
         try:
-            held = TicketData.of(ticket)
+            data = TicketData.parse(ticket)
         except ProviderError:
-            return CancelResult.ASKED
-        if not held.ids:
+            return CancelResult.REQUESTED
+        if not data.ids:
             return CancelResult.TOO_LATE
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(self._dropped(one, held.room)) for one in held.ids]
-        # A cancel is not told by an event.
-        self._events.ring(*held.ids)
+            tasks = [group.create_task(self._drop(generation_id, data.room)) for generation_id in data.ids]
+        # A cancel causes no event.
+        self._events.wake(*data.ids)
         match sorted({task.result() for task in tasks}):
             case ["cancelled"]:
                 return CancelResult.REMOVED
             case ["succeeded"]:
                 return CancelResult.TOO_LATE
             case _:
-                return CancelResult.ASKED
+                return CancelResult.REQUESTED
 
-    async def _dropped(self, generation_id: str, room: int) -> str:
-        """Ask for a row to be dropped; its status after that, empty where that cannot be seen."""
+    async def _drop(self, generation_id: str, room: int) -> str:
+        """Ask for a row to be dropped; its status after that, empty where it cannot be read."""
         with suppress(ProviderError):
-            await self._api.drop(generation_id)
+            await self._client.cancel(generation_id)
         with suppress(ProviderError):
-            row = await self._api.row(generation_id, room)
+            row = await self._client.row(generation_id, room)
             return row.status if row is not None else ""
         return ""
 
-    # Lost answers
+    # Lost responses
 
-    async def reconcile(self, order: Submit, others: Sequence[Ticket]) -> Ticket | None:
-        """Look for the generations of a submit whose answer was lost: same prompt, not older, nobody else's.
+    async def reconcile(self, submit: Submit, others: Sequence[Ticket]) -> Ticket | None:
+        """Look for the rows of a submit whose response was lost: same prompt, not older, not another submit's.
 
         Raises:
             SubmitUnknown: it is too early to say, or the lists cannot be read, or do not show such work.
         """
         asked_at = self._clock.now()
         try:
-            listing = await self._listing(order.fit.offer.model)
+            listing = await self._listing(submit.provider_request.offer.model)
         except ProviderError as error:
             raise SubmitUnknown(detail=f"list: {error.detail}") from None
-        taken = {one for ticket in others if ticket.provider == NAME for one in _held_by(ticket)}
-        # From here to the claim nothing is waited for, so that two of the same prompt cannot take the same rows.
-        ids = self._claims.match(order, listing, taken)
-        settled = asked_at - order.submitted_at >= SETTLED
-        if not settled and len(ids) < order.count:
+        taken = {name for ticket in others if ticket.provider == NAME for name in _names_of(ticket)}
+        # No await until the rows are assigned, so that two submits of the same prompt cannot take the same rows.
+        ids = self._matcher.match(submit, listing, taken)
+        must_be_listed = elapsed(submit.submitted_at, asked_at) >= LISTED_AFTER
+        if not must_be_listed and len(ids) < submit.count:
             raise SubmitUnknown(detail="too early to say")
         if not ids and not self._queue:
             raise SubmitUnknown(detail="not listed")
         if not ids:
             return None
-        self._claims.give(order, ids)
-        room = LIST_LIMIT if order.fit.request.pictures else JSON_LIMIT
-        return self._ticket(order, ids, room=room, count=len(ids))
+        self._matcher.assign(submit, ids)
+        room = LIST_LIMIT if submit.provider_request.request.pictures else JSON_LIMIT
+        return self._ticket(submit, ids, room=room, count=len(ids))
 
     async def _listing(self, model: str) -> Listing:
         if not self._queue:
-            return await self._api.listing("/ai/generations", model=model, page="1", page_size=HISTORY)
-        # Active ones first: what finishes between two lists is then in the second.
-        active = await self._api.listing("/ai/queue", model=model)
-        over = [await self._api.listing("/ai/queue", model=model, status=status) for status in FINISHED]
+            return await self._client.listing("/ai/generations", model=model, page="1", page_size=str(PAGE_SIZE))
+        # Active rows first: what finishes between two lists is then in the second.
+        active = await self._client.listing("/ai/queue", model=model)
+        over = [await self._client.listing("/ai/queue", model=model, status=status) for status in FINISHED]
         return merged([active, *over])
 
     # The service itself
 
-    async def examine(self) -> ProviderHealth:
-        """Whether the key works, and what is served with which fields and for how much."""
-        return await self._models.examine(self._offers)
+    async def check_health(self) -> ProviderHealth:
+        """Whether the key works, and which models are served, with which fields and for how much."""
+        return await self._models.check_health(self._offers)
 
 
-def _held_by(ticket: Ticket) -> tuple[str, ...]:
-    """Ids, and links where the answer told no ids."""
+def _names_of(ticket: Ticket) -> tuple[str, ...]:
+    """Ids, and links where the response had no ids."""
     try:
-        held = TicketData.of(ticket)
+        data = TicketData.parse(ticket)
     except ProviderError:
         return ()
-    return (*held.ids, *held.urls)
+    return (*data.ids, *data.urls)
 
 
-def _pattern(base_url: str) -> str:
-    """Oxen's own host as a pattern: its results are there."""
-    parts = urlsplit(base_url)
-    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
-    port = parts.port or DEFAULT_PORTS.get(parts.scheme)
-    return f"{host}" if parts.scheme == "https" and port == DEFAULT_PORTS["https"] else f"{host}:{port}"
+def _adapt_offers(settings: Settings, offers: Offers) -> Offers:
+    return offers if settings.oxen_queue else one_at_a_time(offers)
+
+
+SPEC = ProviderSpec(
+    name=NAME,
+    label="Oxen",
+    account_page="https://www.oxen.ai",
+    key_setting="oxen_api_key",
+    url_setting="oxen_base_url",
+    open=lambda deps: aclosing(OxenProvider(deps)),
+    is_synchronous=lambda settings: not settings.oxen_queue,
+    adapt_offers=_adapt_offers,
+)

@@ -1,6 +1,6 @@
-"""What is sent to Oxen: a request in its words, with nothing in it that the model does not list.
+"""What Easel sends to Oxen: only fields that the model lists.
 
-Oxen looks at a model's parameters only when it runs: one that it does not know fails a row that was accepted.
+Oxen checks a model's parameters only when it runs: an unknown one fails a row that was accepted.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from bot.catalog.schema import CountMapping, Operation
 from bot.domain.errors import PriceExceeded, RequestRejected
 from bot.domain.pictures import InputPicture
 from bot.providers.oxen.models import ModelInfo
-from bot.providers.shared.http import data_uri
+from bot.providers.shared.downloads import data_uri
 
 
 def one_at_a_time(offers: Mapping[str, Offer]) -> Mapping[str, Offer]:
-    """The same offers for the synchronous way, which paints one picture for each submit."""
+    """The same offers for the synchronous calls, which paint one picture for each submit."""
     return {name: _single(offer) for name, offer in offers.items()}
 
 
@@ -28,42 +28,47 @@ def _single(offer: Offer) -> Offer:
     return offer.model_copy(update={"imagine": imagine, "edit": edit})
 
 
-def refuse_dear(order: Submit, card: ModelInfo) -> None:
-    """Refuse what certainly costs more than was reserved: its own list says even its least is too much."""
-    spelling = order.fit.verb.options.get("quality")
-    least = card.least(order.fit.fields.get(spelling.field) if spelling else None)
-    if order.most is not None and least is not None and least * order.count > order.most:
-        raise PriceExceeded(detail=f"{(least * order.count).micros} of {order.most.micros}")
+def check_price(submit: Submit, model_info: ModelInfo) -> None:
+    """See that the price may be within the submit's limit.
+
+    Raises:
+        PriceExceeded: even the lowest price of Oxen's list is above it.
+    """
+    mapping = submit.provider_request.operation.options.get("quality")
+    quality = submit.provider_request.fields.get(mapping.field) if mapping else None
+    lowest = model_info.lowest_price(quality)
+    if submit.price_limit is not None and lowest is not None and lowest * submit.count > submit.price_limit:
+        raise PriceExceeded(detail=f"{(lowest * submit.count).micros} of {submit.price_limit.micros}")
 
 
-def content_of(order: Submit, card: ModelInfo, *, counted: bool) -> bytes:
+def content_of(submit: Submit, model_info: ModelInfo, *, counted: bool) -> bytes:
     """The submit's JSON; long where pictures travel inside it. Without `counted` it is for one picture.
 
     Raises:
-        RequestRejected: the mask has no place in it.
+        RequestRejected: there is no field for the mask.
     """
-    verb, fields = order.fit.verb, allowed(order.fit.verb, card)
+    operation, names = submit.provider_request.operation, allowed(submit.provider_request.operation, model_info)
     if not counted:
-        fields -= {verb.count.field}
-    if order.mask is not None and verb.mask not in fields:
+        names -= {operation.count.field}
+    if submit.mask is not None and operation.mask not in names:
         raise RequestRejected(detail="no field for a mask")
-    mask = None if order.mask is None else _link(order.mask)
-    body = order.fit.body(order.count, sources=[_link(given) for given in order.inputs], mask=mask)
-    kept = {name: value for name, value in body.items() if name in fields}
-    return json.dumps({**kept, "model": order.fit.offer.model}).encode()
+    mask = None if submit.mask is None else _link(submit.mask)
+    body = submit.provider_request.body(submit.count, sources=[_link(item) for item in submit.inputs], mask=mask)
+    fields = {name: value for name, value in body.items() if name in names}
+    return json.dumps({**fields, "model": submit.provider_request.offer.model}).encode()
 
 
-def allowed(verb: Operation, card: ModelInfo) -> frozenset[str]:
-    """What may be sent: what the model lists; where that is not known, what the catalogue is sure of."""
-    envelope = frozenset(name for name in (verb.prompt, verb.count.field, verb.sources) if name)
-    if card.fields is not None:
-        return envelope | card.fields
-    sure = {spelling.field for spelling in verb.options.values() if not spelling.listed}
-    sure |= {verb.size.field, verb.mask or "", *verb.fixed}
-    if verb.size.ratio is not None:
-        sure |= {verb.size.ratio.field, *verb.size.ratio.extra}
-    return envelope | (sure - {""})
+def allowed(operation: Operation, model_info: ModelInfo) -> frozenset[str]:
+    """The fields that may be sent: those that the model lists; where unknown, the catalogue's safe ones."""
+    required = frozenset(name for name in (operation.prompt, operation.count.field, operation.sources) if name)
+    if model_info.fields is not None:
+        return required | model_info.fields
+    safe = {mapping.field for mapping in operation.options.values() if not mapping.listed}
+    safe |= {operation.size.field, operation.mask or "", *operation.fixed}
+    if operation.size.ratio is not None:
+        safe |= {operation.size.ratio.field, *operation.size.ratio.extra}
+    return required | (safe - {""})
 
 
-def _link(given: InputPicture) -> str:
-    return given.url or data_uri(given.picture.content, given.picture.content_type)
+def _link(item: InputPicture) -> str:
+    return item.url or data_uri(item.picture.content, item.picture.content_type)

@@ -1,9 +1,7 @@
-"""What Oxen's answers look like, and what its error texts mean. Pure functions over JSON, no I/O.
+"""What Oxen's responses look like. Pure functions over JSON, no I/O.
 
 Sources: https://docs.oxen.ai/inference-api/reference/async_queue, its neighbours image_generation and
-image_editing, and https://docs.oxen.ai/fine-tuning-api/get-generation-details. Oxen tells a bad parameter, a
-forbidden prompt and an unreachable picture only as a failed row's text, whose wording is not written down
-anywhere: it is read for what it is about and never shown, because it may repeat links and prompts.
+image_editing, and https://docs.oxen.ai/fine-tuning-api/get-generation-details.
 """
 
 from __future__ import annotations
@@ -16,20 +14,19 @@ from datetime import datetime
 from decimal import ROUND_CEILING, Decimal, InvalidOperation
 from typing import Annotated, Any, Final
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
 
 from bot.domain.clock import Instant
-from bot.domain.errors import InvalidResponse, TicketLost
-from bot.domain.jobs import Ticket
+from bot.domain.errors import InvalidResponse
 from bot.domain.money import Money
-from bot.providers.shared.http import read_data_uri
+from bot.providers.shared.downloads import read_data_uri
+from bot.providers.shared.tickets import StoredTicketData
 
 NAME: Final = "oxen"
-PICTURE_LIMIT = 33_554_432
-MOST_IDS = 16
+MAXIMUM_IDS = 16
 _ID = re.compile(r"[A-Za-z0-9_-]{1,100}")
-_DEAREST = 100
-"""Dollars: what claims to cost more is no price."""
+_HIGHEST_PRICE = 100
+"""Dollars: more is taken for no price."""
 _LINK_LIMIT = 8192
 _LINK = re.compile(r"\b(?:https?|data):\S+")
 _ERROR_KEYS = ("error", "errors", "error_message", "message", "detail", "title", "status_message")
@@ -39,27 +36,17 @@ _ALIASES = {"canceled": "cancelled", "completed": "succeeded", "success": "succe
 # Tickets
 
 
-class TicketData(BaseModel):
-    """What a ticket holds: ids where the queue has the work, links where it was painted at once.
+class TicketData(StoredTicketData):
+    """A ticket's data: ids of rows in the queue, or links where the response had the pictures.
 
-    `room` is how many bytes the submit had: rows repeat it.
+    `room` is the size of the submit in bytes, since rows repeat it.
     """
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-    ids: tuple[Annotated[str, Field(pattern=f"^{_ID.pattern}$")], ...] = Field((), max_length=MOST_IDS)
-    urls: tuple[str, ...] = Field((), max_length=MOST_IDS, repr=False)
+    ids: tuple[Annotated[str, Field(pattern=f"^{_ID.pattern}$")], ...] = Field((), max_length=MAXIMUM_IDS)
+    urls: tuple[str, ...] = Field((), max_length=MAXIMUM_IDS, repr=False)
     model: str = ""
     room: int = Field(0, ge=0, le=268_435_456)
     submitted_at: Instant = 0
-
-    @classmethod
-    def of(cls, ticket: Ticket) -> TicketData:
-        """Read a ticket; `TicketLost` where that cannot be done."""
-        try:
-            return cls.model_validate(ticket.data)
-        except ValidationError:
-            raise TicketLost(detail="ticket unreadable") from None
 
 
 # Rows
@@ -67,7 +54,7 @@ class TicketData(BaseModel):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One generation: one picture. `echo` are the short ones of the submitted parameters, which it repeats."""
+    """One generation: one picture. `echo` are its short texts, among them the submitted parameters."""
 
     id: str
     status: str
@@ -79,35 +66,36 @@ class Row:
     cost: Decimal | None = None
     """US dollars."""
     cost_garbled: bool = False
+    """Whether it has a cost that is no amount."""
     echo: dict[str, str] = field(default_factory=dict, repr=False)
 
 
 def row_in(body: Any) -> Row | None:
-    """The row of an answer, bare or inside `generation`; None where there is none."""
-    said = body.get("generation") if isinstance(body, dict) and "generation" in body else body
-    if not isinstance(said, dict) or not isinstance(status := said.get("status"), str):
+    """The row of a response, bare or inside `generation`; None where there is none."""
+    fields = body.get("generation") if isinstance(body, dict) and "generation" in body else body
+    if not isinstance(fields, dict) or not isinstance(status := fields.get("status"), str):
         return None
-    link = said.get("result_url")
+    link = fields.get("result_url")
     status = _ALIASES.get(status.lower(), status.lower())
     if status not in ("queued", "processing", "succeeded", "failed", "cancelled") and isinstance(link, str):
         status = "succeeded"
-    cost = said.get("cost")
+    cost = fields.get("cost")
     return Row(
-        id=_text(said.get("generation_id")) or "",
+        id=_text(fields.get("generation_id")) or "",
         status=status,
         link=_text(link),
-        error=words_in({"error": said.get("error_message") or said.get("error")}),
-        model=_text(said.get("model_name")),
-        prompt=_text(said.get("prompt")),
-        enqueued_at=_instant(said.get("enqueued_at")),
+        error=error_text({"error": fields.get("error_message") or fields.get("error")}),
+        model=_text(fields.get("model_name")),
+        prompt=_text(fields.get("prompt")),
+        enqueued_at=_instant(fields.get("enqueued_at")),
         cost=dollars(cost),
         cost_garbled=cost is not None and dollars(cost) is None,
-        echo={name: value for name, value in said.items() if isinstance(value, str) and len(value) < 100},
+        echo={name: value for name, value in fields.items() if isinstance(value, str) and len(value) < 100},
     )
 
 
 def rows_in(body: Any) -> list[Row] | None:
-    """The rows of a list that can be told apart; None where it is no list."""
+    """The rows of a list that have an id; None where it is no list."""
     listed = body.get("generations") if isinstance(body, dict) else None
     if not isinstance(listed, list):
         return None
@@ -115,32 +103,47 @@ def rows_in(body: Any) -> list[Row] | None:
 
 
 def ids_in(body: Any) -> tuple[str, ...] | None:
-    """The ids that a submit was given; None where the answer does not speak of generations."""
+    """The ids in the response to a submit; None where it lists no generations."""
     if not isinstance(body, dict):
         return None
     listed = body.get("generations", [body] if "generation_id" in body else None)
     if not isinstance(listed, list):
         return None
-    found = [item.get("generation_id") for item in listed if isinstance(item, dict)]
-    ids = [given for given in found if isinstance(given, str) and _ID.fullmatch(given)]
+    values = [item.get("generation_id") for item in listed if isinstance(item, dict)]
+    ids = [value for value in values if isinstance(value, str) and _ID.fullmatch(value)]
     if listed and not ids:
         return None
-    return tuple(dict.fromkeys(ids))[:MOST_IDS]
+    return tuple(dict.fromkeys(ids))[:MAXIMUM_IDS]
 
 
-def painted_in(body: Any) -> tuple[tuple[str, ...], tuple[bytes, ...]]:
-    """Links and bytes of the pictures that an answer holds."""
+def generated_in(body: Any) -> tuple[tuple[str, ...], tuple[bytes, ...]]:
+    """Links and contents of the pictures in a response."""
     listed = body.get("images") if isinstance(body, dict) else None
-    links, kept = [], []
-    for item in listed[:MOST_IDS] if isinstance(listed, list) else ():
-        said = item if isinstance(item, dict) else {}
-        link, encoded = _text(said.get("url")), _text(said.get("b64_json"))
+    links, contents = [], []
+    for item in listed[:MAXIMUM_IDS] if isinstance(listed, list) else ():
+        image = item if isinstance(item, dict) else {}
+        link, encoded = _text(image.get("url")), _text(image.get("b64_json"))
         if link is not None and len(link) <= _LINK_LIMIT and link[:5].lower() != "data:":
             links.append(link)
-        elif inside := f"data:;base64,{encoded}" if encoded else link:
+        elif uri := f"data:;base64,{encoded}" if encoded else link:
             with suppress(InvalidResponse):
-                kept.append(read_data_uri(inside, PICTURE_LIMIT))
-    return tuple(links), tuple(kept)
+                contents.append(read_data_uri(uri))
+    return tuple(links), tuple(contents)
+
+
+def error_text(body: Any) -> str:
+    """All texts of a response that may describe an error, in lower case and without links."""
+    fields = body if isinstance(body, dict) else {}
+    texts = [text for key in _ERROR_KEYS for text in _texts(fields.get(key))]
+    return _LINK.sub(" ", " ".join(texts)).lower()
+
+
+def _texts(value: Any, depth: int = 0) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value[:2000]
+    elif depth < 3 and isinstance(value, dict | list):
+        for item in [*(value.values() if isinstance(value, dict) else value)][:20]:
+            yield from _texts(item, depth + 1)
 
 
 def _text(value: Any) -> str | None:
@@ -148,7 +151,7 @@ def _text(value: Any) -> str | None:
 
 
 def _instant(value: Any) -> Instant | None:
-    """Unix seconds, as documented; milliseconds and ISO dates are understood as well."""
+    """From Unix seconds, as documented; milliseconds and ISO dates are read as well."""
     try:
         if isinstance(value, str) and not value.isdigit():
             return int(datetime.fromisoformat(value).timestamp() * 1000)
@@ -162,31 +165,16 @@ def _instant(value: Any) -> Instant | None:
 
 
 def dollars(value: Any) -> Decimal | None:
-    """An amount in US dollars, as text or as a number; None where it is no sensible one."""
+    """An amount in US dollars, from a text or a number; None where it is no price."""
     if isinstance(value, bool) or not isinstance(value, str | int | float) or len(str(value)) > 40:
         return None
     try:
         amount = Decimal(str(value).strip())
     except InvalidOperation:
         return None
-    return amount if amount.is_finite() and 0 <= amount <= _DEAREST else None
+    return amount if amount.is_finite() and 0 <= amount <= _HIGHEST_PRICE else None
 
 
 def money(amount: Decimal) -> Money:
     """Dollars in whole micro-dollars, rounded up."""
     return Money(int((amount * 1_000_000).to_integral_value(ROUND_CEILING)))
-
-
-def words_in(body: Any) -> str:
-    """All that an answer says about an error, in lower case and without links."""
-    said = body if isinstance(body, dict) else {}
-    found = [text for key in _ERROR_KEYS for text in _texts(said.get(key))]
-    return _LINK.sub(" ", " ".join(found)).lower()
-
-
-def _texts(value: Any, depth: int = 0) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value[:2000]
-    elif depth < 3 and isinstance(value, dict | list):
-        for item in [*(value.values() if isinstance(value, dict) else value)][:20]:
-            yield from _texts(item, depth + 1)

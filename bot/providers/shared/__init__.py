@@ -1,1 +1,1 @@
-"""What the providers share: HTTP, downloads, polling."""
+"""What every provider needs: errors of HTTP, downloads, polling, and its entry in the registry."""

@@ -1,64 +1,184 @@
-"""Turns what a service calls a picture, a link or bytes, into pictures that really are some."""
+"""The pictures of a finished job, from links, data URIs or bytes to files that were looked into."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+import base64
+import binascii
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from urllib.parse import unquote_to_bytes
 
-from bot.domain.errors import BadSource, InvalidResponse, ProviderBusy, ProviderError
+import httpx
+
+from bot.domain.errors import BadSource, InvalidResponse, NoPicture, ProviderBusy, ProviderError
 from bot.domain.pictures import Picture
+from bot.net.hosts import AllowedHosts
+from bot.net.http import Timeouts, request
 from bot.pictures import Pictures
-from bot.providers.shared.http import Downloads
+from bot.providers.shared.http import OversizedResponse, provider_errors
 from bot.providers.shared.polling import PollPolicy
 
+PICTURE_LIMIT = 33_554_432
+"""Bytes of one picture."""
+TIMEOUTS = Timeouts(read=30.0)
+MAXIMUM_REDIRECTS = 3
+MAXIMUM_ATTEMPTS = 3
+"""Reads of one picture, while its host is busy."""
+AT_ONCE = 8
 
-class Gatherer:
-    """Fetches and checks the pictures of a finished piece of work."""
+Headers = Callable[[str], Mapping[str, str]]
 
-    def __init__(self, downloads: Downloads, pictures: Pictures, pace: PollPolicy, *, public: bool = True) -> None:
-        """`public` says whether anybody may be shown the service's links."""
-        self._public = public
-        self._downloads = downloads
+
+class PictureGone(InvalidResponse):
+    """The provider's link to a picture has expired."""
+
+
+class Downloads:
+    """Reads pictures from the `hosts` of a provider's media, and checks them."""
+
+    def __init__(
+        self,
+        http: httpx.AsyncClient,
+        hosts: AllowedHosts,
+        pictures: Pictures,
+        poll_policy: PollPolicy,
+        *,
+        timeouts: Timeouts | None = None,
+        limit: int = PICTURE_LIMIT,
+        headers: Headers | None = None,
+        public: bool = True,
+    ) -> None:
+        """`limit` is in bytes; `headers` gives those for one URL, also for each of its redirects.
+
+        `public` says whether members may see the provider's links.
+        """
+        self._http = http
+        self._hosts = hosts
         self._pictures = pictures
-        self._pace = pace
+        self._poll_policy = poll_policy
+        self._timeouts = timeouts or TIMEOUTS
+        self._limit = limit
+        self._headers = headers or _no_headers
+        self._public = public
+        self._turns = asyncio.Semaphore(AT_ONCE)
 
-    async def gather(self, found: Sequence[str | bytes], count: int) -> tuple[tuple[Picture, ...], str]:
-        """At most `count` pictures, in order, and a note where there are fewer.
+    async def collect(self, results: Sequence[str | bytes], count: int) -> tuple[Picture, ...]:
+        """At most `count` pictures, in order; fewer where some are not usable.
 
         Raises:
-            ProviderBusy: none could be had, and at least one may be there in a moment.
+            ProviderBusy: there is none now, but at least one may be there soon.
             InvalidResponse: none is usable.
         """
-        if not found:
-            raise InvalidResponse("The image service finished without a picture.", detail="no picture")
+        if not results:
+            raise NoPicture(detail="no picture")
         async with asyncio.TaskGroup() as group:
             tasks = [
-                group.create_task(self._picture(item, number))
-                for number, item in enumerate(found[:count], start=1)
+                group.create_task(self._picture(result, number))
+                for number, result in enumerate(results[:count], start=1)
             ]
         outcomes = [task.result() for task in tasks]
-        good = tuple(outcome for outcome in outcomes if isinstance(outcome, Picture))
-        if not good:
-            troubles = [outcome for outcome in outcomes if isinstance(outcome, ProviderError)]
-            raise next((trouble for trouble in troubles if isinstance(trouble, ProviderBusy)), troubles[0])
-        return good, "" if len(good) == count else f"The service painted {len(good)} of {count} pictures."
+        pictures = tuple(outcome for outcome in outcomes if isinstance(outcome, Picture))
+        if not pictures:
+            errors = [outcome for outcome in outcomes if isinstance(outcome, ProviderError)]
+            raise next((error for error in errors if isinstance(error, ProviderBusy)), errors[0])
+        return pictures
 
-    async def _picture(self, found: str | bytes, number: int) -> Picture | ProviderError:
-        """One picture, really one; or what was wrong with it, so that the others still count."""
+    async def _picture(self, result: str | bytes, number: int) -> Picture | ProviderError:
+        """One picture, or the error that it ended with, so that the others still count."""
         failures = 0
         while True:
             try:
-                content = found if isinstance(found, bytes) else await self._downloads.read(found)
+                content = result if isinstance(result, bytes) else await self.read(result)
                 picture = await self._pictures.inspect(content, filename=f"picture-{number}", result=True)
-                shown = self._public and isinstance(found, str) and found[:5].lower() != "data:"
-                return replace(picture, url=str(found) if shown else None)
+                is_link = isinstance(result, str) and not _is_data_uri(result)
+                return replace(picture, url=str(result) if is_link and self._public else None)
             except BadSource:
                 return InvalidResponse(detail="not a picture")
             except ProviderBusy as busy:
                 failures += 1
-                if failures >= min(3, self._pace.failures):
+                if failures >= min(MAXIMUM_ATTEMPTS, self._poll_policy.failures):
                     return busy
-                await asyncio.sleep(self._pace.troubled(failures))
+                await asyncio.sleep(self._poll_policy.wait_after_failures(failures))
             except ProviderError as error:
                 return error
+
+    async def read(self, url: str) -> bytes:
+        """The bytes behind a link or inside a data URI.
+
+        Raises:
+            ProviderBusy: the host may have it soon.
+            PictureGone: the host no longer has it.
+            InvalidResponse: it is too large, or on a host where Easel does not go.
+        """
+        if _is_data_uri(url):
+            return read_data_uri(url, self._limit)
+        async with self._turns:
+            for _ in range(MAXIMUM_REDIRECTS + 1):
+                if not self._hosts.allows(url):
+                    raise InvalidResponse(detail="foreign host")
+                with provider_errors():
+                    response = await request(
+                        self._http,
+                        "GET",
+                        url,
+                        timeouts=self._timeouts,
+                        limit=self._limit,
+                        headers=self._headers(url),
+                    )
+                if response.is_success:
+                    return response.content
+                if not response.has_redirect_location:
+                    raise _error_of(response)
+                url = _redirected(url, response.headers["location"])
+        raise InvalidResponse(detail="too many redirects")
+
+
+def _no_headers(_url: str) -> Mapping[str, str]:
+    return {}
+
+
+def _error_of(response: httpx.Response) -> ProviderError:
+    status = response.status_code
+    detail = f"picture {status}"
+    if status >= 500 or status in (408, 425, 429):
+        return ProviderBusy(detail=detail)
+    return PictureGone(detail=detail) if status in (403, 404, 410) else InvalidResponse(detail=detail)
+
+
+def _redirected(url: str, location: str) -> str:
+    try:
+        return str(httpx.URL(url).join(location))
+    except (httpx.InvalidURL, ValueError):
+        raise InvalidResponse(detail="bad redirect") from None
+
+
+def _is_data_uri(url: str) -> bool:
+    return url[:5].lower() == "data:"
+
+
+def read_data_uri(uri: str, limit: int = PICTURE_LIMIT) -> bytes:
+    """The bytes inside a `data:` URI.
+
+    Raises:
+        OversizedResponse: it holds more than `limit` bytes.
+        InvalidResponse: it is malformed.
+    """
+    head, comma, data = uri.partition(",")
+    if not comma or len(data) > 3 * limit:
+        raise InvalidResponse(detail="data URI")
+    try:
+        if head.lower().endswith(";base64"):
+            content = base64.b64decode(unquote_to_bytes(data), validate=True)
+        else:
+            content = unquote_to_bytes(data)
+    except (binascii.Error, ValueError):
+        raise InvalidResponse(detail="data URI") from None
+    if len(content) > limit:
+        raise OversizedResponse(detail="data URI")
+    return content
+
+
+def data_uri(content: bytes, content_type: str) -> str:
+    """Bytes as a `data:` URI."""
+    return f"data:{content_type};base64,{base64.b64encode(content).decode('ascii')}"

@@ -1,31 +1,36 @@
-"""How often a service is asked, and how long it is waited for."""
+"""How often a provider is polled, and for how long."""
 
 from __future__ import annotations
 
 import random
 from dataclasses import dataclass
 
+from bot.domain.jobs import LIFETIME
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PollPolicy:
-    """Seconds between polls, from `first` to `longest`. After trouble they double, `failures` times in a row."""
+    """Seconds between two polls, growing from `first` to `longest`; after a failure they double.
+
+    `failures` in a row, or `give_up_after` seconds in all, end it.
+    """
 
     first: float = 1.0
     longest: float = 5.0
     growth: float = 1.3
     jitter: float = 0.2
-    trouble: float = 1.0
-    trouble_longest: float = 30.0
+    first_retry: float = 1.0
+    longest_retry: float = 30.0
     failures: int = 8
-    patience: float = 3600.0
+    give_up_after: float = LIFETIME
 
-    def quiet(self, polls: int) -> float:
-        """The wait after so many polls that went well."""
-        return self._shaken(min(self.longest, self.first * self.growth ** min(polls, 50)))
+    def wait_after_success(self, polls: int) -> float:
+        """The wait after so many successful polls."""
+        return self._jittered(min(self.longest, self.first * self.growth ** min(polls, 50)))
 
-    def troubled(self, failures: int) -> float:
+    def wait_after_failures(self, failures: int) -> float:
         """The wait after so many failures in a row."""
-        return self._shaken(min(self.trouble_longest, self.trouble * 2 ** min(failures - 1, 20)))
+        return self._jittered(min(self.longest_retry, self.first_retry * 2 ** min(failures - 1, 20)))
 
-    def _shaken(self, seconds: float) -> float:
-        return seconds * (1 + random.uniform(-self.jitter, self.jitter))  # noqa: S311 — spreads load, no secret
+    def _jittered(self, seconds: float) -> float:
+        return seconds * (1 + random.uniform(-self.jitter, self.jitter))  # noqa: S311 - spreads load, no secret

@@ -1,1 +1,1 @@
-"""The contract of all providers: its cases, and the ways to run each provider."""
+"""The contract of all providers: its cases, and variants of each provider."""

@@ -1,4 +1,4 @@
-"""A case of the contract: what is promised, and the one assertion that every way is held to."""
+"""A case of the contract: what is promised, and the assertion for every variant."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 from tests.providers.contract.world import ContractWorld
 
 Check = Callable[..., Awaitable[str | None]]
-"""Asserts it. What it returns is why the case cannot exist here: then it has asserted the honest alternative."""
+"""Asserts it. It returns why the case cannot exist for a variant; then it has asserted the alternative."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class Cases(list[Case]):
     """The rows of one file, in its order."""
 
     def __call__(self, title: str, *values: Any) -> Callable[[Check], Check]:
-        """A case; with values one for each, which stands in the title's place."""
+        """A case; with values, one for each, which is put into the title."""
 
         def listed(check: Check) -> Check:
             if not values:
@@ -37,5 +37,5 @@ class Cases(list[Case]):
         return listed
 
 
-def _with(check: Check, value: Any, house: ContractWorld) -> Awaitable[str | None]:
-    return check(house, value)
+def _with(check: Check, value: Any, world: ContractWorld) -> Awaitable[str | None]:
+    return check(world, value)

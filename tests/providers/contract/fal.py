@@ -6,27 +6,12 @@ from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from typing import Any, ClassVar
 
-from pydantic import SecretStr
-
-from bot.catalog.offers import Offer
 from bot.domain.money import Money
-from bot.providers.fal.provider import FalProvider
+from bot.providers.fal.provider import SPEC, FalProvider
+from bot.providers.shared.spec import ProviderDeps
 from bot.sandbox.fal.options import PublicHosts
 from bot.sandbox.fal.server import FalSandbox
-from bot.sandbox.kit.faults import Faults
-from tests.providers.contract.variant import (
-    BOMB,
-    CATALOG,
-    HUGE,
-    PACE,
-    Fault,
-    Lack,
-    Setting,
-    Stage,
-    Switches,
-    Variant,
-    switch,
-)
+from tests.providers.contract.variant import BOMB, HUGE, Fault, Lack, Stage, Switches, Variant, switch
 
 OPENAI_KEY = "sk-the-operators-own"
 TEXT_TOKEN, PICTURE_TOKEN, PAINTED_TOKEN = 5, 10, 40
@@ -34,20 +19,22 @@ TEXT_TOKEN, PICTURE_TOKEN, PAINTED_TOKEN = 5, 10, 40
 STAGES: Mapping[str, Stage] = {"IN_QUEUE": "queued", "IN_PROGRESS": "running", "COMPLETED": "over"}
 
 
-def looking(way: str, *, times: int = 2, **values: Any) -> Switches:
-    """At the status and at the result. The stream has switches of its own; when it ends, the provider polls."""
-    return switch(f"status_{way}", times=times, **values) + switch(f"result_{way}", times=times, **values)
+def looking(variant: str, *, times: int = 2, **values: Any) -> Switches:
+    """Faults of the status and the result. The stream has switches of its own; after it, the provider polls."""
+    return switch(f"status_{variant}", times=times, **values) + switch(f"result_{variant}", times=times, **values)
 
 
 class FalPolled(Variant):
-    """The queue, asked again and again."""
+    """The queue, polled."""
 
     service: ClassVar[str] = "fal"
-    manner: ClassVar[str] = "polled"
+    spec = SPEC
+    sandbox: FalSandbox
+    mode: ClassVar[str] = "polled"
     key: ClassVar[str] = "me:a-very-secret-key"
     wrong_key: ClassVar[str] = "other:key-that-nobody-has"
     secrets: ClassVar[tuple[str, ...]] = (key, "a-very-secret-key", OPENAI_KEY)
-    tells_cost: ClassVar[bool] = False
+    reports_cost: ClassVar[bool] = False
     faults: ClassVar[Mapping[Fault, Switches]] = {
         "no money": switch("locked"),
         "model gone": switch("model_gone"),
@@ -58,12 +45,12 @@ class FalPolled(Variant):
         "lost": switch("submit_lost"),
         "dropped": switch("submit_refused"),
         "slow": switch("submit_slow", seconds=5),
-        "option told at submit": switch("submit_invalid"),
+        "option refused at submit": switch("submit_invalid"),
         "stays queued": switch("stuck", body="IN_QUEUE"),
         "never ends": switch("stuck"),
         "run fails": switch("run_error"),
         "model ends": switch("run_gone"),
-        "option told later": (),
+        "option refused later": (),
         "look: 500": looking("error") + switch("stream_error"),
         "look: 429": looking("error", status=429, error_type="rate_limited") + switch("stream_error", status=429),
         "look: page": looking("html") + switch("stream_html"),
@@ -90,8 +77,8 @@ class FalPolled(Variant):
         "history away": "it lists nobody's requests",
         "found again": "it lists nobody's requests",
         "never arrived": "it lists nobody's requests",
-        "cost untold": "it never tells a cost",
-        "price before": "it tells no price beforehand",
+        "no cost": "it never states a cost",
+        "price before": "it states no price beforehand",
     }
     streams = False
     openai_key: str | None = None
@@ -101,47 +88,23 @@ class FalPolled(Variant):
             FalSandbox(key=self.key, queue_seconds=0.01, run_seconds=0.01, one_picture=True, dollar_units=True)
         )
 
-    def provider(self, setting: Setting) -> FalProvider:
-        return FalProvider(
-            setting.client,
-            key=SecretStr(setting.key),
-            queue_url=f"{setting.origin}/",
-            rest_url=f"{setting.origin}/",
-            api_url=f"{setting.origin}/v1/",
-            media_hosts=setting.hosts(setting.origin, self.url),
-            offers=self.offers,
-            pictures=setting.pictures,
-            clock=setting.clock,
-            pace=PACE,
-            limits=setting.limits,
-            openai_key=SecretStr(self.openai_key) if self.openai_key else None,
-            streams=self.streams,
-        )
+    def settings(self, origin: str) -> Mapping[str, Any]:
+        return {
+            "fal_queue_url": origin,
+            "fal_rest_url": origin,
+            "fal_api_url": f"{origin}/v1",
+            "fal_stream": self.streams,
+            "openai_api_key": self.openai_key,
+        }
+
+    def build(self, deps: ProviderDeps) -> FalProvider:
+        return FalProvider(deps)
 
     def publish_at(self, origin: str) -> None:
         self.sandbox.hosts = PublicHosts.all_at(origin)
 
-    def age(self, seconds: float) -> None:
-        self.sandbox.age(seconds)
-
     @property
-    def offers(self) -> Mapping[str, Offer]:
-        return CATALOG.at("fal")
-
-    @property
-    def board(self) -> Faults:
-        return self.sandbox.faults
-
-    @property
-    def url(self) -> str:
-        return self.sandbox.url
-
-    @property
-    def submits(self) -> int:
-        return self.sandbox.submits
-
-    @property
-    def taken(self) -> int:
+    def accepted(self) -> int:
         return sum(request.failure is None for request in self.sandbox.requests.values())
 
     @property
@@ -162,22 +125,18 @@ class FalPolled(Variant):
 class FalStreamed(FalPolled):
     """The queue, whose stream of events says when to look."""
 
-    manner: ClassVar[str] = "streamed"
+    mode: ClassVar[str] = "streamed"
     streams = True
 
 
 class FalOwnKey(FalPolled):
     """GPT Image 1, paid through the operator's own OpenAI key."""
 
-    manner: ClassVar[str] = "own key"
+    mode: ClassVar[str] = "own key"
     model: ClassVar[str] = "gpt-image-1"
-    tells_cost: ClassVar[bool] = True
-    lacks: ClassVar[Mapping[Lack, str]] = {**FalPolled.lacks, "cost untold": "OpenAI's count always comes along"}
+    reports_cost: ClassVar[bool] = True
+    lacks: ClassVar[Mapping[Lack, str]] = {**FalPolled.lacks, "no cost": "OpenAI's count always comes along"}
     openai_key: str | None = OPENAI_KEY
-
-    @property
-    def offers(self) -> Mapping[str, Offer]:
-        return {name: offer.on_own_key() for name, offer in CATALOG.at("fal").items()}
 
     @property
     def billed(self) -> Money:

@@ -1,4 +1,4 @@
-"""Lumenfall: pictures behind links, watched while they are painted, and inside the answer."""
+"""Lumenfall: pictures behind links, streamed while they are painted, and inside the response."""
 
 from __future__ import annotations
 
@@ -6,29 +6,14 @@ from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from typing import Any, ClassVar
 
-from pydantic import SecretStr
-
-from bot.catalog.offers import Offer
 from bot.domain.money import Money
-from bot.providers.lumenfall.provider import LumenfallProvider
-from bot.sandbox.kit.faults import Faults
+from bot.providers.lumenfall.provider import SPEC, LumenfallProvider
+from bot.providers.shared.spec import ProviderDeps
 from bot.sandbox.lumenfall.server import LumenfallSandbox
-from tests.providers.contract.variant import (
-    BOMB,
-    CATALOG,
-    HUGE,
-    PACE,
-    Fault,
-    Lack,
-    Setting,
-    Stage,
-    Switches,
-    Variant,
-    switch,
-)
+from tests.providers.contract.variant import BOMB, HUGE, Fault, Lack, Stage, Switches, Variant, switch
 
-ONE_CALL = "one call paints: nothing to look at"
-INSIDE = "the picture is inside the answer"
+ONE_CALL = "one call paints: nothing to follow"
+INSIDE = "the picture is inside the response"
 ON_THE_WAY: tuple[Fault, ...] = (
     *("look: 500", "look: 429", "look: page", "look: truncated", "look: reset", "look: slow"),
     *("look: key refused", "look: away"),
@@ -43,11 +28,13 @@ class LumenfallLink(Variant):
     """The pictures behind links."""
 
     service: ClassVar[str] = "Lumenfall"
-    manner: ClassVar[str] = "link"
+    spec = SPEC
+    sandbox: LumenfallSandbox
+    mode: ClassVar[str] = "link"
     key: ClassVar[str] = "lmnfl_easel.a-very-secret-part"
     wrong_key: ClassVar[str] = "lmnfl_other.part-that-nobody-has"
     secrets: ClassVar[tuple[str, ...]] = (key, "a-very-secret-part")
-    tells_cost: ClassVar[bool] = True
+    reports_cost: ClassVar[bool] = True
     faults: ClassVar[Mapping[Fault, Switches]] = {
         "no money": switch("insufficient_balance"),
         "model gone": switch("model_disabled"),
@@ -58,7 +45,7 @@ class LumenfallLink(Variant):
         "lost": switch("lost"),
         "dropped": switch("refused"),
         "slow": switch("answer_slow", seconds=5),
-        "option told at submit": (),
+        "option refused at submit": (),
         "never ends": switch("stuck"),
         "run fails": switch("exhausted"),
         "look: away": switch("cdn_error", status=500),
@@ -75,15 +62,15 @@ class LumenfallLink(Variant):
         "bomb": switch("bomb", count=BOMB),
         "fewer": switch("fewer_pictures"),
         "history away": switch("history_error"),
-        "cost untold": switch("no_metadata") + switch("history_error"),
+        "no cost": switch("no_metadata") + switch("history_error"),
         "model unlisted": switch("model_disabled"),
     }
     lacks: ClassVar[Mapping[Lack, str]] = {
         "cancel": "no cancel here",
         "patience": "one call paints: a time-out leaves it open",
-        "model ends": "one call paints: all is told at once",
+        "model ends": "one call paints: one response says all",
         "stays queued": "no queue here",
-        "option told later": "one call paints: all is told at once",
+        "option refused later": "one call paints: one response says all",
         **dict.fromkeys(ON_THE_WAY[:-1], ONE_CALL),
     }
     partials = 0
@@ -96,45 +83,21 @@ class LumenfallLink(Variant):
             )
         )
 
-    def provider(self, setting: Setting) -> LumenfallProvider:
-        return LumenfallProvider(
-            setting.client,
-            key=SecretStr(setting.key),
-            base_url=f"{setting.origin}/openai/v1",
-            media_hosts=setting.hosts(setting.origin, self.url),
-            offers=self.offers,
-            pictures=setting.pictures,
-            clock=setting.clock,
-            pace=PACE,
-            limits=setting.limits,
-            partials=self.partials,
-            inline=self.inline,
-        )
+    def settings(self, origin: str) -> Mapping[str, Any]:
+        return {
+            "lumenfall_base_url": f"{origin}/openai/v1",
+            "lumenfall_partials": self.partials,
+            "lumenfall_inline": self.inline,
+        }
+
+    def build(self, deps: ProviderDeps) -> LumenfallProvider:
+        return LumenfallProvider(deps)
 
     def publish_at(self, origin: str) -> None:
         self.sandbox.public_url = origin
 
-    def age(self, seconds: float) -> None:
-        self.sandbox.age(seconds)
-
     @property
-    def offers(self) -> Mapping[str, Offer]:
-        return CATALOG.at("lumenfall")
-
-    @property
-    def board(self) -> Faults:
-        return self.sandbox.faults
-
-    @property
-    def url(self) -> str:
-        return self.sandbox.url
-
-    @property
-    def submits(self) -> int:
-        return self.sandbox.submits
-
-    @property
-    def taken(self) -> int:
+    def accepted(self) -> int:
         return sum(request.failure is None for request in self.sandbox.requests.values())
 
     @property
@@ -156,9 +119,9 @@ class LumenfallLink(Variant):
 
 
 class LumenfallStreamed(LumenfallLink):
-    """Watched while it is painted, where it is one picture."""
+    """Streamed while it is painted, where it is one picture."""
 
-    manner: ClassVar[str] = "streamed"
+    mode: ClassVar[str] = "streamed"
     faults: ClassVar[Mapping[Fault, Switches]] = {
         **{
             name: switches
@@ -167,7 +130,7 @@ class LumenfallStreamed(LumenfallLink):
         },
         "truncated": switch("stream_cut"),
         "slow": switch("stream_stall", seconds=5),
-        "cost untold": switch("history_error"),
+        "no cost": switch("history_error"),
     }
     lacks: ClassVar[Mapping[Lack, str]] = {
         **LumenfallLink.lacks,
@@ -179,9 +142,9 @@ class LumenfallStreamed(LumenfallLink):
 
 
 class LumenfallInline(LumenfallLink):
-    """The pictures inside the answer, as base64."""
+    """The pictures inside the response, as base64."""
 
-    manner: ClassVar[str] = "inline"
+    mode: ClassVar[str] = "inline"
     faults: ClassVar[Mapping[Fault, Switches]] = {
         **{
             name: switches

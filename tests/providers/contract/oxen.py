@@ -1,4 +1,4 @@
-"""Oxen: by its queue, and by the call that answers with the picture."""
+"""Oxen: with its queue, and with the call whose response is the picture."""
 
 from __future__ import annotations
 
@@ -7,47 +7,33 @@ from contextlib import AsyncExitStack
 from decimal import Decimal
 from typing import Any, ClassVar
 
-from pydantic import SecretStr
-
-from bot.catalog.offers import Offer
 from bot.domain.money import Money
-from bot.providers.oxen.provider import OxenProvider
-from bot.providers.oxen.request import one_at_a_time
-from bot.sandbox.kit.faults import Faults
+from bot.providers.oxen.provider import SPEC, OxenProvider
+from bot.providers.shared.spec import ProviderDeps
 from bot.sandbox.oxen.records import Generation
 from bot.sandbox.oxen.server import OxenSandbox
-from tests.providers.contract.variant import (
-    BOMB,
-    CATALOG,
-    HUGE,
-    PACE,
-    Fault,
-    Lack,
-    Setting,
-    Stage,
-    Switches,
-    Variant,
-    switch,
-)
+from tests.providers.contract.variant import BOMB, HUGE, Fault, Lack, Stage, Switches, Variant, switch
 
-ONE_CALL = "one call paints: nothing to look at"
+ONE_CALL = "one call paints: nothing to follow"
 STAGES: Mapping[str, Stage] = {"queued": "queued", "processing": "running"}
 
 
-def looking(way: str, **values: Any) -> Switches:
-    """Twice at a row."""
-    return switch(f"status_{way}", times=2, **values)
+def looking(variant: str, **values: Any) -> Switches:
+    """Two faults in reading a row."""
+    return switch(f"status_{variant}", times=2, **values)
 
 
 class OxenQueue(Variant):
     """Rows, one for each picture; events say when to look."""
 
     service: ClassVar[str] = "Oxen"
-    manner: ClassVar[str] = "queue"
+    spec = SPEC
+    sandbox: OxenSandbox
+    mode: ClassVar[str] = "queue"
     key: ClassVar[str] = "oxen-a-very-secret-key"
     wrong_key: ClassVar[str] = "oxen-key-that-nobody-has"
     secrets: ClassVar[tuple[str, ...]] = (key,)
-    tells_cost: ClassVar[bool] = True
+    reports_cost: ClassVar[bool] = True
     faults: ClassVar[Mapping[Fault, Switches]] = {
         "no money": switch("no_credit"),
         "model gone": switch("model_gone"),
@@ -62,7 +48,7 @@ class OxenQueue(Variant):
         "never ends": switch("stuck"),
         "run fails": switch("run_error"),
         "model ends": switch("run_error", body="The model gpt-image-1-5 is no longer available"),
-        "option told later": (),
+        "option refused later": (),
         "look: 500": looking("error"),
         "look: 429": looking("error", status=429),
         "look: page": looking("html"),
@@ -84,11 +70,11 @@ class OxenQueue(Variant):
         "bomb": switch("bomb", count=BOMB),
         "fewer": switch("fail_some"),
         "history away": switch("list_error"),
-        "cost untold": switch("cost_missing"),
+        "no cost": switch("cost_missing"),
         "model unlisted": switch("model_gone"),
     }
     lacks: ClassVar[Mapping[Lack, str]] = {
-        "option told at submit": "its queue reads options only when it paints",
+        "option refused at submit": "its queue reads options only when it paints",
         "links in tickets": "no links in its tickets",
     }
     queue = True
@@ -98,50 +84,21 @@ class OxenQueue(Variant):
             OxenSandbox(key=self.key, queue_seconds=0.01, run_seconds=0.01, one_picture=True, result_seconds=3_600)
         )
 
-    def provider(self, setting: Setting) -> OxenProvider:
-        made = OxenProvider(
-            setting.client,
-            key=SecretStr(setting.key),
-            base_url=f"{setting.origin}/api",
-            media_hosts=setting.hosts(setting.origin, self.url),
-            offers=self.offers,
-            pictures=setting.pictures,
-            clock=setting.clock,
-            pace=PACE,
-            limits=setting.limits,
-            queue=self.queue,
-        )
-        setting.stack.push_async_callback(made.aclose)
-        return made
+    def settings(self, origin: str) -> Mapping[str, Any]:
+        return {"oxen_base_url": f"{origin}/api", "oxen_queue": self.queue}
+
+    def build(self, deps: ProviderDeps) -> OxenProvider:
+        return OxenProvider(deps)
 
     def publish_at(self, origin: str) -> None:
         self.sandbox.public_url = origin
-
-    def age(self, seconds: float) -> None:
-        self.sandbox.age(seconds)
-
-    @property
-    def offers(self) -> Mapping[str, Offer]:
-        return CATALOG.at("oxen")
-
-    @property
-    def board(self) -> Faults:
-        return self.sandbox.faults
-
-    @property
-    def url(self) -> str:
-        return self.sandbox.url
-
-    @property
-    def submits(self) -> int:
-        return self.sandbox.submits
 
     @property
     def _rows(self) -> list[Generation]:
         return list(self.sandbox.generations.values())
 
     @property
-    def taken(self) -> int:
+    def accepted(self) -> int:
         return len({row.batch for row in self._rows if row.status not in ("failed", "cancelled")})
 
     @property
@@ -165,17 +122,17 @@ ASKED_LATER: tuple[Fault, ...] = (
 
 
 class OxenDirect(OxenQueue):
-    """The call that answers with one picture."""
+    """The call whose response is one picture."""
 
-    manner: ClassVar[str] = "direct"
-    tells_cost: ClassVar[bool] = False
+    mode: ClassVar[str] = "direct"
+    reports_cost: ClassVar[bool] = False
     faults: ClassVar[Mapping[Fault, Switches]] = {
         **{
             name: switches
             for name, switches in OxenQueue.faults.items()
-            if name not in (*ASKED_LATER, "stays queued", "option told later", "fewer", "cost untold")
+            if name not in (*ASKED_LATER, "stays queued", "option refused later", "fewer", "no cost")
         },
-        "option told at submit": (),
+        "option refused at submit": (),
         "never ends": switch("slow_run", seconds=30),
         "look: away": switch("cdn_error", status=500),
         "history away": switch("cost_error"),
@@ -184,14 +141,10 @@ class OxenDirect(OxenQueue):
         "cancel": "no cancel here",
         "patience": "one call paints: a time-out leaves it open",
         "stays queued": "no queue here",
-        "option told later": "one call paints: all is told at once",
+        "option refused later": "one call paints: one response says all",
         "never arrived": "what never arrived looks like what is painted still",
-        "cost untold": "it never tells a cost",
+        "no cost": "it never states a cost",
         "fewer": "one picture for each submit",
         **dict.fromkeys(ASKED_LATER, ONE_CALL),
     }
     queue = False
-
-    @property
-    def offers(self) -> Mapping[str, Offer]:
-        return one_at_a_time(CATALOG.at("oxen"))

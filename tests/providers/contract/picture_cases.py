@@ -8,8 +8,8 @@ from bot.domain.errors import InvalidResponse, ProviderError, ResultLost, Ticket
 from bot.domain.jobs import Ticket
 from tests.providers.contract.case import Cases
 from tests.providers.contract.variant import Fault
-from tests.providers.contract.wire import stranger
-from tests.providers.contract.world import QUICK, ContractWorld
+from tests.providers.contract.world import HURRIED, ContractWorld
+from tests.support.providers.deps import picture_host
 
 case = Cases()
 
@@ -22,99 +22,99 @@ ELSEWHERE: dict[str, Fault] = {"by redirect": "picture: redirected", "by its lin
 NO_PICTURES: dict[str, Fault] = {"text": "not a picture", "a decompression bomb": "bomb"}
 
 
-@case("a picture that comes {} is had all the same", "cut", "too slowly", "as a page")
-async def bad_moments(house: ContractWorld, how: str) -> str | None:
+@case("a picture that comes {} is delivered all the same", "cut", "too slowly", "as a page")
+async def bad_moments(world: ContractWorld, how: str) -> str | None:
     fault = BAD_MOMENTS[how]
-    ticket = await house.submit()
-    reason = house.lacks(fault)
+    ticket = await world.submit()
+    reason = world.lacks(fault)
     if reason is None:
-        house.breaks(fault)
-    provider = house.provider(limits=QUICK if fault == "picture: slow" else None)
-    assert len((await house.finished(ticket, provider=provider)).pictures) == 1
-    assert house.way.submits == 1
+        world.breaks(fault)
+    provider = world.provider(timeouts=HURRIED if fault == "picture: slow" else None)
+    assert len((await world.finished(ticket, provider=provider)).pictures) == 1
+    assert world.variant.sandbox.submits == 1
     return reason
 
 
 @case("a picture that is too big is refused")
-async def huge(house: ContractWorld) -> str | None:
-    ticket = await house.submit()
-    if reason := house.lacks("picture: huge"):
-        assert len((await house.finished(ticket)).pictures) == 1
+async def huge(world: ContractWorld) -> str | None:
+    ticket = await world.submit()
+    if reason := world.lacks("picture: huge"):
+        assert len((await world.finished(ticket)).pictures) == 1
         return reason
-    house.breaks("picture: huge")
+    world.breaks("picture: huge")
     with pytest.raises(InvalidResponse):
-        await house.finished(ticket)
+        await world.finished(ticket)
     return None
 
 
 @case("a picture that is gone ends the job, nothing is painted again")
-async def gone(house: ContractWorld) -> str | None:
-    ticket = await house.submit()
-    if reason := house.lacks("picture: gone"):
-        assert len((await house.finished(ticket)).pictures) == 1
+async def gone(world: ContractWorld) -> str | None:
+    ticket = await world.submit()
+    if reason := world.lacks("picture: gone"):
+        assert len((await world.finished(ticket)).pictures) == 1
         return reason
-    house.breaks("picture: gone")
-    await ends(house, ticket)
+    world.breaks("picture: gone")
+    await ends(world, ticket)
     return None
 
 
-@case("a result no longer kept ends the job, nothing is painted again")
-async def expired(house: ContractWorld) -> str | None:
-    ticket = await house.submit()
-    await house.until("over")
-    house.way.age(3_700)
-    if reason := house.lacks("picture: expired"):
-        assert len((await house.finished(ticket)).pictures) == 1
+@case("a result no longer stored ends the job, nothing is painted again")
+async def expired(world: ContractWorld) -> str | None:
+    ticket = await world.submit()
+    await world.until("over")
+    world.variant.sandbox.age(3_700)
+    if reason := world.lacks("picture: expired"):
+        assert len((await world.finished(ticket)).pictures) == 1
         return reason
-    house.breaks("picture: expired")
-    await ends(house, ticket)
+    world.breaks("picture: expired")
+    await ends(world, ticket)
     return None
 
 
-async def ends(house: ContractWorld, ticket: Ticket) -> None:
+async def ends(world: ContractWorld, ticket: Ticket) -> None:
     with pytest.raises(ProviderError) as caught:
-        await house.finished(ticket)
+        await world.finished(ticket)
     assert isinstance(caught.value, InvalidResponse | ResultLost | TicketLost)
-    assert house.way.submits == 1
+    assert world.variant.sandbox.submits == 1
 
 
 @case("a picture elsewhere, {}, is not fetched, the key stays here", *ELSEWHERE)
-async def elsewhere(house: ContractWorld, how: str) -> str | None:
+async def elsewhere(world: ContractWorld, how: str) -> str | None:
     fault = ELSEWHERE[how]
-    if reason := house.lacks(fault):
-        assert len((await house.deliver()).pictures) == 1
+    if reason := world.lacks(fault):
+        assert len((await world.deliver()).pictures) == 1
         return reason
-    async with stranger() as somebody:
-        house.breaks(fault, url=f"{somebody.origin}/x.png")
+    async with picture_host() as elsewhere:
+        world.breaks(fault, url=f"{elsewhere.url}/x.png")
         with pytest.raises(InvalidResponse):
-            await house.finished(await house.submit())
-        assert somebody.heard == []
+            await world.finished(await world.submit())
+        assert elsewhere.heads == []
     return None
 
 
-@case("a picture of another type than declared is kept as what it is")
-async def other_type(house: ContractWorld) -> None:
-    house.breaks("other type")
-    (picture,) = (await house.finished(await house.submit())).pictures
+@case("a picture of another type than declared is delivered as what it is")
+async def other_type(world: ContractWorld) -> None:
+    world.breaks("other type")
+    (picture,) = (await world.finished(await world.submit())).pictures
     assert (picture.content_type, picture.filename) == ("image/png", "picture-1.png")
 
 
 @case("{} in a picture's place is no picture", *NO_PICTURES)
-async def no_pictures(house: ContractWorld, what: str) -> None:
-    house.breaks(NO_PICTURES[what])
-    ticket = await house.submit()
+async def no_pictures(world: ContractWorld, what: str) -> None:
+    world.breaks(NO_PICTURES[what])
+    ticket = await world.submit()
     with pytest.raises(InvalidResponse):
-        await house.finished(ticket)
-    assert house.way.submits == 1
+        await world.finished(ticket)
+    assert world.variant.sandbox.submits == 1
 
 
-@case("fewer pictures than asked are delivered with a note")
-async def fewer(house: ContractWorld) -> str | None:
-    request = house.request(count=3)
-    if reason := house.lacks("fewer"):
-        assert house.fit(request).submits == (1, 1, 1)
+@case("fewer pictures than requested are delivered")
+async def fewer(world: ContractWorld) -> str | None:
+    request = world.request(count=3)
+    if reason := world.lacks("fewer"):
+        assert world.provider_request(request).counts == (1, 1, 1)
         return reason
-    house.breaks("fewer")
-    finished = await house.finished(await house.submit(house.order(request)), request)
-    assert (len(finished.pictures), finished.note) == (2, "The service painted 2 of 3 pictures.")
+    world.breaks("fewer")
+    finished = await world.finished(await world.submit(world.build_submit(request)), request)
+    assert len(finished.pictures) == 2
     return None

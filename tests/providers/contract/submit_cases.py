@@ -1,4 +1,4 @@
-"""Handing work over: what it may cost, what may go wrong, and what became of it when no answer came."""
+"""Submitting: what it may cost, what may go wrong, and what became of it when no response came."""
 
 from __future__ import annotations
 
@@ -26,8 +26,9 @@ from bot.domain.errors import (
 from bot.domain.money import Money
 from bot.domain.requests import ImageRequest
 from tests.providers.contract.case import Cases
-from tests.providers.contract.wire import nobody, painted, stranger
-from tests.providers.contract.world import QUICK, SETTLED, SOURCE, ContractWorld, given
+from tests.providers.contract.world import HURRIED, SETTLED, ContractWorld
+from tests.support.providers.deps import SOURCE, input_picture, painted, picture_host
+from tests.support.raw_server import http, refusing_origin, responding
 
 case = Cases()
 
@@ -35,303 +36,308 @@ case = Cases()
 # What it costs
 
 
-WISHES: dict[str, Callable[[ContractWorld], tuple[ImageRequest, int]]] = {
-    "one of low quality": lambda house: (house.request(), 0),
-    "four large ones of high quality": lambda house: (
-        house.request(size="landscape", quality="high", count=4),
+REQUESTS: dict[str, Callable[[ContractWorld], tuple[ImageRequest, int]]] = {
+    "one of low quality": lambda world: (world.request(), 0),
+    "four large ones of high quality": lambda world: (
+        world.request(size="landscape", quality="high", count=4),
         0,
     ),
-    "a long prompt": lambda house: (house.request(prompt="a very small fox " * 200), 0),
-    "an edit of four pictures": lambda house: (
-        house.request(sources=(SOURCE,) * 4, fidelity="high"),
+    "a long prompt": lambda world: (world.request(prompt="a very small fox " * 200), 0),
+    "an edit of four pictures": lambda world: (
+        world.request(sources=(SOURCE,) * 4, fidelity="high"),
         4,
     ),
 }
 
 
-@case("never dearer than reserved: {}", *WISHES)
-async def price(house: ContractWorld, wish: str) -> None:
-    request, sources = WISHES[wish](house)
-    delivery = await house.deliver(request, *[given(painted()) for _ in range(sources)])
-    assert Money(0) < house.way.billed <= Money(delivery.fit.most())
+@case("never above the reserved price: {}", *REQUESTS)
+async def price(world: ContractWorld, kind: str) -> None:
+    request, sources = REQUESTS[kind](world)
+    delivery = await world.deliver(request, *[input_picture(painted()) for _ in range(sources)])
+    assert Money(0) < world.variant.billed <= delivery.provider_request.highest_cost()
 
 
-@case("the cost that is told is the service's own, or none")
-async def cost(house: ContractWorld) -> None:
-    delivery = await house.deliver(house.request(size="portrait", quality="medium"))
+@case("the reported cost is the service's own, or none")
+async def cost(world: ContractWorld) -> None:
+    delivery = await world.deliver(world.request(size="portrait", quality="medium"))
     (finished,) = delivery.parts
-    assert finished.cost == (house.way.billed if house.way.tells_cost else None)
+    assert finished.cost == (world.variant.billed if world.variant.reports_cost else None)
 
 
-@case("a cost that is not told is not made up")
-async def cost_untold(house: ContractWorld) -> str | None:
-    if reason := house.lacks("cost untold"):
-        await cost(house)
+@case("a cost that is not reported is not made up")
+async def cost_untold(world: ContractWorld) -> str | None:
+    if reason := world.lacks("no cost"):
+        await cost(world)
         return reason
-    house.breaks("cost untold")
-    assert (await house.deliver()).parts[0].cost is None
+    world.breaks("no cost")
+    assert (await world.deliver()).parts[0].cost is None
     return None
 
 
-@case("what is dearer than reserved is not submitted")
-async def too_dear(house: ContractWorld) -> str | None:
-    order = house.order(most=Money(1))
-    if reason := house.lacks("price before"):
-        await house.finished(await house.submit(order))
+@case("what costs more than reserved is not submitted")
+async def too_dear(world: ContractWorld) -> str | None:
+    submit = world.build_submit(price_limit=Money(1))
+    if reason := world.lacks("price before"):
+        await world.finished(await world.submit(submit))
         return reason
-    assert type(await house.submit_error(order)) is PriceExceeded
-    assert house.way.submits == 0
+    assert type(await world.submit_error(submit)) is PriceExceeded
+    assert world.variant.sandbox.submits == 0
     return None
 
 
-# Refused, and by whom
+# Refusals
 
 
-def refusals(house: ContractWorld, error: ProviderError, kind: type[ProviderError]) -> None:
-    """Exactly this kind, nothing paid, and a sentence for the member that holds nothing of the service's."""
+def refusals(world: ContractWorld, error: ProviderError, kind: type[ProviderError]) -> None:
+    """Exactly this class, nothing charged, and no link of the service's in its texts."""
     assert type(error) is kind
-    assert house.way.billed == Money(0)
+    assert world.variant.billed == Money(0)
     assert "http" not in f"{error.sentence} {error.detail}"
 
 
 @case("a key that is refused is the operator's matter")
-async def key_refused(house: ContractWorld) -> None:
-    provider = house.provider(key=house.way.wrong_key)
-    refusals(house, await house.submit_error(provider=provider), ProviderMisconfigured)
+async def key_refused(world: ContractWorld) -> None:
+    provider = world.provider(key=world.variant.wrong_key)
+    refusals(world, await world.submit_error(provider=provider), ProviderMisconfigured)
 
 
-@case("an empty wallet is the operator's matter")
-async def no_money(house: ContractWorld) -> None:
-    house.breaks("no money")
-    refusals(house, await house.submit_error(), ProviderMisconfigured)
+@case("a used-up balance is the operator's matter")
+async def no_money(world: ContractWorld) -> None:
+    world.breaks("no money")
+    refusals(world, await world.submit_error(), ProviderMisconfigured)
 
 
 @case("a forbidden prompt is the prompt's fault")
-async def forbidden(house: ContractWorld) -> None:
-    order = house.order(house.request(prompt="something forbidden"))
-    refusals(house, await house.error(order), PromptRejected)
+async def forbidden(world: ContractWorld) -> None:
+    submit = world.build_submit(world.request(prompt="something forbidden"))
+    refusals(world, await world.error(submit), PromptRejected)
 
 
-def with_bad_option(house: ContractWorld) -> Submit:
-    order = house.order()
-    field = order.fit.verb.options["output_format"].field
-    return replace(order, fit=replace(order.fit, fields={**order.fit.fields, field: "bmp"}))
+def with_bad_option(world: ContractWorld) -> Submit:
+    submit = world.build_submit()
+    field = submit.provider_request.operation.options["output_format"].field
+    return replace(
+        submit,
+        provider_request=replace(submit.provider_request, fields={**submit.provider_request.fields, field: "bmp"}),
+    )
 
 
-@case("a bad option, told at submit, is the option's fault")
-async def bad_option(house: ContractWorld) -> str | None:
-    if reason := house.lacks("option told at submit"):
-        refusals(house, await house.error(with_bad_option(house)), RequestRejected)
+@case("a bad option, refused at submit, is the option's fault")
+async def bad_option(world: ContractWorld) -> str | None:
+    if reason := world.lacks("option refused at submit"):
+        refusals(world, await world.error(with_bad_option(world)), RequestRejected)
         return reason
-    house.breaks("option told at submit")
-    refusals(house, await house.submit_error(with_bad_option(house)), RequestRejected)
+    world.breaks("option refused at submit")
+    refusals(world, await world.submit_error(with_bad_option(world)), RequestRejected)
     return None
 
 
-@case("a bad option, told while it runs, is the option's fault")
-async def bad_option_later(house: ContractWorld) -> str | None:
-    if reason := house.lacks("option told later"):
-        refusals(house, await house.submit_error(with_bad_option(house)), RequestRejected)
+@case("a bad option, refused while it runs, is the option's fault")
+async def bad_option_later(world: ContractWorld) -> str | None:
+    if reason := world.lacks("option refused later"):
+        refusals(world, await world.submit_error(with_bad_option(world)), RequestRejected)
         return reason
-    ticket = await house.submit(with_bad_option(house))
+    ticket = await world.submit(with_bad_option(world))
     with pytest.raises(ProviderError) as caught:
-        await house.finished(ticket)
-    refusals(house, caught.value, RequestRejected)
+        await world.finished(ticket)
+    refusals(world, caught.value, RequestRejected)
     return None
 
 
 @case("a model that is gone is retired")
-async def model_gone(house: ContractWorld) -> None:
-    house.breaks("model gone")
-    refusals(house, await house.submit_error(), ModelRetired)
+async def model_gone(world: ContractWorld) -> None:
+    world.breaks("model gone")
+    refusals(world, await world.submit_error(), ModelRetired)
 
 
 @case("a model that ends while it paints is retired")
-async def model_ends(house: ContractWorld) -> str | None:
-    reason = house.lacks("model ends")
-    house.breaks("model gone" if reason else "model ends")
-    refusals(house, await house.error(), ModelRetired)
+async def model_ends(world: ContractWorld) -> str | None:
+    reason = world.lacks("model ends")
+    world.breaks("model gone" if reason else "model ends")
+    refusals(world, await world.error(), ModelRetired)
     return reason
 
 
 @case("429 {} a time to wait: certainly not accepted", "with", "without")
-async def too_many(house: ContractWorld, told: str) -> None:
-    house.breaks("too many", retry_after="7" if told == "with" else None)
-    error = await house.submit_error()
-    refusals(house, error, RateLimited)
+async def too_many(world: ContractWorld, wait: str) -> None:
+    world.breaks("too many", retry_after="7" if wait == "with" else None)
+    error = await world.submit_error()
+    refusals(world, error, RateLimited)
     assert isinstance(error, RateLimited)
-    assert error.retry_after == (7 if told == "with" else None)
-    assert house.way.taken == 0
+    assert error.retry_after == (7 if wait == "with" else None)
+    assert world.variant.accepted == 0
 
 
-@case("nobody listens: certainly not accepted")
-async def unheard(house: ContractWorld) -> None:
-    with nobody() as at:
-        error = await house.submit_error(provider=house.provider(at=at))
+@case("a refused connection: certainly not accepted")
+async def unheard(world: ContractWorld) -> None:
+    with refusing_origin() as at:
+        error = await world.submit_error(provider=world.provider(at=at))
     assert isinstance(error, ProviderBusy)
-    assert house.way.submits == 0
+    assert world.variant.sandbox.submits == 0
 
 
-# Nobody knows
+# Unknown
 
 
-def careful(house: ContractWorld, error: ProviderError) -> None:
-    """Whoever says that it was certainly not accepted must be right; everybody else leaves it open."""
+def careful(world: ContractWorld, error: ProviderError) -> None:
+    """An error that says "certainly not accepted" must be right; any other must leave it open."""
     assert isinstance(error, SubmitUnknown | ProviderBusy)
-    assert house.way.submits == 1
+    assert world.variant.sandbox.submits == 1
     if isinstance(error, ProviderBusy):
-        assert house.way.taken == 0
+        assert world.variant.accepted == 0
 
 
-@case("a bare 500 is left open, or was certainly not accepted")
-async def error_500(house: ContractWorld) -> None:
-    house.breaks("error 500")
-    careful(house, await house.submit_error())
+@case("a bare 500 leaves it open, or was certainly not accepted")
+async def error_500(world: ContractWorld) -> None:
+    world.breaks("error 500")
+    careful(world, await world.submit_error())
 
 
-@case("a 502 page is left open, or was certainly not accepted")
-async def page_502(house: ContractWorld) -> None:
-    house.breaks("page 502")
-    careful(house, await house.submit_error())
+@case("a 502 page leaves it open, or was certainly not accepted")
+async def page_502(world: ContractWorld) -> None:
+    world.breaks("page 502")
+    careful(world, await world.submit_error())
 
 
-@case("a run that fails is told, and never begun again")
-async def run_fails(house: ContractWorld) -> None:
-    house.breaks("run fails")
-    error = await house.error()
+@case("a run that fails is an error, and never begun again")
+async def run_fails(world: ContractWorld) -> None:
+    world.breaks("run fails")
+    error = await world.error()
     assert isinstance(error, GenerationFailed | SubmitUnknown | ProviderBusy)
-    assert house.way.billed == Money(0)
-    assert house.way.taken == 0
+    assert world.variant.billed == Money(0)
+    assert world.variant.accepted == 0
 
 
-@case("an answer that is {} leaves it open, nothing is sent again", "truncated", "lost", "dropped")
-async def open_ends(house: ContractWorld, fault: Any) -> None:
-    house.breaks(fault)
-    assert type(await house.submit_error()) is SubmitUnknown
-    assert house.way.submits == 1
+@case("a response that is {} leaves it open, nothing is sent again", "truncated", "lost", "dropped")
+async def open_ends(world: ContractWorld, fault: Any) -> None:
+    world.breaks(fault)
+    assert type(await world.submit_error()) is SubmitUnknown
+    assert world.variant.sandbox.submits == 1
 
 
-@case("an answer that comes too late leaves it open, nothing is sent again")
-async def slow(house: ContractWorld) -> None:
-    house.breaks("slow")
-    assert type(await house.submit_error(provider=house.provider(limits=QUICK))) is SubmitUnknown
-    assert house.way.submits == 1
+@case("a response that comes too late leaves it open, nothing is sent again")
+async def slow(world: ContractWorld) -> None:
+    world.breaks("slow")
+    assert type(await world.submit_error(provider=world.provider(timeouts=HURRIED))) is SubmitUnknown
+    assert world.variant.sandbox.submits == 1
 
 
-@case("an answer that breaks off leaves it open, nothing is sent again")
-async def breaks_off(house: ContractWorld) -> None:
+@case("a response that breaks off leaves it open, nothing is sent again")
+async def breaks_off(world: ContractWorld) -> None:
     def cut(line: str, block: bytes) -> bytes | None:
         return None if line.startswith("POST") and "dryRun" not in line else block
 
-    async with house.bent(cut) as origin:
-        assert type(await house.submit_error(provider=house.provider(at=origin))) is SubmitUnknown
-    assert house.way.submits == 1
+    async with world.changing(cut) as origin:
+        assert type(await world.submit_error(provider=world.provider(at=origin))) is SubmitUnknown
+    assert world.variant.sandbox.submits == 1
 
 
 @case("JSON by another name is read all the same")
-async def another_name(house: ContractWorld) -> None:
+async def another_name(world: ContractWorld) -> None:
     def renamed(_: str, block: bytes) -> bytes:
         return block.replace(b"Content-Type: application/json", b"Content-Type: text/html; x=yzzy")
 
-    async with house.bent(renamed) as origin:
-        provider = house.provider(at=origin)
-        finished = await house.finished(await house.submit(provider=provider), provider=provider)
+    async with world.changing(renamed) as origin:
+        provider = world.provider(at=origin)
+        finished = await world.finished(await world.submit(provider=provider), provider=provider)
     assert len(finished.pictures) == 1
 
 
-@case("a call sent elsewhere is not followed, the key stays here")
-async def sent_elsewhere(house: ContractWorld) -> None:
-    async with stranger() as elsewhere, stranger(302, location=f"{elsewhere.origin}/x") as door:
-        error = await house.submit_error(provider=house.provider(at=door.origin))
+@case("a redirect of a call is not followed, the key stays here")
+async def sent_elsewhere(world: ContractWorld) -> None:
+    async with picture_host() as elsewhere, responding(http(302, location=f"{elsewhere.url}/x")) as redirecting:
+        error = await world.submit_error(provider=world.provider(at=redirecting.url))
         assert isinstance(error, ProviderError)
-        assert (elsewhere.heard, bool(door.heard)) == ([], True)
+        assert (elsewhere.heads, bool(redirecting.heads)) == ([], True)
 
 
-# What became of it
+# Reconciling
 
 
-async def lose(house: ContractWorld, order: Submit) -> None:
-    house.breaks("lost")
-    assert type(await house.submit_error(order)) is SubmitUnknown
-    house.heals()
+async def lose(world: ContractWorld, submit: Submit) -> None:
+    world.breaks("lost")
+    assert type(await world.submit_error(submit)) is SubmitUnknown
+    world.heals()
 
 
 @case("a lost submit that arrived is found and delivered")
-async def found(house: ContractWorld) -> str | None:
-    order = house.order()
-    await lose(house, order)
-    await house.until("over")
-    provider = house.provider(later=SETTLED)
-    if reason := house.lacks("found again"):
+async def found_again(world: ContractWorld) -> str | None:
+    submit = world.build_submit()
+    await lose(world, submit)
+    await world.until("over")
+    provider = world.provider(ahead=SETTLED)
+    if reason := world.lacks("found again"):
         with pytest.raises(SubmitUnknown) as caught:
-            await provider.reconcile(order, [])
+            await provider.reconcile(submit, [])
         assert caught.value.final
         return reason
-    ticket = await provider.reconcile(order, [])
+    ticket = await provider.reconcile(submit, [])
     assert ticket is not None
-    assert len((await house.finished(house.stored(ticket))).pictures) == 1
-    assert house.way.submits == 1
+    assert len((await world.finished(world.stored(ticket))).pictures) == 1
+    assert world.variant.sandbox.submits == 1
     return None
 
 
 @case("a lost submit that never arrived is known to be free")
-async def never_arrived(house: ContractWorld) -> str | None:
-    house.breaks("dropped")
-    order = house.order()
-    assert type(await house.submit_error(order)) is SubmitUnknown
-    provider = house.provider(later=SETTLED)
-    if reason := house.lacks("never arrived"):
+async def never_arrived(world: ContractWorld) -> str | None:
+    world.breaks("dropped")
+    submit = world.build_submit()
+    assert type(await world.submit_error(submit)) is SubmitUnknown
+    provider = world.provider(ahead=SETTLED)
+    if reason := world.lacks("never arrived"):
         with pytest.raises(SubmitUnknown):
-            await provider.reconcile(order, [])
+            await provider.reconcile(submit, [])
         return reason
-    assert await provider.reconcile(order, []) is None
+    assert await provider.reconcile(submit, []) is None
     return None
 
 
 @case("too early to say is not the same as never arrived")
-async def too_early(house: ContractWorld) -> None:
-    house.breaks("dropped")
-    order = house.order()
-    assert type(await house.submit_error(order)) is SubmitUnknown
+async def too_early(world: ContractWorld) -> None:
+    world.breaks("dropped")
+    submit = world.build_submit()
+    assert type(await world.submit_error(submit)) is SubmitUnknown
     with pytest.raises(SubmitUnknown):
-        await house.provider().reconcile(order, [])
+        await world.provider().reconcile(submit, [])
 
 
 @case("an unreadable history is not the same as never arrived")
-async def history_away(house: ContractWorld) -> str | None:
-    order = house.order()
-    await lose(house, order)
-    reason = house.lacks("history away")
+async def history_away(world: ContractWorld) -> str | None:
+    submit = world.build_submit()
+    await lose(world, submit)
+    reason = world.lacks("history away")
     if reason is None:
-        house.breaks("history away")
+        world.breaks("history away")
     with pytest.raises(SubmitUnknown):
-        await house.provider(later=SETTLED).reconcile(order, [])
+        await world.provider(ahead=SETTLED).reconcile(submit, [])
     return reason
 
 
 @case("a lost submit never takes what belongs to another")
-async def anothers(house: ContractWorld) -> None:
-    ticket = await house.submit(house.order(job_id=1))
-    await house.until("over")
-    house.breaks("dropped")
-    order = house.order(job_id=2)
+async def anothers(world: ContractWorld) -> None:
+    ticket = await world.submit(world.build_submit(job_id=1))
+    await world.until("over")
+    world.breaks("dropped")
+    submit = world.build_submit(job_id=2)
     with pytest.raises(SubmitUnknown):
-        await house.submit(order)
+        await world.submit(submit)
     with suppress(SubmitUnknown):
-        assert await house.provider(later=SETTLED).reconcile(order, [ticket]) is None
-    assert len((await house.finished(ticket)).pictures) == 1
+        assert await world.provider(ahead=SETTLED).reconcile(submit, [ticket]) is None
+    assert len((await world.finished(ticket)).pictures) == 1
 
 
 @case("two submits at once: each has its own")
-async def two_at_once(house: ContractWorld) -> None:
-    provider = house.provider()
-    wishes = [house.request(size=size) for size in ("landscape", "portrait")]
-    orders = [house.order(wish, job_id=number) for number, wish in enumerate(wishes)]
+async def two_at_once(world: ContractWorld) -> None:
+    provider = world.provider()
+    requests = [world.request(size=size) for size in ("landscape", "portrait")]
+    submits = [world.build_submit(request, job_id=number) for number, request in enumerate(requests)]
 
-    async def one(order: Submit) -> tuple[int, int]:
-        finished = await house.finished(await house.submit(order, provider), order.fit.request, provider)
+    async def one(submit: Submit) -> tuple[int, int]:
+        finished = await world.finished(
+            await world.submit(submit, provider), submit.provider_request.request, provider
+        )
         (picture,) = finished.pictures
         return picture.width, picture.height
 
-    assert await asyncio.gather(*map(one, orders)) == [(1536, 1024), (1024, 1536)]
-    assert house.way.submits == 2
+    assert await asyncio.gather(*map(one, submits)) == [(1536, 1024), (1024, 1536)]
+    assert world.variant.sandbox.submits == 2

@@ -1,4 +1,4 @@
-"""The table of case by way, printed once all have run, on whichever worker."""
+"""The table of cases by variant, printed once all have run, on any worker of pytest-xdist."""
 
 from __future__ import annotations
 
@@ -13,33 +13,33 @@ KEPT, BROKEN, NOT_RUN = "✓", "✗", "·"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cell:
-    """What became of one case in one way; `instead` is why it cannot exist there."""
+    """The outcome of one case for one variant; `instead` is why it cannot exist there."""
 
     row: int
     case: str
     column: int
     service: str
-    manner: str
+    mode: str
     failed: bool
     instead: str = ""
 
 
 def cells(stats: Mapping[str, Sequence[Any]]) -> list[Cell]:
-    """The cells that a terminal reporter's reports tell of."""
-    found: dict[tuple[int, int], Cell] = {}
+    """The cells in a terminal reporter's reports."""
+    cells_by_place: dict[tuple[int, int], Cell] = {}
     for outcome in ("passed", "failed", "error"):
         for report in stats.get(outcome, ()):
-            said = dict(getattr(report, "user_properties", ()))
-            if NAME in said:
-                cell = Cell(**said[NAME], failed=outcome != "passed", instead=said.get(INSTEAD, ""))
-                found[cell.row, cell.column] = cell
-    return sorted(found.values(), key=lambda cell: (cell.row, cell.column))
+            properties = dict(getattr(report, "user_properties", ()))
+            if NAME in properties:
+                cell = Cell(**properties[NAME], failed=outcome != "passed", instead=properties.get(INSTEAD, ""))
+                cells_by_place[cell.row, cell.column] = cell
+    return sorted(cells_by_place.values(), key=lambda cell: (cell.row, cell.column))
 
 
-def table(found: Iterable[Cell]) -> list[str]:
-    """Rows are cases, columns are ways, and reasons are notes below."""
-    known = list(found)
-    columns = {cell.column: (cell.service, cell.manner) for cell in sorted(known, key=lambda cell: cell.column)}
+def table(outcomes: Iterable[Cell]) -> list[str]:
+    """Rows are cases, columns are variants, and reasons are notes below."""
+    known = list(outcomes)
+    columns = {cell.column: (cell.service, cell.mode) for cell in sorted(known, key=lambda cell: cell.column)}
     rows = {cell.row: cell.case for cell in known}
     notes: dict[str, int] = {}
     marks: dict[tuple[int, int], str] = {}
@@ -63,10 +63,10 @@ def table(found: Iterable[Cell]) -> list[str]:
         for row, case in rows.items()
     ]
     lines.append("")
-    kept = sum(mark == KEPT for mark in marks.values())
+    passed = sum(mark == KEPT for mark in marks.values())
     broken = sum(mark == BROKEN for mark in marks.values())
     lines.append(
-        f"{KEPT} kept: {kept}   {BROKEN} broken: {broken}   cannot exist there: {len(marks) - kept - broken}"
+        f"{KEPT} kept: {passed}   {BROKEN} broken: {broken}   cannot exist there: {len(marks) - passed - broken}"
     )
     lines += [f"{number:>3}  {reason}" for reason, number in notes.items()]
     return lines

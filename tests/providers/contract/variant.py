@@ -1,7 +1,7 @@
-"""What a way of having pictures painted must tell about itself, so that the contract can be held against it.
+"""What the contract must know of a provider with some settings, to be tested with it.
 
-To add a service, write one more `Variant`: open its stand-in, build its provider, and say which of the stand-in's
-switches break what. What the service lacks stands in `lacks`, each with the few words that the table shows.
+To add a provider, write one more `Variant`: open its stand-in, give its settings, and say which of the stand-in's
+switches cause which fault. What the provider lacks is in `lacks`, each with the few words that the table shows.
 """
 
 from __future__ import annotations
@@ -9,25 +9,21 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Protocol
 from urllib.parse import urlsplit
 
-import aiohttp
-
-from bot.catalog.catalog import Catalog
 from bot.catalog.offers import Offer
-from bot.domain.clock import Clock
 from bot.domain.money import Money
-from bot.net.hosts import AllowedHosts
 from bot.pictures import Pictures
 from bot.ports import Provider
-from bot.providers.shared.http import Timeouts
 from bot.providers.shared.polling import PollPolicy
+from bot.providers.shared.spec import ProviderDeps, ProviderSpec
 from bot.sandbox.kit.faults import Faults
+from bot.settings import load
+from tests.support.providers.deps import CATALOG, provider_deps
 
 Fault = Literal[
-    # the submit and its answer
+    # the submit and its response
     "no money",
     "model gone",
     "too many",
@@ -37,14 +33,14 @@ Fault = Literal[
     "lost",
     "dropped",
     "slow",
-    "option told at submit",
-    # the work
+    "option refused at submit",
+    # the job
     "stays queued",
     "never ends",
     "run fails",
     "model ends",
-    "option told later",
-    # looking at it
+    "option refused later",
+    # following it
     "look: 500",
     "look: 429",
     "look: page",
@@ -66,24 +62,20 @@ Fault = Literal[
     "not a picture",
     "bomb",
     "fewer",
-    # what is asked besides
+    # other requests
     "history away",
-    "cost untold",
+    "no cost",
     "model unlisted",
 ]
 Lack = Literal["cancel", "patience", "price before", "found again", "never arrived", "links in tickets"] | Fault
 Stage = Literal["nothing", "queued", "running", "over"]
 Switches = tuple[tuple[str, Mapping[str, Any]], ...]
 
-PACE = PollPolicy(first=0.005, longest=0.01, jitter=0, trouble=0.01, trouble_longest=0.02, failures=5)
+POLL_POLICY = PollPolicy(first=0.005, longest=0.01, jitter=0, first_retry=0.01, longest_retry=0.02, failures=5)
 HUGE = 33_600_000
 """Bytes, just more than a picture may have."""
 BOMB = 14_000
-"""Pixels to a side, more than anybody opens."""
-
-
-CATALOG = Catalog.load()
-"""Read once: it never changes."""
+"""Pixels to a side, more than Easel decodes."""
 
 
 def switch(name: str, **values: Any) -> Switches:
@@ -91,80 +83,75 @@ def switch(name: str, **values: Any) -> Switches:
     return ((name, values),)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Setting:
-    """What a provider is built from; `origin` is where its service seems to be."""
+class ClosableProvider(Provider, Protocol):
+    """A provider that owns its connections."""
 
-    client: aiohttp.ClientSession
-    pictures: Pictures
-    origin: str
-    key: str
-    limits: Timeouts | None
-    clock: Clock
-    stack: AsyncExitStack
-    """Closed before the stand-in and the client are."""
+    async def aclose(self) -> None:
+        """Close them."""
+        ...
 
-    def hosts(self, *origins: str) -> AllowedHosts:
-        """These places and nobody else on this machine."""
-        return AllowedHosts.parse(",".join(urlsplit(origin).netloc for origin in origins))
+
+class Sandbox(Protocol):
+    """What all stand-ins for providers have."""
+
+    @property
+    def submits(self) -> int:
+        """How often it was asked for pictures, accepted or not."""
+        ...
+
+    @property
+    def faults(self) -> Faults:
+        """Its switches."""
+        ...
+
+    @property
+    def url(self) -> str:
+        """Its origin."""
+        ...
+
+    def age(self, seconds: float) -> None:
+        """Put its clock forward."""
+        ...
 
 
 class Variant(ABC):
-    """One provider in one setting, and its stand-in. Opened once, for one case."""
+    """One provider with some settings, and its stand-in. Opened once, for one case."""
 
     service: ClassVar[str]
-    manner: ClassVar[str]
+    mode: ClassVar[str]
+    spec: ClassVar[ProviderSpec]
     model: ClassVar[str] = "gpt-image-1.5"
     key: ClassVar[str]
     wrong_key: ClassVar[str]
     """Well-formed, and not accepted."""
     secrets: ClassVar[tuple[str, ...]]
-    """What may stand in no ticket, no error and no log."""
-    tells_cost: ClassVar[bool]
-    """Whether the service says what a finished piece of work cost."""
+    """What no ticket, no error and no log may contain."""
+    reports_cost: ClassVar[bool]
+    """Whether the service says what a finished job cost."""
     faults: ClassVar[Mapping[Fault, Switches]]
     lacks: ClassVar[Mapping[Lack, str]]
-
-    @property
-    @abstractmethod
-    def offers(self) -> Mapping[str, Offer]:
-        """What the service offers, by our names of the models."""
-
-    @property
-    @abstractmethod
-    def board(self) -> Faults:
-        """The stand-in's switches."""
-
-    @property
-    @abstractmethod
-    def url(self) -> str:
-        """The stand-in's own origin."""
+    sandbox: Sandbox
 
     @abstractmethod
     async def open(self, stack: AsyncExitStack) -> None:
         """Start the stand-in, quick and with the right key; the stack closes it."""
 
     @abstractmethod
-    def provider(self, setting: Setting) -> Provider:
-        """As the composition root builds it."""
+    def settings(self, origin: str) -> Mapping[str, Any]:
+        """The provider's settings, but for its key and its media hosts, with its service at `origin`."""
+
+    @abstractmethod
+    def build(self, deps: ProviderDeps) -> ClosableProvider:
+        """The provider."""
 
     @abstractmethod
     def publish_at(self, origin: str) -> None:
         """From now on the stand-in's links begin so."""
 
-    @abstractmethod
-    def age(self, seconds: float) -> None:
-        """Put the stand-in's clock forward."""
-
     @property
     @abstractmethod
-    def submits(self) -> int:
-        """How often the stand-in was asked for pictures, accepted or not."""
-
-    @property
-    @abstractmethod
-    def taken(self) -> int:
-        """How many submits it works on or has painted."""
+    def accepted(self) -> int:
+        """How many submits the stand-in works on or has painted."""
 
     @property
     @abstractmethod
@@ -174,22 +161,44 @@ class Variant(ABC):
     @property
     @abstractmethod
     def sent(self) -> Mapping[str, Any]:
-        """The fields of the latest submit, in the service's words."""
+        """The fields of the latest submit, as on the wire."""
 
     @property
     @abstractmethod
     def billed(self) -> Money:
-        """What all of it cost so far, whoever is told."""
+        """What all submits have cost so far, reported or not."""
+
+    def deps(
+        self, pictures: Pictures, *, origin: str | None = None, key: str | None = None, **more: Any
+    ) -> ProviderDeps:
+        """What the provider is built from; it may read pictures from `origin` and from the stand-in."""
+        origin = origin or self.sandbox.url
+        settings = {
+            f"{self.spec.name}_media_hosts": ",".join(urlsplit(url).netloc for url in (origin, self.sandbox.url)),
+            self.spec.key_setting: key or self.key,
+            **self.settings(origin),
+        }
+        return provider_deps(pictures, **{"poll_policy": POLL_POLICY, **settings, **more})
+
+    @property
+    def offers(self) -> Mapping[str, Offer]:
+        """The provider's offers, by our names of the models."""
+        if self._offers is None:
+            loaded = load(_env_file=None, discord_token="token", **self.settings("http://127.0.0.1"))
+            self._offers = self.spec.adapt_offers(loaded, CATALOG.at(self.spec.name))
+        return self._offers
+
+    _offers: Mapping[str, Offer] | None = None
 
     @classmethod
     def title(cls) -> str:
         """Its name in test ids."""
-        return f"{cls.service} {cls.manner}"
+        return f"{cls.service} {cls.mode}"
 
 
 @asynccontextmanager
-async def opened(way: Variant) -> AsyncIterator[Variant]:
-    """The way with its stand-in running."""
+async def opened(variant: Variant) -> AsyncIterator[Variant]:
+    """The variant with its stand-in running."""
     async with AsyncExitStack() as stack:
-        await way.open(stack)
-        yield way
+        await variant.open(stack)
+        yield variant

@@ -1,4 +1,4 @@
-"""Everything around one case of the contract: a way, its provider, and what is done and asked with them."""
+"""What one case of the contract works with: a variant, its providers, and the steps of a request."""
 
 from __future__ import annotations
 
@@ -9,40 +9,32 @@ from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import aiohttp
 import pytest
 
 from bot.catalog.offers import ProviderRequest, Submit
-from bot.domain.clock import Clock, real_time
+from bot.domain.clock import real_time
 from bot.domain.errors import ProviderError
 from bot.domain.jobs import Finished, Progress, Ticket
-from bot.domain.money import Money
 from bot.domain.pictures import InputPicture, Picture
-from bot.domain.requests import ImageRequest, Source
+from bot.domain.requests import ImageRequest
+from bot.net.http import Timeouts
 from bot.pictures import Pictures
 from bot.ports import Provider
-from bot.providers.shared.http import Timeouts, open_session
-from tests.providers.contract.variant import Fault, Lack, Setting, Stage, Variant, opened
-from tests.providers.contract.wire import Bend, between
+from tests.providers.contract.variant import Fault, Lack, Stage, Variant, opened
+from tests.support.providers.deps import clock_ahead
+from tests.support.raw_server import Change, changing_proxy
 
-SOURCE = Source(url="https://cdn.discordapp.com/a.png", filename="a.png")
-QUICK = Timeouts(connect=2, silence=0.3, total=0.8)
-"""For answers that come too late."""
-SETTLED = 60_000
-"""Milliseconds after which every service knows whether a submit arrived."""
-
-
-def given(content: bytes, *, name: str = "a.png", url: str | None = None) -> InputPicture:
-    """A picture on its way to a service."""
-    picture = Picture(content=content, content_type="image/png", filename=name, width=64, height=64)
-    return InputPicture(picture=picture, url=url)
+HURRIED = Timeouts(connect=2, read=0.3, total=0.8)
+"""For responses that come too late."""
+SETTLED = 60.0
+"""Seconds after which every service knows whether a submit arrived."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivery:
-    """What a whole request came to, all submits together, after Easel's own conversion."""
+    """The result of a whole request, all submits together, after Easel's own conversion."""
 
-    fit: ProviderRequest
+    provider_request: ProviderRequest
     pictures: tuple[Picture, ...]
     parts: tuple[Finished, ...]
 
@@ -55,166 +47,161 @@ class Delivery:
 
 @dataclass
 class ContractWorld:
-    """A way with its stand-in running. Tickets only ever pass through JSON, and pictures through the spool."""
+    """A variant with its stand-in running. Tickets pass through JSON, and pictures through the spool."""
 
-    way: Variant
-    client: aiohttp.ClientSession
+    variant: Variant
     pictures: Pictures
     stack: AsyncExitStack
     caplog: pytest.LogCaptureFixture
-    told: list[Progress] = field(default_factory=list)
-    """What was told while a submit was waited for."""
+    reported: list[Progress] = field(default_factory=list)
+    """The progress that submits reported."""
     spool: dict[str, tuple[bytes, ...]] = field(default_factory=dict)
     broken: list[tuple[Fault, tuple[str, ...]]] = field(default_factory=list)
 
-    # What there is
+    # The surroundings
 
     def lacks(self, name: Lack) -> str | None:
         """Why a case cannot exist here; None where it can."""
-        return self.way.lacks.get(name)
+        return self.variant.lacks.get(name)
 
     def breaks(self, fault: Fault, **values: Any) -> None:
-        """From now on this goes wrong; that it really did is seen to in the end."""
-        switches = self.way.faults[fault]
+        """From now on this goes wrong; `check` sees that it really did."""
+        switches = self.variant.faults[fault]
         for name, fixed in switches:
-            self.way.board.set(name, **{**fixed, **values})
+            self.variant.sandbox.faults.set(name, **{**fixed, **values})
         if switches:
             self.broken.append((fault, tuple(name for name, _ in switches)))
 
     def heals(self) -> None:
         """Nothing goes wrong any more."""
-        self.way.board.clear()
+        self.variant.sandbox.faults.clear()
 
     def check(self) -> None:
-        """A fault that never struck proves nothing."""
+        """See that every fault has struck: one that has not proves nothing."""
         for fault, names in self.broken:
-            assert any(self.way.board.struck.get(name) for name in names), f"{fault} never struck"
+            assert any(self.variant.sandbox.faults.struck.get(name) for name in names), f"{fault} never struck"
 
     def provider(
-        self, *, at: str | None = None, key: str | None = None, limits: Timeouts | None = None, later: int = 0
+        self, *, at: str | None = None, key: str | None = None, timeouts: Timeouts | None = None, ahead: float = 0
     ) -> Provider:
-        """A provider of its own; `at` is another origin, `later` are milliseconds that its clock is ahead."""
-        return self.way.provider(
-            Setting(
-                client=self.client,
-                pictures=self.pictures,
-                origin=at or self.way.url,
-                key=key or self.way.key,
-                limits=limits,
-                clock=Clock(now=lambda: real_time() + later),
-                stack=self.stack,
-            )
+        """A provider of its own; `at` is another origin, `ahead` are seconds that its clock is ahead."""
+        clock = clock_ahead(ahead)
+        provider = self.variant.build(
+            self.variant.deps(self.pictures, origin=at, key=key, timeouts=timeouts, clock=clock)
         )
+        self.stack.push_async_callback(provider.aclose)
+        return provider
 
     def request(self, **changes: Any) -> ImageRequest:
-        """A small wish."""
+        """A small request."""
         usual = {"prompt": "a fox in the snow", "quality": "low", "size": "square", "output_format": "jpeg"}
-        return ImageRequest(model=self.way.model, **{**usual, **changes})
+        return ImageRequest(model=self.variant.model, **{**usual, **changes})
 
-    def fit(self, request: ImageRequest) -> ProviderRequest:
-        """How the request is put to the service."""
-        return self.way.offers[request.model].fit(request)
+    def provider_request(self, request: ImageRequest) -> ProviderRequest:
+        """The request as the provider is sent it."""
+        return self.variant.offers[request.model].translate(request)
 
-    def order(self, request: ImageRequest | None = None, *inputs: InputPicture, **more: Any) -> Submit:
+    def build_submit(self, request: ImageRequest | None = None, *inputs: InputPicture, **more: Any) -> Submit:
         """The first submit of a request, with what was reserved for it."""
-        fit = self.fit(request or self.request())
-        count = fit.submits[0]
-        reserved = Money(-(-fit.most() * count // fit.request.count))
-        options = {"job_id": 7, "count": count, "submitted_at": real_time(), "most": reserved}
-        return Submit(fit=fit, inputs=inputs, **{**options, **more})
+        provider_request = self.provider_request(request or self.request())
+        count = provider_request.counts[0]
+        reserved = provider_request.highest_cost().share(count, provider_request.request.count)
+        options = {"job_id": 7, "count": count, "submitted_at": real_time(), "price_limit": reserved}
+        return Submit(provider_request=provider_request, inputs=inputs, **{**options, **more})
 
-    # What is done
+    # Steps
 
-    async def submit(self, order: Submit | None = None, provider: Provider | None = None) -> Ticket:
+    async def submit(self, submit: Submit | None = None, provider: Provider | None = None) -> Ticket:
         """A ticket as the database gives it back."""
-        ticket = await (provider or self.provider()).submit(order or self.order(), self.told.append)
+        ticket = await (provider or self.provider()).submit(submit or self.build_submit(), self.reported.append)
         return self.stored(ticket)
 
     def stored(self, ticket: Ticket) -> Ticket:
-        """Its JSON alone; the bytes that it keeps go to the spool."""
+        """Its JSON alone; its results go to the spool."""
         text = json.dumps(ticket.data)
-        self.spool[text] = ticket.kept
-        return replace(ticket, data=json.loads(text), kept=())
+        self.spool[text] = ticket.results
+        return replace(ticket, data=json.loads(text), results=())
 
-    async def news(
+    async def updates(
         self, ticket: Ticket, request: ImageRequest | None = None, provider: Provider | None = None
     ) -> tuple[list[Progress], Finished]:
-        """All news of a ticket, to its end."""
+        """All progress of a ticket, and its result."""
 
-        async def kept() -> tuple[bytes, ...]:
+        async def stored_results() -> tuple[bytes, ...]:
             return self.spool.get(json.dumps(ticket.data), ())
 
-        followed = (provider or self.provider()).follow(ticket, request or self.request(), kept)
+        followed = (provider or self.provider()).follow(ticket, request or self.request(), stored_results)
         async with aclosing(followed) as items:
-            news = [item async for item in items]
-        last = news[-1]
+            updates = [item async for item in items]
+        last = updates[-1]
         assert isinstance(last, Finished)
-        return [item for item in news if isinstance(item, Progress)], last
+        return [item for item in updates if isinstance(item, Progress)], last
 
     async def finished(
         self, ticket: Ticket, request: ImageRequest | None = None, provider: Provider | None = None
     ) -> Finished:
         """The pictures of a ticket."""
-        return (await self.news(ticket, request, provider))[1]
+        return (await self.updates(ticket, request, provider))[1]
 
     async def deliver(self, request: ImageRequest | None = None, *inputs: InputPicture, **more: Any) -> Delivery:
         """The whole request: every submit it takes, and the format made here where the service lacks it."""
         request = request or self.request()
-        fit, provider = self.fit(request), self.provider()
+        provider_request, provider = self.provider_request(request), self.provider()
         parts = []
-        for part, count in enumerate(fit.submits):
+        for part, count in enumerate(provider_request.counts):
             ticket = await self.submit(
-                self.order(request, *inputs, part=part, count=count, **more), provider=provider
+                self.build_submit(request, *inputs, part=part, count=count, **more), provider=provider
             )
             parts.append(await self.finished(ticket, request, provider))
-        found = [picture for finished in parts for picture in finished.pictures]
-        if fit.made_here is not None:
-            quality = request.compression if fit.compress_here else None
-            found = [await self.pictures.convert(picture, fit.made_here, quality) for picture in found]
-        return Delivery(fit=fit, pictures=tuple(found), parts=tuple(parts))
+        pictures = [picture for finished in parts for picture in finished.pictures]
+        if provider_request.convert_to is not None:
+            quality = request.compression if provider_request.compress else None
+            pictures = [
+                await self.pictures.convert(picture, provider_request.convert_to, quality) for picture in pictures
+            ]
+        return Delivery(provider_request=provider_request, pictures=tuple(pictures), parts=tuple(parts))
 
-    async def error(self, order: Submit | None = None, *, provider: Provider | None = None) -> ProviderError:
+    async def error(self, submit: Submit | None = None, *, provider: Provider | None = None) -> ProviderError:
         """What goes wrong, at the submit or after it. Whatever it is, nothing is sent twice."""
-        order, provider = order or self.order(), provider or self.provider()
+        submit, provider = submit or self.build_submit(), provider or self.provider()
         with pytest.raises(ProviderError) as caught:
-            await self.finished(await self.submit(order, provider), order.fit.request, provider)
-        assert self.way.submits <= 1, "a submit is never repeated"
+            await self.finished(await self.submit(submit, provider), submit.provider_request.request, provider)
+        assert self.variant.sandbox.submits <= 1, "a submit is never repeated"
         return caught.value
 
     async def submit_error(
-        self, order: Submit | None = None, *, provider: Provider | None = None
+        self, submit: Submit | None = None, *, provider: Provider | None = None
     ) -> ProviderError:
         """What goes wrong at the submit."""
         with pytest.raises(ProviderError) as caught:
-            await self.submit(order, provider)
-        assert self.way.submits <= 1, "a submit is never repeated"
+            await self.submit(submit, provider)
+        assert self.variant.sandbox.submits <= 1, "a submit is never repeated"
         return caught.value
 
     async def until(self, stage: Stage) -> None:
-        """Wait until the stand-in is so far."""
+        """Wait until the stand-in has got this far."""
         async with asyncio.timeout(5):
-            while self.way.stage != stage:  # noqa: ASYNC110 - what happens in a server has no event of ours
+            while self.variant.stage != stage:  # noqa: ASYNC110 - what happens in a server has no event of ours
                 await asyncio.sleep(0.005)
 
-    # Who else is on the wire
+    # A proxy
 
     @asynccontextmanager
-    async def bent(self, bend: Bend) -> AsyncIterator[str]:
-        """An origin that passes everything on to the stand-in, and bends what comes back."""
-        async with between(self.way.url, bend) as origin:
-            self.way.publish_at(origin)
+    async def changing(self, change: Change) -> AsyncIterator[str]:
+        """An origin that passes everything on to the stand-in, and changes the responses."""
+        async with changing_proxy(self.variant.sandbox.url, change) as origin:
+            self.variant.publish_at(origin)
             yield origin
 
 
 @asynccontextmanager
-async def open_house(way: Variant, caplog: pytest.LogCaptureFixture) -> AsyncIterator[ContractWorld]:
-    """The stand-in, the client and the threads; closed in the opposite order, providers first."""
+async def open_world(variant: Variant, caplog: pytest.LogCaptureFixture) -> AsyncIterator[ContractWorld]:
+    """The threads, the stand-in, and the providers; closed in the opposite order."""
     async with AsyncExitStack() as stack:
         pictures = Pictures()
         stack.callback(pictures.close)
-        await stack.enter_async_context(opened(way))
-        client = await stack.enter_async_context(open_session(100, ssl=False))
+        await stack.enter_async_context(opened(variant))
         providers = await stack.enter_async_context(AsyncExitStack())
-        house = ContractWorld(way, client, pictures, providers, caplog)
-        yield house
-        house.check()
+        world = ContractWorld(variant, pictures, providers, caplog)
+        yield world
+        world.check()

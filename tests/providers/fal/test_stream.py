@@ -11,7 +11,6 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from pydantic import SecretStr
 
 from bot.domain.clock import Clock, real_time
 from bot.domain.errors import (
@@ -24,55 +23,49 @@ from bot.domain.errors import (
 )
 from bot.domain.jobs import Finished, Progress
 from bot.domain.providers import CancelResult
+from bot.net.http import Timeouts
 from bot.providers.fal.provider import FalProvider
 from bot.providers.fal.schemas import readable
-from bot.providers.shared.http import Timeouts
+from tests.support.providers.deps import HURRIED, POLL_POLICY, REQUEST, ignore_progress, no_stored_results, painted
 from tests.support.providers.fal import (
-    ASKED,
     KEY,
-    PACE,
-    QUICK,
     FalFixture,
-    all_news,
-    http,
-    nothing_kept,
-    open_house,
-    order,
-    painted,
-    silent,
+    build_submit,
+    follow,
+    follow_until,
+    open_fixture,
     ticket_at,
-    until,
-    wire,
 )
+from tests.support.raw_server import http, responding
 
 INLINE = "data:image/png;base64," + base64.b64encode(painted()).decode()
 OPENAI_KEY = "not-shaped-like-a-key-at-all"
 
 
 @pytest.fixture
-async def house() -> AsyncIterator[FalFixture]:
-    async with open_house(heartbeat_seconds=0.02) as opened:
+async def fixture() -> AsyncIterator[FalFixture]:
+    async with open_fixture(heartbeat_seconds=0.02) as opened:
         yield opened
 
 
-def streaming(house: FalFixture, **changes: Any) -> FalProvider:
-    return house.fal(**{"streams": True, **changes})
+def streaming(fixture: FalFixture, **changes: Any) -> FalProvider:
+    return fixture.fal(**{"stream": True, **changes})
 
 
-async def test_the_stream_alone_brings_all_the_news(house: FalFixture) -> None:
-    house.sandbox.faults.set("slow_queue", seconds=0.1)
-    fal = streaming(house)
-    ticket = await fal.submit(order(), silent)
-    news, finished = await all_news(fal, ticket)
+async def test_the_stream_alone_brings_all_progress(fixture: FalFixture) -> None:
+    fixture.sandbox.faults.set("slow_queue", seconds=0.1)
+    fal = streaming(fixture)
+    ticket = await fal.submit(build_submit(), ignore_progress)
+    updates, finished = await follow(fal, ticket)
     assert len(finished.pictures) == 1
-    assert [item.position for item in news if item.position is not None] == [2, 1, 0]
-    assert [item.note for item in news if item.position is None] == [
+    assert [item.position for item in updates if item.position is not None] == [2, 1, 0]
+    assert [item.note for item in updates if item.position is None] == [
         "Running on the painter",
         "Painting 1 of 1",
         "painted",
     ]
-    assert house.request.counts == {"stream": 1, "result": 1}
-    assert house.paths()[1:3] == [
+    assert fixture.request.counts == {"stream": 1, "result": 1}
+    assert fixture.paths()[1:3] == [
         "GET /fal-ai/gpt-image-1.5/requests/…/status/stream",
         "GET /fal-ai/gpt-image-1.5/requests/…",
     ]
@@ -93,51 +86,53 @@ async def test_the_stream_alone_brings_all_the_news(house: FalFixture) -> None:
     ],
 )
 async def test_whatever_is_wrong_with_the_stream_polling_goes_on(
-    house: FalFixture, name: str, values: dict[str, Any]
+    fixture: FalFixture, name: str, values: dict[str, Any]
 ) -> None:
-    house.sandbox.faults.set(name, **values)
-    house.sandbox.faults.set("slow_run", seconds=0.1)
-    fal = streaming(house, limits=QUICK)
-    ticket = await fal.submit(order(), silent)
-    news, finished = await all_news(fal, ticket)
+    fixture.sandbox.faults.set(name, **values)
+    fixture.sandbox.faults.set("slow_run", seconds=0.1)
+    fal = streaming(fixture, timeouts=HURRIED)
+    ticket = await fal.submit(build_submit(), ignore_progress)
+    updates, finished = await follow(fal, ticket)
     assert len(finished.pictures) == 1
-    assert len(set(news)) == len(news)
-    assert house.sandbox.submits == 1
-    # Where not a byte came back, aiohttp asks once more by itself.
-    assert house.request.counts["stream"] == (2 if values.get("seconds") else 1)
-    assert house.request.counts["status"] >= 1
-    assert house.request.counts["result"] == 1
+    assert len(set(updates)) == len(updates)
+    assert fixture.sandbox.submits == 1
+    # Where not a byte came back, aiohttp sends the GET once more by itself.
+    assert fixture.request.counts["stream"] == (2 if values.get("seconds") else 1)
+    assert fixture.request.counts["status"] >= 1
+    assert fixture.request.counts["result"] == 1
 
 
-async def test_a_connection_that_is_refused_for_the_stream_only_costs_the_stream(house: FalFixture) -> None:
+async def test_a_connection_that_is_refused_for_the_stream_only_costs_the_stream(fixture: FalFixture) -> None:
     def reply(line: str) -> bytes:
         if "/stream" in line:
             return b""
         return http(200, {"status": "COMPLETED"} if "status_url" in line else PICTURE)
 
-    async with wire(reply) as queue:
-        _, finished = await all_news(streaming(house, queue_url=queue.url), ticket_at(queue.url))
+    async with responding(reply) as queue:
+        _, finished = await follow(streaming(fixture, queue_url=queue.url), ticket_at(queue.url))
     assert len(finished.pictures) == 1
-    asked = list(dict.fromkeys(line.split()[1] for line in queue.heard))
-    assert asked == ["/status_url/stream?logs=1", "/status_url?logs=1", "/response_url"]
+    paths = list(dict.fromkeys(line.split()[1] for line in queue.heads))
+    assert paths == ["/status_url/stream?logs=1", "/status_url?logs=1", "/response_url"]
 
 
 STREAM = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n"
 PICTURE = {"images": [{"url": INLINE}]}
 
 
-def event(said: Any) -> bytes:
-    return said if isinstance(said, bytes) else f"data: {json.dumps(said)}\n\n".encode()
+def event(data: Any) -> bytes:
+    return data if isinstance(data, bytes) else f"data: {json.dumps(data)}\n\n".encode()
 
 
 @asynccontextmanager
-async def talking(*events: Any, then: str = "ends", polled: Any = None) -> AsyncIterator[tuple[str, list[str]]]:
+async def streaming_queue(
+    *events: Any, then: str = "ends", polled: Any = None
+) -> AsyncIterator[tuple[str, list[str]]]:
     """A queue whose stream says `events`, then "ends", is "silent", or repeats the last; polls say COMPLETED."""
-    heard: list[str] = []
+    requests: list[str] = []
     tasks: set[asyncio.Task[Any]] = set()
 
     async def stream(writer: asyncio.StreamWriter) -> None:
-        writer.write(STREAM + b"".join(event(said) for said in events))
+        writer.write(STREAM + b"".join(event(data) for data in events))
         await writer.drain()
         while then == "repeats" and not writer.is_closing():
             writer.write(event(events[-1]))
@@ -150,7 +145,7 @@ async def talking(*events: Any, then: str = "ends", polled: Any = None) -> Async
             tasks.add(task)
         try:
             line = (await reader.readuntil(b"\r\n\r\n")).decode().splitlines()[0]
-            heard.append(line)
+            requests.append(line)
             if "/stream" in line:
                 await stream(writer)
             else:
@@ -160,7 +155,7 @@ async def talking(*events: Any, then: str = "ends", polled: Any = None) -> Async
             writer.close()
 
     async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
-        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", heard
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", requests
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -177,46 +172,46 @@ async def talking(*events: Any, then: str = "ends", polled: Any = None) -> Async
         b'data: {"status": "COMPL',
     ],
 )
-async def test_an_event_that_makes_no_sense_is_asked_about_again(house: FalFixture, odd: bytes) -> None:
-    async with talking({"status": "IN_PROGRESS"}, odd) as (url, heard):
-        news, finished = await all_news(streaming(house, queue_url=url), ticket_at(url))
+async def test_an_event_that_makes_no_sense_is_followed_by_a_poll(fixture: FalFixture, odd: bytes) -> None:
+    async with streaming_queue({"status": "IN_PROGRESS"}, odd) as (url, requests):
+        updates, finished = await follow(streaming(fixture, queue_url=url), ticket_at(url))
     assert len(finished.pictures) == 1
-    assert [item.note for item in news][-1] == "painted"
-    assert len(heard) == 3
+    assert [item.note for item in updates][-1] == "painted"
+    assert len(requests) == 3
 
 
-async def test_a_stream_that_falls_silent_is_left(house: FalFixture) -> None:
-    async with talking({"status": "IN_PROGRESS"}, then="silent") as (url, heard):
+async def test_a_stream_that_falls_silent_is_left(fixture: FalFixture) -> None:
+    async with streaming_queue({"status": "IN_PROGRESS"}, then="silent") as (url, requests):
         async with asyncio.timeout(2):
-            fal = streaming(house, queue_url=url, limits=Timeouts(silence=0.1))
-            news, finished = await all_news(fal, ticket_at(url))
-    assert [item.note for item in news] == ["painting", "painted"]
+            fal = streaming(fixture, queue_url=url, timeouts=Timeouts(read=0.1))
+            updates, finished = await follow(fal, ticket_at(url))
+    assert [item.note for item in updates] == ["painting", "painted"]
     assert len(finished.pictures) == 1
-    assert len(heard) == 3
+    assert len(requests) == 3
 
 
-async def test_whoever_is_told_the_news_may_take_their_time(house: FalFixture) -> None:
-    """Time-outs of the stream strike the stream only, never its listener."""
-    told = []
+async def test_a_slow_consumer_loses_no_progress(fixture: FalFixture) -> None:
+    """Time-outs of the stream end the stream only, never its consumer."""
+    received = []
     events = [{"status": "IN_QUEUE", "queue_position": 1}, {"status": "IN_PROGRESS"}]
-    async with talking(*events, then="silent") as (url, _):
-        fal = streaming(house, queue_url=url, limits=Timeouts(silence=0.05))
-        async with aclosing(fal.follow(ticket_at(url), ASKED, nothing_kept)) as news:
-            async for item in news:
-                told.append(item)
+    async with streaming_queue(*events, then="silent") as (url, _):
+        fal = streaming(fixture, queue_url=url, timeouts=Timeouts(read=0.05))
+        async with aclosing(fal.follow(ticket_at(url), REQUEST, no_stored_results)) as updates:
+            async for item in updates:
+                received.append(item)
                 await asyncio.sleep(0.15)  # longer than the silence that the stream is allowed
-    assert isinstance(told[-1], Finished)
+    assert isinstance(received[-1], Finished)
 
 
-async def test_nobody_is_left_listening_when_the_news_are_no_longer_wanted(house: FalFixture) -> None:
-    house.sandbox.faults.set("slow_run", seconds=5)
-    fal = streaming(house)
-    ticket = await fal.submit(order(), silent)
-    async with aclosing(fal.follow(ticket, ASKED, nothing_kept)) as news:
-        first = await anext(news)
+async def test_the_stream_is_closed_when_its_job_is_no_longer_followed(fixture: FalFixture) -> None:
+    fixture.sandbox.faults.set("slow_run", seconds=5)
+    fal = streaming(fixture)
+    ticket = await fal.submit(build_submit(), ignore_progress)
+    async with aclosing(fal.follow(ticket, REQUEST, no_stored_results)) as updates:
+        first = await anext(updates)
         assert isinstance(first, Progress)
-        assert any("Poller._listen" in repr(task.get_coro()) for task in asyncio.all_tasks())
-    assert not any("Poller._listen" in repr(task.get_coro()) for task in asyncio.all_tasks())
+        assert any("Poller._follow_stream" in repr(task.get_coro()) for task in asyncio.all_tasks())
+    assert not any("Poller._follow_stream" in repr(task.get_coro()) for task in asyncio.all_tasks())
 
 
 @pytest.mark.parametrize("hidden", [False, True])
@@ -229,65 +224,65 @@ async def test_nobody_is_left_listening_when_the_news_are_no_longer_wanted(house
     ],
 )
 async def test_the_result_decides_whatever_the_stream_says(
-    house: FalFixture, name: str, status: int, kind: str, error: type[ProviderError], hidden: bool
+    fixture: FalFixture, name: str, status: int, kind: str, error: type[ProviderError], hidden: bool
 ) -> None:
-    house.sandbox.faults.set(name, status=status, error_type=kind)
+    fixture.sandbox.faults.set(name, status=status, error_type=kind)
     if hidden:
-        house.sandbox.faults.set("hidden_error")
+        fixture.sandbox.faults.set("hidden_error")
     with pytest.raises(ProviderError) as refusal:
-        await house.result(streams=True)
+        await fixture.result(stream=True)
     assert type(refusal.value) is error
 
 
-async def test_a_picture_that_comes_although_the_stream_says_failed_is_a_picture(house: FalFixture) -> None:
+async def test_a_picture_that_comes_although_the_stream_says_failed_is_a_picture(fixture: FalFixture) -> None:
     over = {"status": "COMPLETED", "error": "it says", "error_type": "internal_error"}
-    async with talking(over) as (url, _):
-        _, finished = await all_news(streaming(house, queue_url=url), ticket_at(url))
+    async with streaming_queue(over) as (url, _):
+        _, finished = await follow(streaming(fixture, queue_url=url), ticket_at(url))
     assert len(finished.pictures) == 1
 
 
-async def test_a_result_that_is_not_there_when_the_stream_ends_is_asked_for_again(house: FalFixture) -> None:
-    house.sandbox.faults.set("result_early", times=3)
-    assert len((await house.result(streams=True)).pictures) == 1
+async def test_a_result_that_is_not_there_when_the_stream_ends_is_requested_again(fixture: FalFixture) -> None:
+    fixture.sandbox.faults.set("result_early", times=3)
+    assert len((await fixture.result(stream=True)).pictures) == 1
 
 
-async def test_a_bad_moment_of_the_result_after_the_stream_is_waited_out(house: FalFixture) -> None:
-    house.sandbox.faults.set("result_error", times=2)
-    assert len((await house.result(streams=True)).pictures) == 1
-    house.sandbox.faults.set("result_html")
+async def test_a_bad_moment_of_the_result_after_the_stream_is_waited_out(fixture: FalFixture) -> None:
+    fixture.sandbox.faults.set("result_error", times=2)
+    assert len((await fixture.result(stream=True)).pictures) == 1
+    fixture.sandbox.faults.set("result_html")
     with pytest.raises(ProviderBusy):
-        await house.result(streams=True)
+        await fixture.result(stream=True)
 
 
-async def test_a_cancel_is_seen_in_the_stream(house: FalFixture) -> None:
-    house.sandbox.faults.set("slow_queue", seconds=5)
-    fal = streaming(house)
-    ticket = await fal.submit(order(), silent)
-    follower = asyncio.create_task(all_news(fal, ticket))
-    await until(fal, ticket, "queued")
+async def test_a_cancel_is_seen_in_the_stream(fixture: FalFixture) -> None:
+    fixture.sandbox.faults.set("slow_queue", seconds=5)
+    fal = streaming(fixture)
+    ticket = await fal.submit(build_submit(), ignore_progress)
+    follower = asyncio.create_task(follow(fal, ticket))
+    await follow_until(fal, ticket, "queued")
     assert await fal.cancel(ticket) is CancelResult.REMOVED
     with pytest.raises(JobCancelled):
         await follower
 
 
-async def test_no_stream_is_opened_for_what_has_taken_too_long(house: FalFixture) -> None:
-    house.sandbox.faults.set("stuck")
-    ticket = await house.submit()
+async def test_no_stream_is_opened_for_what_has_taken_too_long(fixture: FalFixture) -> None:
+    fixture.sandbox.faults.set("stuck")
+    ticket = await fixture.submit()
     late = Clock(now=lambda: real_time() + 3_700_000)
     with pytest.raises(GenerationTimeout):
-        await all_news(streaming(house, clock=late), ticket)
-    assert house.request.counts["stream"] == 0
+        await follow(streaming(fixture, clock=late), ticket)
+    assert fixture.request.counts["stream"] == 0
 
 
-async def test_a_stream_that_never_ends_is_given_up(house: FalFixture) -> None:
+async def test_a_stream_that_never_ends_is_given_up(fixture: FalFixture) -> None:
     started = real_time()
     hurried = Clock(now=lambda: real_time() + 10 * (real_time() - started))
     running = {"status": "IN_PROGRESS"}
-    async with talking(running, then="repeats", polled=running) as (url, heard):
-        pace = replace(PACE, patience=2)
+    async with streaming_queue(running, then="repeats", polled=running) as (url, requests):
+        poll_policy = replace(POLL_POLICY, give_up_after=2)
         with pytest.raises(GenerationTimeout):
-            await all_news(streaming(house, queue_url=url, clock=hurried, pace=pace), ticket_at(url))
-    assert "/stream" in heard[0]
+            await follow(streaming(fixture, queue_url=url, clock=hurried, poll_policy=poll_policy), ticket_at(url))
+    assert "/stream" in requests[0]
 
 
 # Log lines
@@ -329,8 +324,8 @@ def test_a_log_line_is_made_fit_to_be_shown(text: str, shown: str) -> None:
     ],
 )
 @pytest.mark.parametrize("streams", [True, False])
-async def test_the_newest_log_line_is_told_and_never_a_key(
-    house: FalFixture, logs: Any, note: str, streams: bool
+async def test_the_newest_log_line_is_shown_and_never_a_key(
+    fixture: FalFixture, logs: Any, note: str, streams: bool
 ) -> None:
     status = {"status": "IN_PROGRESS", "logs": logs}
     polls = iter([status])
@@ -342,26 +337,28 @@ async def test_the_newest_log_line_is_told_and_never_a_key(
             return http(200, {"status": "COMPLETED"} if streams else next(polls, {"status": "COMPLETED"}))
         return http(200, PICTURE)
 
-    async with wire(reply) as queue:
-        fal = house.fal(queue_url=queue.url, streams=streams, openai_key=SecretStr(OPENAI_KEY))
-        news, _ = await all_news(fal, ticket_at(queue.url))
-    assert [item.note for item in news] == [note, "painted"]
+    async with responding(reply) as queue:
+        fal = fixture.fal(queue_url=queue.url, stream=streams, openai_api_key=OPENAI_KEY)
+        updates, _ = await follow(fal, ticket_at(queue.url))
+    assert [item.note for item in updates] == [note, "painted"]
 
 
-async def test_a_line_that_the_stream_told_once_is_still_the_newest_when_no_other_comes(house: FalFixture) -> None:
+async def test_a_log_line_of_the_stream_stays_the_newest_until_another_comes(
+    fixture: FalFixture,
+) -> None:
     events = [{"status": "IN_PROGRESS", "logs": [{"message": "one"}]}, {"status": "IN_PROGRESS", "logs": []}]
-    async with talking(*events) as (url, _):
-        news, _ = await all_news(streaming(house, queue_url=url), ticket_at(url))
-    assert [item.note for item in news] == ["one", "painted"]
+    async with streaming_queue(*events) as (url, _):
+        updates, _ = await follow(streaming(fixture, queue_url=url), ticket_at(url))
+    assert [item.note for item in updates] == ["one", "painted"]
 
 
-async def test_more_log_lines_than_fit_are_done_without(house: FalFixture) -> None:
+async def test_more_log_lines_than_fit_are_done_without(fixture: FalFixture) -> None:
     def reply(line: str) -> bytes:
         if "logs=1" in line:
             return http(202, {"status": "IN_PROGRESS", "logs": [{"message": "x" * 1_100_000}]})
         return http(200, {"status": "COMPLETED"} if "status_url" in line else PICTURE)
 
-    async with wire(reply) as queue:
-        _, finished = await all_news(house.fal(queue_url=queue.url), ticket_at(queue.url))
+    async with responding(reply) as queue:
+        _, finished = await follow(fixture.fal(queue_url=queue.url), ticket_at(queue.url))
     assert len(finished.pictures) == 1
-    assert [line.split()[1] for line in queue.heard] == ["/status_url?logs=1", "/status_url", "/response_url"]
+    assert [line.split()[1] for line in queue.heads] == ["/status_url?logs=1", "/status_url", "/response_url"]

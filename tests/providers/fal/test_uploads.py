@@ -9,60 +9,49 @@ from typing import Any
 import pytest
 
 from bot.domain.errors import InvalidResponse, ProviderBusy, ProviderError, ProviderMisconfigured, SourceRejected
-from bot.net.hosts import AllowedHosts
-from tests.support.providers.fal import (
-    EDIT,
-    KEY,
-    LOCAL,
-    FalFixture,
-    Wire,
-    all_news,
-    given,
-    http,
-    open_house,
-    order,
-    painted,
-    silent,
-    wire,
-)
+from tests.support.providers.deps import EDIT, LOCAL_HOSTS, ignore_progress, input_picture, painted
+from tests.support.providers.fal import KEY, FalFixture, build_submit, follow, open_fixture
+from tests.support.raw_server import RespondingServer, http, responding
 
 BIG = painted() + bytes(3_000_000)
 LIFETIME = {"expiration_duration_seconds": 86400}
 
 
 @pytest.fixture
-async def house() -> AsyncIterator[FalFixture]:
-    async with open_house() as opened:
+async def fixture() -> AsyncIterator[FalFixture]:
+    async with open_fixture() as opened:
         yield opened
 
 
 def named(head: str) -> dict[str, str]:
-    """The headers of a call that a wire has heard."""
+    """The headers of a request, from its head."""
     pairs = (line.partition(":") for line in head.splitlines()[1:] if line)
     return {name.lower(): value.strip() for name, _, value in pairs}
 
 
-async def test_a_big_picture_is_uploaded_with_a_token(house: FalFixture) -> None:
-    finished = await house.result(EDIT, given(BIG))
+async def test_a_big_picture_is_uploaded_with_a_token(fixture: FalFixture) -> None:
+    finished = await fixture.result(EDIT, input_picture(BIG))
     assert len(finished.pictures) == 1
-    assert house.paths()[:3] == [
+    assert fixture.paths()[:3] == [
         "POST /storage/auth/token",
         "POST /files/upload",
         "POST /fal-ai/gpt-image-1.5/edit",
     ]
-    assert house.body["image_urls"][0].startswith(f"{house.sandbox.url}/files/")
+    assert fixture.body["image_urls"][0].startswith(f"{fixture.sandbox.url}/files/")
 
 
-async def test_small_pictures_travel_inside_as_long_as_there_is_room(house: FalFixture) -> None:
+async def test_small_pictures_travel_inside_as_long_as_there_is_room(fixture: FalFixture) -> None:
     small = painted() + bytes(1_400_000)
     url = "https://cdn.discordapp.com/b.png"
-    await house.submit(EDIT, given(small), given(small), given(small), given(BIG, url=url))
-    kinds = [link.partition(":")[0] for link in house.body["image_urls"]]
+    await fixture.submit(
+        EDIT, input_picture(small), input_picture(small), input_picture(small), input_picture(BIG, url=url)
+    )
+    kinds = [link.partition(":")[0] for link in fixture.body["image_urls"]]
     assert kinds == ["data", "data", "http", "https"]
 
 
 def storage(cdn: str, **changes: Any) -> Any:
-    """Fal's storage as a wire: both ways in, with changes to what a step answers."""
+    """Fal's storage: both ways in, with other responses to some steps."""
     answers = {
         "/storage/auth/token": http(200, {"token": "t0k", "token_type": "Bearer", "base_url": f"{cdn}/"}),
         "/files/upload": http(200, {"access_url": f"{cdn}/stored/by-token"}),
@@ -75,20 +64,20 @@ def storage(cdn: str, **changes: Any) -> Any:
     return lambda line: answers[line.split()[1].partition("?")[0]]
 
 
-async def upload(house: FalFixture, rest: Wire, cdn: Wire, **changes: Any) -> str:
-    fal = house.fal(**{"rest_url": rest.url, **changes})
-    await fal.submit(order(EDIT, given(BIG, filename="größe\r\n.png")), silent)
-    link: str = house.body["image_urls"][0]
+async def upload(fixture: FalFixture, rest: RespondingServer, cdn: RespondingServer, **changes: Any) -> str:
+    fal = fixture.fal(**{"rest_url": rest.url, **changes})
+    await fal.submit(build_submit(EDIT, input_picture(BIG, filename="größe\r\n.png")), ignore_progress)
+    link: str = fixture.body["image_urls"][0]
     return link
 
 
-async def test_the_token_goes_to_the_cdn_and_the_key_only_to_fal(house: FalFixture) -> None:
-    async with wire(b"") as cdn, wire(b"") as rest:
-        cdn.reply = rest.reply = storage(cdn.url)
-        assert await upload(house, rest, cdn) == f"{cdn.url}/stored/by-token"
-        (asked,), (stored,) = rest.heard, cdn.heard
-    assert asked.startswith("POST /storage/auth/token?storage_type=fal-cdn-v3 ")
-    assert named(asked)["authorization"] == f"Key {KEY}"
+async def test_the_token_goes_to_the_cdn_and_the_key_only_to_fal(fixture: FalFixture) -> None:
+    async with responding(b"") as cdn, responding(b"") as rest:
+        cdn.respond = rest.respond = storage(cdn.url)
+        assert await upload(fixture, rest, cdn) == f"{cdn.url}/stored/by-token"
+        (image_request,), (stored,) = rest.heads, cdn.heads
+    assert image_request.startswith("POST /storage/auth/token?storage_type=fal-cdn-v3 ")
+    assert named(image_request)["authorization"] == f"Key {KEY}"
     assert named(stored)["authorization"] == "Bearer t0k"
     assert KEY not in stored
     assert named(stored)["content-type"] == "image/png"
@@ -98,7 +87,7 @@ async def test_the_token_goes_to_the_cdn_and_the_key_only_to_fal(house: FalFixtu
 
 
 @pytest.mark.parametrize(
-    ("step", "answer"),
+    ("step", "response"),
     [
         ("/storage/auth/token", http(500, {"detail": "oops"})),
         ("/storage/auth/token", http(404, {"detail": "Path not found"})),
@@ -114,12 +103,12 @@ async def test_the_token_goes_to_the_cdn_and_the_key_only_to_fal(house: FalFixtu
     ],
 )
 async def test_when_the_token_does_not_help_the_signed_link_does(
-    house: FalFixture, step: str, answer: bytes
+    fixture: FalFixture, step: str, response: bytes
 ) -> None:
-    async with wire(b"") as cdn, wire(b"") as rest:
-        cdn.reply = rest.reply = storage(cdn.url, **{step: answer})
-        assert await upload(house, rest, cdn) == f"{cdn.url}/stored/by-link"
-        initiate, put = rest.heard[-1], cdn.heard[-1]
+    async with responding(b"") as cdn, responding(b"") as rest:
+        cdn.respond = rest.respond = storage(cdn.url, **{step: response})
+        assert await upload(fixture, rest, cdn) == f"{cdn.url}/stored/by-link"
+        initiate, put = rest.heads[-1], cdn.heads[-1]
     assert initiate.startswith("POST /storage/upload/initiate?storage_type=fal-cdn-v3 ")
     assert json.loads(named(initiate)["x-fal-object-lifecycle-preference"]) == LIFETIME
     assert json.loads(rest.bodies[-1]) == {"file_name": "gr__e__.png", "content_type": "image/png"}
@@ -150,29 +139,29 @@ async def test_when_the_token_does_not_help_the_signed_link_does(
     ],
 )
 async def test_when_neither_helps_nothing_is_submitted(
-    house: FalFixture, answers: dict[str, bytes], error: type[ProviderError]
+    fixture: FalFixture, answers: dict[str, bytes], error: type[ProviderError]
 ) -> None:
-    async with wire(b"") as cdn, wire(b"") as rest:
-        cdn.reply = rest.reply = storage(cdn.url, **answers)
+    async with responding(b"") as cdn, responding(b"") as rest:
+        cdn.respond = rest.respond = storage(cdn.url, **answers)
         with pytest.raises(ProviderError) as refusal:
-            await upload(house, rest, cdn)
+            await upload(fixture, rest, cdn)
     assert type(refusal.value) is error
-    assert house.sandbox.submits == 0
+    assert fixture.sandbox.submits == 0
     assert "t0k" not in repr(vars(refusal.value))
 
 
-async def test_no_picture_goes_to_a_host_that_is_not_listed(house: FalFixture) -> None:
-    async with wire(b"") as stranger, wire(b"") as rest:
-        rest.reply = storage(stranger.url)
+async def test_no_picture_goes_to_a_host_that_is_not_listed(fixture: FalFixture) -> None:
+    async with responding(b"") as elsewhere, responding(b"") as rest:
+        rest.respond = storage(elsewhere.url)
         with pytest.raises(InvalidResponse):
-            await upload(house, rest, stranger, media_hosts=AllowedHosts.parse("fal.media,*.fal.media"))
-        assert stranger.heard == []
-        assert len(rest.heard) == 2
+            await upload(fixture, rest, elsewhere, media_hosts="fal.media,*.fal.media")
+        assert elsewhere.heads == []
+        assert len(rest.heads) == 2
 
 
-async def test_an_upload_that_was_lost_on_the_way_is_done_again_the_other_way(house: FalFixture) -> None:
-    house.sandbox.faults.set("upload_lost", times=1)
-    fal = house.fal(media_hosts=LOCAL)
-    ticket = await fal.submit(order(EDIT, given(BIG)), silent)
-    assert len((await all_news(fal, ticket, EDIT))[1].pictures) == 1
-    assert house.paths()[2:4] == ["POST /storage/upload/initiate", f"PUT {house.sandbox.calls[3]['path']}"]
+async def test_an_upload_that_was_lost_on_the_way_is_done_again_the_other_way(fixture: FalFixture) -> None:
+    fixture.sandbox.faults.set("upload_lost", times=1)
+    fal = fixture.fal(media_hosts=LOCAL_HOSTS)
+    ticket = await fal.submit(build_submit(EDIT, input_picture(BIG)), ignore_progress)
+    assert len((await follow(fal, ticket, EDIT))[1].pictures) == 1
+    assert fixture.paths()[2:4] == ["POST /storage/upload/initiate", f"PUT {fixture.sandbox.calls[3]['path']}"]

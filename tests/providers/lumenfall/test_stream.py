@@ -1,4 +1,4 @@
-"""Streams of pictures as nobody has seen them behind Lumenfall yet: odd, endless, or broken off."""
+"""Streams of pictures that Lumenfall does not document: odd, endless, or broken off."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from aiohttp import web
 
 from bot.domain.errors import PromptRejected, SubmitUnknown
 from bot.domain.money import Money
-from tests.providers.lumenfall.test_provider import (
-    ASKED,
-    QUICK,
+from tests.support.providers.deps import painted
+from tests.support.providers.lumenfall import (
+    HURRIED,
+    REQUEST,
     LumenfallFixture,
-    all_news,
     assert_discreet,
-    open_house,
-    painted,
+    follow,
+    open_fixture,
 )
 
 PICTURE = base64.b64encode(painted()).decode()
@@ -44,9 +44,9 @@ def partial(picture: Any = PICTURE) -> dict[str, Any]:
 async def streaming(
     body: bytes, *, stays_open: bool = False
 ) -> AsyncIterator[tuple[LumenfallFixture, dict[str, Any]]]:
-    """A house, and what leads a provider to a server that streams `body` whatever it is asked."""
+    """A fixture, and the settings for a server that streams `body` in response to every POST."""
 
-    async def answer(request: web.Request) -> web.StreamResponse:
+    async def respond(request: web.Request) -> web.StreamResponse:
         await request.read()
         head = {"Content-Type": "text/event-stream; charset=utf-8", "X-Lumenfall-Request-Id": "req_1"}
         response = web.StreamResponse(headers=head)
@@ -57,14 +57,14 @@ async def streaming(
         return response
 
     app = web.Application()
-    app.router.add_post("/openai/v1/{path:.*}", answer)
+    app.router.add_post("/openai/v1/{path:.*}", respond)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1, handler_cancellation=True)
-    async with open_house() as house:
+    async with open_fixture() as fixture:
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", 0).start()
         try:
             url = f"http://127.0.0.1:{runner.addresses[0][1]}/openai/v1"
-            yield house, {"base_url": url, "partials": 2}
+            yield fixture, {"base_url": url, "partials": 2}
         finally:
             await runner.cleanup()
 
@@ -83,29 +83,29 @@ async def streaming(
     ],
 )
 async def test_a_finished_picture_is_found_in_whatever_surrounds_it(events: list[Any]) -> None:
-    async with streaming(b": hello\n\n" + written(*events)) as (house, there):
-        ticket = await house.submit(**there)
-        assert (ticket.kept, ticket.data["request_id"]) == ((painted(),), "req_1")
+    async with streaming(b": hello\n\n" + written(*events)) as (fixture, there):
+        ticket = await fixture.submit(**there)
+        assert (ticket.results, ticket.data["request_id"]) == ((painted(),), "req_1")
 
 
 async def test_the_events_name_says_what_it_is_where_the_data_does_not() -> None:
     body = b'event: image_generation.completed\ndata: {"b64_json": "' + PICTURE.encode() + b'"}\n\n'
-    async with streaming(body) as (house, there):
-        assert (await house.submit(**there)).kept == (painted(),)
+    async with streaming(body) as (fixture, there):
+        assert (await fixture.submit(**there)).results == (painted(),)
 
 
-async def test_nobody_waits_for_a_stream_to_close_once_the_picture_is_there() -> None:
-    async with streaming(written({**DONE, "metadata": {"cost": 0.05}}), stays_open=True) as (house, there):
-        assert (await house.submit(**there)).data["cost"] == 50_000
+async def test_a_stream_is_not_read_any_further_once_the_picture_is_there() -> None:
+    async with streaming(written({**DONE, "metadata": {"cost": 0.05}}), stays_open=True) as (fixture, there):
+        assert (await fixture.submit(**there)).data["cost"] == 50_000
 
 
 async def test_a_link_in_the_place_of_bytes_is_followed() -> None:
-    async with open_house() as painting:
+    async with open_fixture() as painting:
         (link,) = (await painting.submit()).data["links"]
         event = {"type": "image_generation.completed", "url": link, "metadata": {"cost": "0.05"}}
-        async with streaming(written(event)) as (house, there):
-            ticket = await house.submit(**there)
-            _, finished = await all_news(house.lumenfall(), ticket)
+        async with streaming(written(event)) as (fixture, there):
+            ticket = await fixture.submit(**there)
+            _, finished = await follow(fixture.lumenfall(), ticket)
             assert (finished.pictures[0].width, finished.cost) == (1024, Money(50_000))
 
 
@@ -113,15 +113,15 @@ async def test_a_link_in_the_place_of_bytes_is_followed() -> None:
     "preview", [None, 7, "", "%%%", base64.b64encode(b"<html>").decode(), "A" * 12_000_000], ids=lambda _: ""
 )
 async def test_a_preview_that_is_no_picture_is_not_shown(preview: Any) -> None:
-    async with streaming(written(partial(preview), partial(), DONE)) as (house, there):
-        await house.submit(**there)
-        assert [item.preview for item in house.news if item.preview] == [painted()]
+    async with streaming(written(partial(preview), partial(), DONE)) as (fixture, there):
+        await fixture.submit(**there)
+        assert [item.preview for item in fixture.reported if item.preview] == [painted()]
 
 
-async def test_no_more_previews_are_shown_than_can_be_asked_for() -> None:
-    async with streaming(written(*[partial()] * 50, DONE)) as (house, there):
-        await house.submit(**there)
-        assert len([item for item in house.news if item.preview]) == 3
+async def test_no_more_previews_are_shown_than_can_be_requested() -> None:
+    async with streaming(written(*[partial()] * 50, DONE)) as (fixture, there):
+        await fixture.submit(**there)
+        assert len([item for item in fixture.reported if item.preview]) == 3
 
 
 @pytest.mark.parametrize(
@@ -137,23 +137,23 @@ async def test_no_more_previews_are_shown_than_can_be_asked_for() -> None:
     ],
 )
 async def test_a_stream_without_a_picture_may_have_cost_something(body: bytes, error: type[Exception]) -> None:
-    async with streaming(body) as (house, there):
+    async with streaming(body) as (fixture, there):
         with pytest.raises((SubmitUnknown, PromptRejected)) as caught:
-            await house.submit(**there)
+            await fixture.submit(**there)
         assert type(caught.value) is error
         assert_discreet(caught.value)
 
 
 async def test_an_endless_event_is_given_up() -> None:
-    async with streaming(b"data: " + b"x" * 34_000_000) as (house, there):
+    async with streaming(b"data: " + b"x" * 34_000_000) as (fixture, there):
         with pytest.raises(SubmitUnknown):
-            await house.submit(**there)
+            await fixture.submit(**there)
 
 
-async def test_what_is_finished_before_a_stream_breaks_off_is_kept() -> None:
-    async with streaming(written(DONE, DONE), stays_open=True) as (house, there):
-        order = house.order(replace(ASKED, count=3))
-        ticket = await house.submit(order, **there, limits=QUICK, extra={"stream": True})
-        assert len(ticket.kept) == 2
-        _, finished = await all_news(house.lumenfall(), ticket)
-        assert finished.note == "The service painted 2 of 3 pictures."
+async def test_what_is_finished_before_a_stream_breaks_off_is_stored() -> None:
+    async with streaming(written(DONE, DONE), stays_open=True) as (fixture, there):
+        submit = fixture.build_submit(replace(REQUEST, count=3))
+        ticket = await fixture.submit(submit, **there, timeouts=HURRIED, extra={"stream": True})
+        assert len(ticket.results) == 2
+        _, finished = await follow(fixture.lumenfall(), ticket)
+        assert len(finished.pictures) == 2

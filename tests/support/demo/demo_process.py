@@ -1,4 +1,4 @@
-"""`python -m bot demo` as somebody starts it: a process of its own, with nothing but a PATH."""
+"""`python -m bot demo` in a process of its own, with no environment but a PATH."""
 
 from __future__ import annotations
 
@@ -23,71 +23,74 @@ COMMAND = (
     "bot",
     "demo",
 )
-PATIENCE = 60.0
-ADDRESS = re.compile(r"http://127\.0\.0\.1:(\d+)/#\S+")
+TIMEOUT = 60.0
+PAGE_URL = re.compile(r"http://127\.0\.0\.1:(\d+)/#\S+")
 
 
-class Demo:
-    """A running demo; what it prints is collected while it goes on."""
+class DemoProcess:
+    """A running demo. `output` and `errors` are the lines that it has printed so far."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self._process = process
-        self.lines: list[str] = []
-        self.complaints: list[str] = []
-        self._news = threading.Condition()
-        self._readers = [self._collect(process.stdout, self.lines), self._collect(process.stderr, self.complaints)]
+        self.output: list[str] = []
+        self.errors: list[str] = []
+        self._printed = threading.Condition()
+        self._readers = [self._collect(process.stdout, self.output), self._collect(process.stderr, self.errors)]
 
-    def _collect(self, pipe: IO[str] | None, into: list[str]) -> threading.Thread:
+    def _collect(self, pipe: IO[str] | None, lines: list[str]) -> threading.Thread:
         def read() -> None:
             for line in pipe or ():
-                with self._news:
-                    into.append(line.rstrip("\n"))
-                    self._news.notify_all()
+                with self._printed:
+                    lines.append(line.rstrip("\n"))
+                    self._printed.notify_all()
 
         reader = threading.Thread(target=read)
         reader.start()
         return reader
 
-    def said(self, pattern: str | re.Pattern[str]) -> re.Match[str]:
-        """Wait for something on its standard output."""
+    def wait_for(self, pattern: str | re.Pattern[str]) -> re.Match[str]:
+        """Wait for a line on standard output that matches."""
 
-        def found() -> re.Match[str] | None:
-            return next((hit for line in self.lines if (hit := re.search(pattern, line))), None)
+        def search() -> re.Match[str] | None:
+            return next((match for line in self.output if (match := re.search(pattern, line))), None)
 
-        with self._news:
-            self._news.wait_for(lambda: found() or self._process.poll() is not None, PATIENCE)
-        hit = found()
-        assert hit, "\n".join(["not said:", *self.lines, *self.complaints])
-        return hit
+        with self._printed:
+            self._printed.wait_for(lambda: search() or self._process.poll() is not None, TIMEOUT)
+        match = search()
+        assert match, "\n".join(["not printed:", *self.output, *self.errors])
+        return match
 
-    def ended(self, *, by: signal.Signals | None = None) -> int:
-        """The exit code, after a signal if one is given."""
-        if by is not None:
-            self._process.send_signal(by)
-        code = self._process.wait(PATIENCE)
+    def wait(self) -> int:
+        """Wait for the process to end; returns its exit code."""
+        code = self._process.wait(TIMEOUT)
         for reader in self._readers:
-            reader.join(PATIENCE)
+            reader.join(TIMEOUT)
         return code
 
+    def stop(self, by: signal.Signals) -> int:
+        """Send a signal and wait for the process to end; returns its exit code."""
+        self._process.send_signal(by)
+        return self.wait()
+
     def kill(self) -> None:
-        """However the test went, nothing is left behind."""
+        """Kill the process if it still runs, and close its pipes."""
         if self._process.poll() is None:
             self._process.kill()
-        self.ended()
+        self.wait()
         for pipe in (self._process.stdout, self._process.stderr):
             if pipe is not None:
                 pipe.close()
 
 
 @contextmanager
-def demo(folder: Path, *options: str, environment: Mapping[str, str] | None = None) -> Iterator[Demo]:
-    """Start it in `folder`, its output below; the environment holds a PATH and what is given."""
+def start_demo(folder: Path, *options: str, environment: Mapping[str, str] | None = None) -> Iterator[DemoProcess]:
+    """Start the demo in `folder`, with its output in `folder/output`; `environment` is added to the PATH."""
     command = [*COMMAND, "--output", str(folder / "output"), *options]
-    held = {"PATH": os.environ["PATH"], **(environment or {})}
+    variables = {"PATH": os.environ["PATH"], **(environment or {})}
     pipe = subprocess.PIPE
-    with subprocess.Popen(command, cwd=folder, env=held, stdout=pipe, stderr=pipe, text=True) as process:
-        started = Demo(process)
+    with subprocess.Popen(command, cwd=folder, env=variables, stdout=pipe, stderr=pipe, text=True) as process:
+        demo = DemoProcess(process)
         try:
-            yield started
+            yield demo
         finally:
-            started.kill()
+            demo.kill()

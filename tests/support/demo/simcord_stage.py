@@ -1,4 +1,4 @@
-"""Easel on the demo's stage, made quick, and strict about what nobody expected."""
+"""The demo's stage for tests: quick providers, and a failure for every error that no test expects."""
 
 from __future__ import annotations
 
@@ -16,27 +16,24 @@ from bot.domain.errors import Refused
 from bot.domain.jobs import Job
 from bot.sandbox import painter
 
-PRIVATE = 64
-"""The flag of a message that only one person sees."""
-
 
 class ErrorLog(logging.Handler):
-    """What was logged as an error; also the only trace of what discord.py drops in silence."""
+    """Collects log records of errors; for errors that discord.py only logs they are the only trace."""
 
     def __init__(self) -> None:
         super().__init__(logging.ERROR)
-        self.said: list[str] = []
+        self.messages: list[str] = []
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Keep it, with its exception."""
-        self.said.append(f"{record.name}: {record.getMessage()} {record.exc_info or ''}")
+        """Add a record with its exception."""
+        self.messages.append(f"{record.name}: {record.getMessage()} {record.exc_info or ''}")
 
 
 @asynccontextmanager
-async def playing(folder: Path, *, expected: Sequence[str] = ()) -> AsyncIterator[Stage]:
-    """A stage; fails in the end for every error that was recorded or logged and is not `expected`."""
-    complaints = ErrorLog()
-    logging.getLogger().addHandler(complaints)
+async def open_test_stage(folder: Path, *, expected: Sequence[str] = ()) -> AsyncIterator[Stage]:
+    """Open a stage; in the end, fail for each error that was raised, or logged without an `expected` text."""
+    error_log = ErrorLog()
+    logging.getLogger().addHandler(error_log)
     try:
         async with open_stage(folder / "easel.db") as stage:
             stage.fal.queue_seconds, stage.fal.run_seconds = 0.0, 0.02
@@ -45,40 +42,40 @@ async def playing(folder: Path, *, expected: Sequence[str] = ()) -> AsyncIterato
                 error for error in stage.env.errors if not isinstance(getattr(error, "original", error), Refused)
             ]
     finally:
-        logging.getLogger().removeHandler(complaints)
+        logging.getLogger().removeHandler(error_log)
     if errors:
         raise BaseExceptionGroup("Easel raised", errors)
-    unexpected = [said for said in complaints.said if not any(text in said for text in expected)]
+    unexpected = [message for message in error_log.messages if not any(text in message for text in expected)]
     if unexpected:
         raise AssertionError("\n".join(unexpected))
 
 
 def picture_file(prompt: str = "a cottage", side: int = 64) -> bytes:
-    """A square PNG that a member may upload."""
+    """A square PNG for a member to upload."""
     return painter.painted(prompt, (side, side))
 
 
-def private(result: simcord.InteractionResult) -> str:
-    """What only the asker was told: the first answer, or what came after it."""
-    answer = result.response or result.followups[-1]
-    if not answer.ephemeral:
-        raise AssertionError(f"everybody sees: {answer.content}")
-    return answer.content
+def private_reply(result: simcord.InteractionResult) -> str:
+    """The text that the member alone sees: the initial response or, where there is none, the latest follow-up."""
+    reply = result.response or result.followups[-1]
+    if not reply.ephemeral:
+        raise AssertionError(f"everybody sees: {reply.content}")
+    return reply.content
 
 
-async def whisper(stage: Stage, result: simcord.InteractionResult) -> str:
-    """What the asker was told privately after the card had been shown."""
+async def private_followup(stage: Stage, result: simcord.InteractionResult) -> str:
+    """Wait for the job to end and return the follow-up that the member alone sees."""
     await stage.until(lambda: result.followups)
     await stage.idle()
-    told = result.followups[-1]
-    if not told.ephemeral:
-        raise AssertionError(f"everybody sees: {told.content}")
-    return told.content
+    followup = result.followups[-1]
+    if not followup.ephemeral:
+        raise AssertionError(f"everybody sees: {followup.content}")
+    return followup.content
 
 
 @dataclass(frozen=True)
 class Quota:
-    """What `/quota` shows."""
+    """The answer to `/quota`, parsed."""
 
     left: int
     spent: int
@@ -89,10 +86,10 @@ class Quota:
 
 
 async def quota(stage: Stage, member: simcord.MemberActor) -> Quota:
-    """Ask `/quota`."""
+    """Have a member type `/quota`."""
     result = await member.slash(stage.channel, "quota")
     if result.response is None or not result.ephemeral:
-        raise AssertionError("nobody else may see an allowance")
+        raise AssertionError("an allowance is for its member alone")
     embed = result.response.embeds[0]
     field = {item.name: item.value or "" for item in embed.fields}
     return Quota(
@@ -105,20 +102,20 @@ async def quota(stage: Stage, member: simcord.MemberActor) -> Quota:
     )
 
 
-async def painted(
+async def imagine(
     stage: Stage, member: simcord.MemberActor, prompt: str = "a fox", **options: object
 ) -> discord.Message:
-    """Let a member `/imagine` something; the message with the pictures."""
+    """Have a member type `/imagine`; returns the result once its job has ended."""
     before = len(stage.pictures())
     await member.slash(stage.channel, "imagine", prompt=prompt, **options)
     return await stage.picture(before + 1)
 
 
 async def job(stage: Stage, message: discord.Message) -> Job:
-    """The job behind a result."""
-    return await stage.app.studio.job(job_of(message))
+    """The job of a result."""
+    return await stage.app.members.job(job_of(message))
 
 
-def pinged(stage: Stage, message: discord.Message) -> set[int]:
-    """Whom a message notified."""
+def notified(stage: Stage, message: discord.Message) -> set[int]:
+    """The ids of the users whom a message notified."""
     return set(stage.env.backend.get_message(message.channel.id, message.id).ping_user_ids)

@@ -1,1 +1,1 @@
-"""A provider and its stand-in."""
+"""A provider and its stand-in, for each provider."""

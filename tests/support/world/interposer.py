@@ -1,4 +1,4 @@
-"""Somebody between the bot and a stand-in: answers come late or garbled, events are held, or nobody is there."""
+"""An HTTP proxy between the bot and a stand-in: delays or replaces responses, drops gateway events, goes away."""
 
 from __future__ import annotations
 
@@ -13,21 +13,22 @@ import aiohttp
 from aiohttp import WSMsgType, web
 from yarl import URL
 
-Meddle = Callable[[str, str, web.Response], Awaitable[web.Response]]
-"""Given method, path and the true answer: the one that is passed on, whenever that is."""
+ResponseHook = Callable[[str, str, web.Response], Awaitable[web.Response]]
+"""Given the request's method and path and the stand-in's response: the response that the bot receives."""
 
-OF_ONE_HOP = {"host", "content-length", "content-encoding", "transfer-encoding", "connection", "date", "server"}
-NOTHING_OF_ITS_OWN = ("User-Agent", "Accept", "Accept-Encoding", "Content-Type")
+HOP_BY_HOP = {"host", "content-length", "content-encoding", "transfer-encoding", "connection", "date", "server"}
+AUTOMATIC_HEADERS = ("User-Agent", "Accept", "Accept-Encoding", "Content-Type")
+"""Headers that aiohttp would add where the bot sent none."""
 
 
 class Interposer:
-    """Passes everything on to `target`. Whoever knocks before `open` or after `shut` is refused."""
+    """Passes everything on to `target`. Connections before `listen` and after `stop_listening` are refused."""
 
-    def __init__(self, target: str, meddle: Meddle | None = None) -> None:
-        self.held: set[str] = set()
-        """Gateway events that never arrive."""
+    def __init__(self, target: str, response_hook: ResponseHook | None = None) -> None:
+        self.dropped_events: set[str] = set()
+        """Types of gateway events that are not passed on."""
         self._target = URL(target)
-        self._meddle = meddle
+        self._response_hook = response_hook
         self._socket = socket.socket()
         self._client: aiohttp.ClientSession
         self._stack = AsyncExitStack()
@@ -50,19 +51,19 @@ class Interposer:
 
     async def __aenter__(self) -> Self:
         self._stack.callback(self._socket.close)
-        # Bound and not listening: the port is nobody else's, and whoever knocks is refused.
+        # Bound and not listening: the port is reserved, and connections to it are refused.
         self._socket.bind(("127.0.0.1", 0))
         self._port = int(self._socket.getsockname()[1])
-        session = aiohttp.ClientSession(skip_auto_headers=NOTHING_OF_ITS_OWN)
+        session = aiohttp.ClientSession(skip_auto_headers=AUTOMATIC_HEADERS)
         self._client = await self._stack.enter_async_context(session)
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self.shut()
+        await self.stop_listening()
         await self._stack.aclose()
 
-    async def open(self) -> None:
-        """Be there from now on."""
+    async def listen(self) -> None:
+        """Accept connections from now on."""
         app = web.Application(client_max_size=64 * 1024 * 1024)
         app.router.add_get("/gateway/", self._gateway)
         app.router.add_route("*", "/{path:.*}", self._pass_on)
@@ -71,42 +72,43 @@ class Interposer:
         self._listening.push_async_callback(runner.cleanup)
         await web.SockSite(runner, self._socket).start()
 
-    async def shut(self) -> None:
-        """Hang up, and refuse whoever knocks."""
+    async def stop_listening(self) -> None:
+        """Close every connection, and refuse new ones."""
         await self._listening.aclose()
 
     async def _pass_on(self, request: web.Request) -> web.Response:
-        given = [(name, value) for name, value in request.headers.items() if name.lower() not in OF_ONE_HOP]
         async with self._client.request(
             request.method,
             self._target.join(URL(request.raw_path, encoded=True)),
-            headers=given,
+            headers=[(name, value) for name, value in request.headers.items() if name.lower() not in HOP_BY_HOP],
             data=io.BytesIO(await request.read()),
             allow_redirects=False,
-        ) as true:
-            kept = [(name, value) for name, value in true.headers.items() if name.lower() not in OF_ONE_HOP]
-            answer = web.Response(status=true.status, body=await true.read(), headers=dict(kept))
-        return await self._meddle(request.method, request.path, answer) if self._meddle else answer
+        ) as received:
+            headers = {name: value for name, value in received.headers.items() if name.lower() not in HOP_BY_HOP}
+            response = web.Response(status=received.status, body=await received.read(), headers=headers)
+        if self._response_hook is None:
+            return response
+        return await self._response_hook(request.method, request.path, response)
 
     async def _gateway(self, request: web.Request) -> web.WebSocketResponse:
-        near = web.WebSocketResponse(compress=False)
-        await near.prepare(request)
+        bot = web.WebSocketResponse(compress=False)
+        await bot.prepare(request)
         async with (
-            self._client.ws_connect(self._target.join(URL(request.raw_path, encoded=True))) as far,
+            self._client.ws_connect(self._target.join(URL(request.raw_path, encoded=True))) as discord,
             asyncio.TaskGroup() as group,
         ):
-            group.create_task(self._say(near, far))
-            group.create_task(self._tell(far, near))
-        return near
+            group.create_task(self._to_discord(bot, discord))
+            group.create_task(self._to_bot(discord, bot))
+        return bot
 
-    async def _say(self, near: web.WebSocketResponse, far: aiohttp.ClientWebSocketResponse) -> None:
-        async for frame in near:
+    async def _to_discord(self, bot: web.WebSocketResponse, discord: aiohttp.ClientWebSocketResponse) -> None:
+        async for frame in bot:
             if frame.type is WSMsgType.TEXT:
-                await far.send_str(frame.data)
-        await far.close(code=near.close_code or 1000)
+                await discord.send_str(frame.data)
+        await discord.close(code=bot.close_code or 1000)
 
-    async def _tell(self, far: aiohttp.ClientWebSocketResponse, near: web.WebSocketResponse) -> None:
-        async for frame in far:
-            if frame.type is WSMsgType.TEXT and frame.json().get("t") not in self.held:
-                await near.send_str(frame.data)
-        await near.close(code=far.close_code or 1000)
+    async def _to_bot(self, discord: aiohttp.ClientWebSocketResponse, bot: web.WebSocketResponse) -> None:
+        async for frame in discord:
+            if frame.type is WSMsgType.TEXT and frame.json().get("t") not in self.dropped_events:
+                await bot.send_str(frame.data)
+        await bot.close(code=discord.close_code or 1000)

@@ -1,29 +1,41 @@
 """The buttons below messages.
 
-A custom id is `easel:<verb>:<job id>`; everything else about a job is in the database.
+A button's custom id is `easel:<verb>:<job id>`; everything else about the job is in the database.
 """
 
 from __future__ import annotations
 
 import re
+from typing import Literal, get_args
 
 import discord
 
-CUSTOM_ID = re.compile(r"easel:(?P<verb>[a-z]+):(?P<job>\d{1,20})")
+Verb = Literal["cancel", "edit", "delete"]
+VERBS: tuple[Verb, ...] = get_args(Verb)
 
 
-def custom_id(verb: str, job_id: int) -> str:
-    """What a button carries."""
+def custom_id(verb: Verb, job_id: int) -> str:
+    """The custom id of one job's button."""
     return f"easel:{verb}:{job_id}"
 
 
+def custom_id_pattern(verb: Verb) -> str:
+    """Matches the custom ids of a verb; the group `job` is the job's id."""
+    return rf"easel:{verb}:(?P<job>\d{{1,20}})"
+
+
+def is_known(custom_id: str) -> bool:
+    """Whether a custom id is one that this version of Easel sends."""
+    return any(re.fullmatch(custom_id_pattern(verb), custom_id) for verb in VERBS)
+
+
 def view(*buttons: discord.ui.Button[discord.ui.View]) -> discord.ui.View:
-    """Buttons below a message."""
-    made = discord.ui.View(timeout=None)
+    """A view that shows the buttons; cogs/buttons.py handles them by their custom ids."""
+    view = discord.ui.View(timeout=None)
     for button in buttons:
-        made.add_item(button)
-    made.stop()  # a stopped view is sent like any other, and discord.py does not keep it
-    return made
+        view.add_item(button)
+    view.stop()  # a stopped view is sent like any other, and discord.py does not keep it
+    return view
 
 
 def cancel_button(job_id: int, label: str = "Cancel") -> discord.ui.Button[discord.ui.View]:

@@ -8,18 +8,11 @@ from bot.domain.money import Money
 from bot.domain.requests import ImageRequest
 
 
-def describe_allowance(allowance: Allowance) -> str:
-    """Seven of ten left today."""
-    period = {"day": "today", "week": "this week", "month": "this month"}[allowance.why.window]
-    granted = f" and {allowance.granted} granted" if allowance.granted else ""
-    return f"{allowance.left - allowance.granted} of {allowance.limit} left {period}{granted}"
-
-
-def describe_options(request: ImageRequest, label: str) -> str:
-    """The options that a request was made with, those that say something."""
-    parts = [label]
+def describe_options(request: ImageRequest, model_label: str) -> str:
+    """The model, the quality, and those of the other options that are not the default."""
+    parts = [model_label]
     if request.count > 1:
-        parts.append(f"{request.count} pictures")
+        parts.append(pictures(request.count))
     if request.size != "auto":
         parts.append(escape(request.size))
     parts.append(request.quality if request.quality != "auto" else "auto quality")
@@ -30,16 +23,28 @@ def describe_options(request: ImageRequest, label: str) -> str:
     return " · ".join(parts)
 
 
-def describe_limit(rule: Limit) -> str:
-    """A rule in words: 10 pictures per day for everyone."""
-    whom = {
-        "member": f"for <@{rule.subject_id}>",
-        "role": f"for <@&{rule.subject_id}>",
+def describe_limit(limit: Limit) -> str:
+    """For example: 10 pictures per day for everyone."""
+    subject = {
+        "member": f"for <@{limit.subject_id}>",
+        "role": f"for <@&{limit.subject_id}>",
         "everyone": "for everyone",
         "guild": "for the whole server",
         "operator": "for all of Easel",
-    }[rule.subject]
-    if rule.limit == 0:
-        return f"no pictures {whom}"
-    pictures = "1 picture" if rule.limit == 1 else f"{rule.limit} pictures"
-    return f"{pictures if rule.unit == 'images' else Money(rule.limit)} per {rule.window} {whom}"
+    }[limit.subject]
+    if limit.amount == 0:
+        return f"no pictures {subject}"
+    amount = pictures(limit.amount) if limit.unit == "images" else Money(limit.amount)
+    return f"{amount} per {limit.window} {subject}"
+
+
+def describe_allowance(allowance: Allowance) -> str:
+    """For example: 7 of 10 left today and 3 granted."""
+    period = {"day": "today", "week": "this week", "month": "this month"}[allowance.limit.window]
+    granted = f" and {allowance.granted} granted" if allowance.granted else ""
+    return f"{allowance.left - allowance.granted} of {allowance.total} left {period}{granted}"
+
+
+def pictures(count: int) -> str:
+    """For example: 1 picture, 2 pictures."""
+    return f"{count} picture" if count == 1 else f"{count} pictures"

@@ -1,43 +1,45 @@
-"""What moderators read about limits and grants."""
+"""The answers to `/moderate limit`, `clear`, `limits` and `grant`."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from bot.chat.discord.messages.content import join_lines
-from bot.chat.discord.messages.descriptions import describe_allowance, describe_limit
+from bot.chat.discord.messages.descriptions import describe_allowance, describe_limit, pictures
 from bot.domain.limits import Allowance, Limit
 
 
-def limit_set_text(rule: Limit, former: Limit | None) -> str:
-    """The answer to `/moderate limit`: what holds now and how to undo it."""
+def limit_set_text(limit: Limit, former: Limit | None) -> str:
+    """The answer to `/moderate limit`: the limit now and before."""
     before = describe_limit(former) if former else "none of their own"
-    return f"The limit is now {describe_limit(rule)}. Before: {before}."
+    return f"The limit is now {describe_limit(limit)}. Before: {before}."
 
 
-def limits_text(rules: Sequence[Limit]) -> str:
+def limit_cleared_text(former: Limit | None) -> str:
+    """The answer to `/moderate clear`; None: there was no such limit."""
+    if former is None:
+        return "There was no such limit. `/moderate limits` shows those there are."
+    return f"Removed: {describe_limit(former)}. The next wider limit holds now."
+
+
+def limits_text(limits: Sequence[Limit]) -> str:
     """The answer to `/moderate limits`."""
     lines = [
-        f"- {describe_limit(rule)}" + (f", set by <@{rule.set_by}>" if rule.set_by else ", Easel's default")
-        for rule in rules
+        f"- {describe_limit(limit)}" + (f", set by <@{limit.set_by}>" if limit.set_by else ", Easel's default")
+        for limit in limits
     ]
     return join_lines(
         ["A member's own limit holds first, then their most generous role's, then everyone's.", *lines]
     )
 
 
-def grant_text(member_id: int, change: int, left: Allowance) -> str:
-    """The answer to `/moderate grant`."""
+def grant_text(member_id: int, change: int, allowance: Allowance) -> str:
+    """The answer to `/moderate grant`; `change` is negative where pictures were taken back."""
     if change == 0:
         return f"<@{member_id}> has no granted pictures that could be taken back."
-    pictures = "picture" if abs(change) == 1 else "pictures"
     if change > 0:
-        return f"<@{member_id}> was given {change} {pictures} and now has {describe_allowance(left)}."
-    return f"{-change} granted {pictures} taken back. <@{member_id}> now has {describe_allowance(left)}."
-
-
-def limit_cleared_text(former: Limit | None) -> str:
-    """The answer to `/moderate clear`."""
-    if former is None:
-        return "There was no such limit. `/moderate limits` shows those there are."
-    return f"Removed: {describe_limit(former)}. The next wider limit holds now."
+        return f"<@{member_id}> was given {pictures(change)} and now has {describe_allowance(allowance)}."
+    return (
+        f"{-change} granted {'picture' if change == -1 else 'pictures'} taken back. "
+        f"<@{member_id}> now has {describe_allowance(allowance)}."
+    )

@@ -1,4 +1,4 @@
-"""The card of a job: accepted, and under way."""
+"""The card that a request is answered with and that shows its progress."""
 
 from __future__ import annotations
 
@@ -8,36 +8,40 @@ from bot.chat.discord.messages.descriptions import describe_allowance, describe_
 from bot.domain.jobs import AcceptedJob, Job, Progress
 
 
-def accepted_message(commission: AcceptedJob, label: str, note: str = "") -> MessageContent:
-    """The first answer: what was asked, what it will cost at most, what is left."""
-    job = commission.job
-    verb = "Editing" if job.request.kind == "edit" else "Painting"
-    place = f"{commission.ahead} ahead" if commission.ahead else "next in line"
+def accepted_message(accepted: AcceptedJob, model_label: str, note: str = "") -> MessageContent:
+    """The card at first: the request, its highest price, what is left of the allowance."""
+    job = accepted.job
+    place = f"{accepted.ahead} ahead" if accepted.ahead else "next in line"
     lines = [
-        f"🎨 **{verb}:** {escape(truncate(job.request.prompt, 200))}",
-        f"-# {describe_options(job.request, label)}",
-        f"Queued, {place} · at most {commission.price} · {describe_allowance(commission.allowance)}",
+        *_request_lines(job, model_label),
+        f"Queued, {place} · at most {accepted.price} · {describe_allowance(accepted.allowance)}",
     ]
-    if commission.changes:
-        lines.append(f"-# {as_sentences(commission.changes)}")
+    if accepted.changes:
+        lines.append(f"-# {as_sentences(accepted.changes)}")
     if note:
         lines.append(note)
     return MessageContent(content=join_lines(lines), view=view(cancel_button(job.id)))
 
 
-def progress_message(job: Job, progress: Progress, label: str) -> MessageContent:
+def progress_message(job: Job, progress: Progress, model_label: str) -> MessageContent:
     """The card while the job runs."""
-    verb = "Editing" if job.request.kind == "edit" else "Painting"
-    news = progress.note or "Working on it."
+    status = progress.note or "Working on it."
     if progress.preview is not None:
-        news = "Not finished yet"
+        status = "Not finished yet"
     if progress.position:
-        news = f"In the service's queue, {progress.position} ahead"
+        status = f"In the service's queue, {progress.position} ahead"
     lines = [
-        f"🎨 **{verb}:** {escape(truncate(job.request.prompt, 200))}",
-        f"-# {describe_options(job.request, label)}",
-        f"{news[:1].upper()}{news[1:]} · started {timestamp(job.created_at)}",
+        *_request_lines(job, model_label),
+        f"{status[:1].upper()}{status[1:]} · started {timestamp(job.created_at)}",
     ]
     if progress.changes:
         lines.append(f"-# {as_sentences(progress.changes)}")
     return MessageContent(content=join_lines(lines), view=view(cancel_button(job.id)))
+
+
+def _request_lines(job: Job, model_label: str) -> list[str]:
+    verb = "Editing" if job.request.kind == "edit" else "Painting"
+    return [
+        f"🎨 **{verb}:** {escape(truncate(job.request.prompt, 200))}",
+        f"-# {describe_options(job.request, model_label)}",
+    ]

@@ -1,46 +1,46 @@
-"""What moderators read about the services and their order."""
+"""What `/moderate services` and `/moderate model` answer."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from bot.chat.discord.messages.content import join_lines
-from bot.domain.providers import ModelProviders, ProviderOrder
+from bot.domain.providers import ModelProviders, ProviderOrder, ProviderState
+
+STATE_NOTES: Mapping[ProviderState, str] = {
+    ProviderState.AVAILABLE: "",
+    ProviderState.PAUSED: " (not answering)",
+    ProviderState.MISCONFIGURED: " (needs its operator)",
+}
 
 
-def provider_table(offers: Sequence[ModelProviders]) -> str:
-    """The answer to `/moderate services`: each model, who paints it in which order, until when, for how much."""
+def provider_table(models: Sequence[ModelProviders]) -> str:
+    """The answer to `/moderate services`: for each model its services in order, and its price."""
     lines = ["**Who paints, in the order in which they are asked**"]
-    for offer in offers:
-        services = " → ".join(f"{service(name)}{_resting(state)}" for name, state in offer.services)
-        own = " (set here)" if offer.own else ""
-        price = f" · a medium square at most {offer.price}" if offer.price else ""
-        lines.append(f"- **{offer.label}**: {services or 'switched off'}{own}{price}")
+    for model in models:
+        services = " → ".join(f"{provider.label}{STATE_NOTES[provider.state]}" for provider in model.providers)
+        own = " (set here)" if model.set_here else ""
+        price = f" · a medium square at most {model.price}" if model.price else ""
+        lines.append(f"- **{model.label}**: {services or 'switched off'}{own}{price}")
     return join_lines([*lines, "-# Change it with `/moderate model`."])
 
 
-def _resting(state: str) -> str:
-    return {"well": "", "resting": " (not answering)", "locked": " (needs its operator)"}[state]
+def provider_order_text(
+    model_label: str, order: ProviderOrder | None, former: ProviderOrder | None, labels: Mapping[str, str]
+) -> str:
+    """The answer to `/moderate model`: the order from now on, and the former one. `labels` are the providers'."""
+    if order == former or (order and former and order.providers == former.providers):
+        return f"Nothing has changed: {model_label} {_painted_by(order, labels)}."
+    undo = former.providers if former else ("default",)
+    again = f"-# Undo: `/moderate model model: {model_label} services: {', '.join(undo) or 'off'}`"
+    now, before = _painted_by(order, labels), _painted_by(former, labels, was=True)
+    return f"{model_label} {now}. Before, it {before}.\n{again}"
 
 
-def provider_order_text(label: str, route: ProviderOrder | None, former: ProviderOrder | None) -> str:
-    """The answer to `/moderate model`: what holds now, and what did before."""
-    if route == former or (route and former and route.services == former.services):
-        return f"Nothing has changed: {label} {_ways(route)}."
-    undo = former.services if former else ("default",)
-    again = f"-# Undo: `/moderate model model: {label} services: {', '.join(undo) or 'off'}`"
-    return f"{label} {_ways(route)}. Before, it {_ways(former, was=True)}.\n{again}"
-
-
-def _ways(route: ProviderOrder | None, *, was: bool = False) -> str:
-    if route is not None and not route.services:
+def _painted_by(order: ProviderOrder | None, labels: Mapping[str, str], *, was: bool = False) -> str:
+    if order is None:
+        return f"{'kept' if was else 'keeps'} to Easel’s own order"
+    if not order.providers:
         return "was switched off here" if was else "is switched off here"
-    order = "Easel’s own order" if route is None else ", then ".join(service(name) for name in route.services)
-    return (
-        f"{'was' if was else 'is now'} painted by {order}" if route else f"{'kept' if was else 'keeps'} to {order}"
-    )
-
-
-def service(name: str) -> str:
-    """A service's name as its people write it."""
-    return {"lumenfall": "Lumenfall", "oxen": "Oxen"}.get(name, name)
+    services = ", then ".join(labels.get(name, name) for name in order.providers)
+    return f"{'was' if was else 'is now'} painted by {services}"

@@ -1,4 +1,4 @@
-"""What a member reads when something was refused or went wrong."""
+"""What members read where Easel refuses or fails."""
 
 from __future__ import annotations
 
@@ -6,20 +6,19 @@ from bot.chat.discord.messages.content import timestamp
 from bot.chat.discord.messages.descriptions import describe_limit
 from bot.domain.errors import EaselError, QuotaExceeded
 
+NOTHING_CHARGED = "Nothing was charged."
+
 
 def refusal_text(error: EaselError) -> str:
-    """One clear sentence; where a picture was asked for, also that it cost nothing."""
-    if isinstance(error, QuotaExceeded):
-        return f"{_no_room(error)} Nothing was charged."
-    return f"{error.sentence} Nothing was charged." if error.about_a_picture else error.sentence
+    """The error's sentence and, where a picture was asked for, that it cost nothing."""
+    sentence = _quota_sentences(error) if isinstance(error, QuotaExceeded) else error.sentence
+    return f"{sentence} {NOTHING_CHARGED}" if error.about_a_picture else sentence
 
 
-def _no_room(error: QuotaExceeded) -> str:
-    if error.rule.limit == 0:
-        return f"Painting is switched off here: {describe_limit(error.rule)}. A moderator can change that."
-    pictures = "picture" if error.wanted == 1 else "pictures"
+def _quota_sentences(error: QuotaExceeded) -> str:
+    if error.limit.amount == 0:
+        return f"Painting is switched off here: {describe_limit(error.limit)}. A moderator can change that."
     return (
-        f"You asked for {error.wanted} {pictures} and have {error.left} left. "
-        f"The limit is {describe_limit(error.rule)}; it starts anew {timestamp(error.resets_at)}. "
-        "A moderator can give you more."
+        f"{error.sentence} The limit is {describe_limit(error.limit)}; "
+        f"it starts anew {timestamp(error.resets_at)}. A moderator can give you more."
     )

@@ -1,4 +1,4 @@
-"""The message with the finished pictures."""
+"""The message that has the pictures."""
 
 from __future__ import annotations
 
@@ -12,42 +12,43 @@ from bot.chat.discord.messages.descriptions import describe_options
 from bot.domain.jobs import Finished, Job
 from bot.domain.requests import ImageRequest
 
-ALT_TEXT = 1024
-"""Characters in an attachment's description: the same page."""
+MAX_ALT_TEXT = 1024
+"""Characters of an attachment's description: Discord's docs, Message resource."""
+MAX_EMBED = 4096
+"""Characters of an embed's description: the same page."""
+INLINE_PROMPT = 1500
+"""Characters of the longest prompt that is shown in the content; a longer one takes an embed."""
 
 
-SHOWN_PROMPT = 1500
-
-
-def result_message(job: Job, finished: Finished, label: str) -> MessageContent:
-    """The message that holds the pictures."""
+def result_message(job: Job, finished: Finished, model_label: str) -> MessageContent:
+    """Mentions the member, and shows the prompt, the options and the price; the pictures are attached to it."""
     lines = [f"<@{job.requester.user_id}>"]
     embeds = []
     prompt = escape(job.request.prompt)
-    if len(prompt) <= SHOWN_PROMPT:
+    if len(prompt) <= INLINE_PROMPT:
         lines[0] += f" {prompt}"
     else:
-        embeds.append(discord.Embed(description=_whole_prompt(job.request.prompt), colour=BRAND_COLOUR))
+        embeds.append(discord.Embed(description=_embedded_prompt(job.request.prompt), colour=BRAND_COLOUR))
     if finished.note:
         lines.append(finished.note)
     lines += [
         f"[Picture {number}]({link}): too large for this channel" for number, link in enumerate(finished.links, 1)
     ]
     advice = "reply to change it" if len(finished.pictures) == 1 else "reply with #2 … to change the second"
-    lines.append(f"-# {describe_options(job.request, label)} · {job.charged.money} · {advice}")
+    lines.append(f"-# {describe_options(job.request, model_label)} · {job.charged.money} · {advice}")
     buttons = view(edit_button(job.id), delete_button(job.id))
     return MessageContent(content=join_lines(lines), embeds=embeds, view=buttons)
 
 
-def _whole_prompt(prompt: str) -> str:
-    """All of a long prompt, literally; Discord's embeds hold 4096 characters."""
+def _embedded_prompt(prompt: str) -> str:
+    """All of a long prompt, escaped or, where that is too long for an embed, in a code block."""
     escaped = escape(prompt)
-    if len(escaped) <= 4096:
+    if len(escaped) <= MAX_EMBED:
         return escaped
     unfenced = re.sub("``(?=`)", "``\u200b", prompt)
-    return f"```\n{truncate(unfenced, 4080)}\n```"
+    return f"```\n{truncate(unfenced, MAX_EMBED - 16)}\n```"
 
 
 def alt_text(request: ImageRequest, *, finished: bool = True) -> str:
     """What a screen reader says of a picture."""
-    return truncate(request.prompt if finished else f"Not finished yet: {request.prompt}", ALT_TEXT)
+    return truncate(request.prompt if finished else f"Not finished yet: {request.prompt}", MAX_ALT_TEXT)

@@ -1,0 +1,195 @@
+"""Lumenfall's dry runs and what it says of the account."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from bot.domain.errors import (
+    ModelRetired,
+    PriceExceeded,
+    ProviderError,
+    ProviderMisconfigured,
+    RequestRejected,
+)
+from bot.domain.money import Money
+from bot.domain.providers import KeyState
+from tests.support.providers.deps import CATALOG, input_picture, painted
+from tests.support.providers.lumenfall import (
+    EDIT,
+    HURRIED,
+    KEY,
+    REQUEST,
+    LumenfallFixture,
+    assert_discreet,
+    open_fixture,
+)
+
+
+@pytest.fixture
+async def fixture() -> AsyncIterator[LumenfallFixture]:
+    async with open_fixture() as opened:
+        yield opened
+
+
+# The dry run
+
+
+def dry_runs(fixture: LumenfallFixture) -> list[dict[str, Any]]:
+    return [call for call in fixture.sandbox.calls if call["query"].get("dryRun") == "true"]
+
+
+@pytest.mark.parametrize("in_metadata", [False, True])
+async def test_a_price_above_the_orders_is_refused_before_anything_is_painted(in_metadata: bool) -> None:
+    async with open_fixture(dry_run_in_metadata=in_metadata) as fixture:
+        with pytest.raises(PriceExceeded) as caught:
+            await fixture.submit(
+                fixture.build_submit(replace(REQUEST, count=2), price_limit=Money(18_000)), partials=2
+            )
+        assert_discreet(caught.value)
+        assert (len(dry_runs(fixture)), fixture.sandbox.submits, fixture.reported) == (1, 0, [])
+        await fixture.submit(fixture.build_submit(replace(REQUEST, count=2), price_limit=Money(20_000)))
+        assert (len(dry_runs(fixture)), fixture.sandbox.submits) == (2, 1)
+
+
+@pytest.mark.parametrize(
+    ("edit", "price_limit", "dry_run"), [(False, None, True), (False, Money(1), False), (True, Money(1), True)]
+)
+async def test_no_dry_run_where_it_would_change_nothing(
+    fixture: LumenfallFixture, edit: bool, price_limit: Money | None, dry_run: bool
+) -> None:
+    submit = (
+        fixture.build_submit(EDIT, input_picture(painted()), price_limit=price_limit)
+        if edit
+        else fixture.build_submit(price_limit=price_limit)
+    )
+    await fixture.submit(submit, dry_run=dry_run)
+    assert (dry_runs(fixture), fixture.sandbox.submits) == ([], 1)
+
+
+@pytest.mark.parametrize(
+    ("fault", "values", "error"),
+    [
+        ("unauthorized", {}, ProviderMisconfigured),
+        ("model_not_found", {}, ModelRetired),
+        ("model_disabled", {}, ModelRetired),
+    ],
+)
+async def test_a_refused_dry_run_costs_nothing(
+    fixture: LumenfallFixture, fault: str, values: dict[str, Any], error: type[ProviderError]
+) -> None:
+    fixture.fault(fault, **values, times=1)
+    with pytest.raises(error):
+        await fixture.submit(fixture.build_submit(price_limit=Money(1_000_000)))
+    assert fixture.sandbox.submits == 0
+
+
+async def test_a_dry_run_that_finds_the_prompt_too_long_costs_nothing() -> None:
+    async with open_fixture(prompt_cap=1_000) as fixture:
+        with pytest.raises(RequestRejected) as caught:
+            await fixture.submit(
+                fixture.build_submit(replace(REQUEST, prompt="fox " * 300), price_limit=Money(1_000_000))
+            )
+        assert "1,000 characters" in caught.value.sentence
+        assert fixture.sandbox.submits == 0
+
+
+@pytest.mark.parametrize(
+    ("fault", "values"),
+    [
+        ("dry_run_error", {}),
+        ("dry_run_error", {"status": 404}),
+        ("dry_run_slow", {"seconds": 5}),
+        ("dry_run_html", {}),
+        ("dry_run_truncated", {}),
+        ("dry_run_reset", {}),
+    ],
+)
+async def test_a_dry_run_in_trouble_stops_no_submit(
+    fixture: LumenfallFixture, fault: str, values: dict[str, Any]
+) -> None:
+    fixture.fault(fault, **values)
+    await fixture.submit(fixture.build_submit(price_limit=Money(1)), timeouts=replace(HURRIED, read=1, total=2))
+    assert (len(dry_runs(fixture)), fixture.sandbox.submits) == (1, 1)
+
+
+async def test_a_dry_run_cannot_be_taken_for_a_painting(fixture: LumenfallFixture) -> None:
+    await fixture.submit(
+        fixture.build_submit(price_limit=Money(1_000_000)), partials=2, extra={"moderation": "low"}
+    )
+    options = fixture.lumenfall(partials=2, extra={"moderation": "low"})._client.options
+    submit = fixture.build_submit()
+    live = options.fields(submit)
+    dry = options.dry_run_fields(submit.provider_request, submit.count)
+    assert set(live) - set(dry) == {"stream", "partial_images", "user"}
+    assert dry.items() <= live.items()
+
+
+# Health
+
+
+async def test_a_health_check_shows_what_is_served_for_how_much_and_the_balance(
+    fixture: LumenfallFixture,
+) -> None:
+    health = await fixture.lumenfall().check_health()
+    assert (health.provider, health.key, health.detail) == ("lumenfall", KeyState.WORKS, "$25.00 left")
+    assert not health.balance_used_up
+    models = {served.model: (served.gone, served.price) for served in health.models}
+    assert set(models) == set(CATALOG.at("lumenfall"))
+    assert models["gpt-image-1.5"][0] is False
+    assert Money(34_000) <= (models["gpt-image-1.5"][1] or Money()) <= Money(34_100)
+    assert (fixture.sandbox.submits, fixture.sandbox.history.spent_micros) == (0, 0)
+
+
+async def test_a_health_check_misses_a_model_that_is_gone(fixture: LumenfallFixture) -> None:
+    fixture.fault("model_disabled", endpoint="gpt-image-1")
+    models = {served.model: served for served in (await fixture.lumenfall().check_health()).models}
+    assert (models["gpt-image-1"].gone, models["gpt-image-1"].price) == (True, None)
+    assert models["gpt-image-1.5"].gone is False
+    fixture.fault("models_error")
+    models = {served.model: served for served in (await fixture.lumenfall().check_health()).models}
+    assert (models["gpt-image-1"].gone, models["gpt-image-1.5"].gone) == (True, None)
+
+
+async def test_a_health_check_requests_no_price_where_dry_runs_are_off(fixture: LumenfallFixture) -> None:
+    health = await fixture.lumenfall(dry_run=False).check_health()
+    assert {served.price for served in health.models} == {None}
+    assert dry_runs(fixture) == []
+
+
+@pytest.mark.parametrize(
+    ("faults", "key", "detail"),
+    [
+        (["unauthorized"], KeyState.REFUSED, "the list of models: 401"),
+        (["models_error"], KeyState.WORKS, "$25.00 left"),
+        (["balance_error"], KeyState.WORKS, ""),
+        (["models_error", "balance_error"], KeyState.UNKNOWN, "the list of models: 500"),
+        (["dry_run_error"], KeyState.WORKS, "$25.00 left"),
+    ],
+)
+async def test_a_health_check_never_fails(
+    fixture: LumenfallFixture, faults: list[str], key: KeyState, detail: str
+) -> None:
+    for fault in faults:
+        fixture.fault(fault)
+    health = await fixture.lumenfall(timeouts=HURRIED).check_health()
+    assert (health.key, health.detail) == (key, detail)
+    assert len(health.models) == len(CATALOG.at("lumenfall"))
+    assert KEY not in repr(health)
+
+
+async def test_a_health_check_of_a_service_that_is_away_says_so(fixture: LumenfallFixture) -> None:
+    async with open_fixture() as gone:
+        address = gone.sandbox.base_url
+    health = await fixture.lumenfall(base_url=address).check_health()
+    assert (health.key, health.detail) == (KeyState.UNKNOWN, "no answer")
+    health = await fixture.lumenfall(api_key="lmnfl_other.key").check_health()
+    assert health.key is KeyState.REFUSED
+
+
+async def test_an_account_that_pays_afterwards_has_no_balance() -> None:
+    async with open_fixture(balance=None) as fixture:
+        assert (await fixture.lumenfall().check_health()).detail == "billed afterwards"

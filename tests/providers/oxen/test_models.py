@@ -1,0 +1,84 @@
+"""What Oxen says of the key and of its models."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from bot.domain.money import Money
+from bot.domain.providers import KeyState
+from tests.support.providers.oxen import (
+    KEY,
+    MODEL,
+    OxenFixture,
+    open_fixture,
+)
+from tests.support.raw_server import http, responding
+
+
+@pytest.fixture
+async def fixture() -> AsyncIterator[OxenFixture]:
+    async with open_fixture() as opened:
+        yield opened
+
+
+# Health
+
+
+async def test_checking_health_shows_key_fields_and_prices_and_costs_nothing(fixture: OxenFixture) -> None:
+    fixture.sandbox.credits = 12.5
+    health = await fixture.oxen().check_health()
+    assert (health.provider, health.key, health.detail) == ("oxen", KeyState.WORKS, "12.5 credits left")
+    assert not health.balance_used_up
+    (served,) = health.models
+    assert (served.model, served.gone, served.price, served.highest_price) == (
+        MODEL,
+        False,
+        Money(40_000),
+        Money(40_000),
+    )
+    assert set(served.fields or ()) == {"prompt", "input_image", "output_format", "size"}
+    assert fixture.sandbox.submits == 0
+    fixture.sandbox.cost_per_image_grid = {
+        "low": {"1024x1024": 0.01},
+        "medium": {"1024x1024": 0.03, "1536x1024": 0.05},
+        "high": {"1024x1024": 0.1, "1536x1024": 0.2},
+    }
+    (served,) = (await fixture.oxen().check_health()).models
+    assert (served.price, served.highest_price) == (Money(30_000), Money(200_000))
+
+
+async def test_checking_health_notices_a_bad_key_and_a_model_that_is_gone(fixture: OxenFixture) -> None:
+    health = await fixture.oxen(api_key="another").check_health()
+    assert (health.key, health.models[0].gone) == (KeyState.REFUSED, None)
+    fixture.sandbox.faults.set("model_gone")
+    health = await fixture.oxen().check_health()
+    assert (health.key, health.models[0].gone) == (KeyState.WORKS, True)
+
+
+@pytest.mark.parametrize(
+    "response",
+    [
+        b"",
+        http(200, b"<html>"),
+        http(500),
+        http(200, [1]),
+        http(200, {"pricing": 5, "request_schema": "{"}),
+        http(200, {"pricing": {"cost_per_image": "NaN", "cost_per_image_grid": {"a": 1}}, "request_schema": []}),
+    ],
+)
+async def test_checking_health_never_raises_and_guesses_nothing(fixture: OxenFixture, response: bytes) -> None:
+    async with responding(response) as service:
+        health = await fixture.oxen(base_url=service.url).check_health()
+    assert not health.key.is_refusal
+    assert [(served.price, served.highest_price, served.fields) for served in health.models] == [
+        (None, None, None)
+    ]
+    assert KEY not in repr(health)
+
+
+@pytest.mark.parametrize(("credit", "used_up"), [(0, True), (0.0, True), (0.01, False), (12.5, False)])
+async def test_a_balance_that_is_used_up_is_reported(fixture: OxenFixture, credit: float, used_up: bool) -> None:
+    fixture.sandbox.credits = credit
+    assert (await fixture.oxen().check_health()).balance_used_up is used_up
