@@ -281,3 +281,14 @@ async def _versions(world: World, card: Message) -> list[str]:
     seen = await world.discord.messages(world.channel, deleted=True)
     [found] = [message for message in seen if message["id"] == card["id"]]
     return [str(version["content"]) for version in found["sandbox"]["versions"]]
+
+
+async def test_a_client_closed_before_its_servers_are_announced_ends_without_an_error(world: World) -> None:
+    async with world.bot() as running:
+        connected = asyncio.ensure_future(running.client.wait_for("connect"))
+        await world.discord.disconnect_gateway(4009, resumable=False)
+        await connected
+        becoming_ready = running.client._connection._ready_task
+        assert becoming_ready is not None
+        await running.client.close()
+        await becoming_ready

@@ -158,6 +158,15 @@ class Easel(commands.Bot):
             if name not in self.extensions:
                 await self.load_extension(name)
 
+    def dispatch(self, event_name: str, /, *args: Any, **kwargs: Any) -> None:
+        """Tell the listeners of an event, unless the client is closed.
+
+        discord.py 2.7.1 dispatches `ready` two seconds after the last server was announced, and fails
+        with a traceback where the client was closed in between.
+        """
+        if not self.is_closed():
+            super().dispatch(event_name, *args, **kwargs)
+
     async def on_message(self, message: discord.Message, /) -> None:
         """Easel has no prefix commands; `cogs/edit_by_reply.py` listens for replies."""
 
