@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import secrets
 import signal
 import socket
 from collections import defaultdict
@@ -195,7 +196,8 @@ def _default_model(settings: Settings, catalog: Catalog, router: Router) -> str:
 
 def _worker(settings: Settings, context: WorkerContext) -> Worker:
     return Worker(
-        name=f"{socket.gethostname()}-{os.getpid()}",
+        # In a container, the next process may have the same host name and process id.
+        name=f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}",
         context=context,
         jobs_at_once=settings.jobs_at_once,
         grace=settings.shutdown_seconds,

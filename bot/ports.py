@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterable, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
 from bot.catalog.offers import Submit
@@ -147,6 +147,14 @@ class Database(Protocol):
 
     async def wait_for_work(self, seconds: float) -> None:
         """Return when there may be work, at the latest after `seconds`."""
+        ...
+
+    async def hold_worker(self, name: str) -> None:
+        """Hold a lock in a worker's name until the database is closed, or the process has ended in any way."""
+        ...
+
+    async def ended_workers(self, names: Iterable[str]) -> set[str]:
+        """Those of the workers whose process has ended: nobody holds the lock in their names."""
         ...
 
     async def aclose(self) -> None:

@@ -131,6 +131,25 @@ def claim(
     return sorted((job_from(row) for row in rows), key=lambda job: (job.due_at, job.id))
 
 
+def leaseholders() -> Unit[list[str]]:
+    """The workers that hold a job."""
+    rows = yield (
+        "SELECT DISTINCT worker FROM jobs WHERE state IN ('running', 'delivering') AND worker IS NOT NULL",
+        (),
+    )
+    return [row["worker"] for row in rows]
+
+
+def expire_leases(worker: str, now: Instant) -> Unit[int]:
+    """Let the jobs of a worker whose process has ended be claimed at once; returns how many there are."""
+    rows = yield (
+        "UPDATE jobs SET leased_until = $2 "
+        "WHERE state IN ('running', 'delivering') AND worker = $1 AND leased_until > $2 RETURNING id",
+        (worker, now),
+    )
+    return len(rows)
+
+
 def next_due() -> Unit[Instant | None]:
     """When the next job becomes due or loses its lease."""
     rows = yield (

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -18,6 +18,7 @@ from bot.domain.clock import Instant
 from bot.domain.errors import SetupError, StorageError
 from bot.ports import Result, Row, Unit
 from bot.storage import migrations
+from bot.storage.worker_locks import WorkerLocks
 
 log = logging.getLogger(__name__)
 
@@ -42,8 +43,11 @@ class Sqlite:
 
     skip_locked = ""
 
-    def __init__(self, writer: aiosqlite.Connection, readers: Sequence[aiosqlite.Connection]) -> None:
+    def __init__(
+        self, writer: aiosqlite.Connection, readers: Sequence[aiosqlite.Connection], locks: WorkerLocks
+    ) -> None:
         self._writer = writer
+        self._locks = locks
         self._readers = readers
         self._idle_readers: asyncio.Queue[aiosqlite.Connection] = asyncio.Queue()
         for reader in readers:
@@ -84,6 +88,20 @@ class Sqlite:
                 await self._wakeup.wait()
         self._wakeup.clear()
 
+    async def hold_worker(self, name: str) -> None:
+        """Hold a lock in a worker's name until the database is closed, or the process has ended."""
+        try:
+            await asyncio.to_thread(self._locks.hold, name)
+        except OSError as error:
+            raise _storage_error(error) from error
+
+    async def ended_workers(self, names: Iterable[str]) -> set[str]:
+        """Those of the workers whose process has ended, as far as that can be known."""
+        try:
+            return await asyncio.to_thread(self._locks.ended, names)
+        except OSError as error:
+            raise _storage_error(error) from error
+
     async def aclose(self) -> None:
         """Commit what is queued, then close every connection."""
         self._closing = True
@@ -94,6 +112,7 @@ class Sqlite:
         finally:
             for connection in (*self._readers, self._writer):
                 await connection.close()
+            self._locks.close()
 
     async def _write_groups(self) -> None:
         """Take all queued units, run them in one hop to the thread, and set their results after the commit."""
@@ -140,7 +159,7 @@ async def open_sqlite(path: Path, now: Instant) -> Sqlite:
     except BaseException:
         await _close(connections)
         raise
-    return Sqlite(writer, readers)
+    return Sqlite(writer, readers, WorkerLocks(path))
 
 
 async def _connect(path: Path, opened: list[aiosqlite.Connection], *, reads_only: bool) -> aiosqlite.Connection:

@@ -41,8 +41,11 @@ class Worker:
         Raises:
             StorageError: the database is away; the process's supervisor starts it again.
         """
+        await self._context.database.hold_worker(self._name)
+        await self._take_over()
         try:
             async with asyncio.TaskGroup() as group:
+                watcher = group.create_task(self._watch_workers(), name="worker-watcher")
                 while not self._stopping:
                     for job in await self._claim():
                         runner = JobRunner(job, self._context)
@@ -51,9 +54,25 @@ class Worker:
                         task.add_done_callback(self._runner_ended)
                     await self._pass_on_cancels()
                     await self._context.database.wait_for_work(await self._seconds_until_due())
+                watcher.cancel()
                 await self._wind_down()
         except* StorageError as group_error:
             raise group_error.exceptions[0] from None
+
+    async def _watch_workers(self) -> None:
+        while True:
+            await asyncio.sleep(LONGEST_WAIT)
+            await self._take_over()
+
+    async def _take_over(self) -> None:
+        """Free the jobs of processes that have ended without giving them back."""
+        context = self._context
+        holders = await context.database.read(jobs.leaseholders())
+        for worker in await context.database.ended_workers(holders):
+            count = await context.database.write(jobs.expire_leases(worker, context.clock.now()))
+            if count:
+                log.warning("%s has ended without giving back its jobs; %d go on here", worker, count)
+                context.database.wake()
 
     def _runner_ended(self, task: asyncio.Task[None]) -> None:
         was_full = len(self._runners) >= self._jobs_at_once

@@ -120,6 +120,18 @@ async def test_after_a_kill_during_a_submit_the_operator_learns_of_a_possible_do
     assert "paid twice" in note["reason"]
 
 
+async def test_after_a_kill_the_next_process_takes_over_without_waiting_for_the_lease(world: World) -> None:
+    world.fal.faults.set("slow_run", seconds=1.0, times=1)
+    async with world.connected_process(LEASE_SECONDS="60"):
+        job = await world.imagine()
+        await world.wait_accepted(job)
+    async with world.connected_process(LEASE_SECONDS="60") as bot:
+        assert await world.wait_finished(job) == "done"
+        assert "has ended without giving back its jobs; 1 go on here" in bot.log
+        await bot.stop()
+    assert_once(world, job, submits=1)
+
+
 async def test_after_a_kill_while_posting_the_picture_is_not_posted_again(world: World) -> None:
     async with world.connected_process() as bot:
         await world.discord.delay(POST_MESSAGE, 30.0, worked=True)
