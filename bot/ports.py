@@ -111,8 +111,8 @@ class Delivery(Protocol):
         """
         ...
 
-    async def remove_card(self, job: Job) -> None:
-        """Take the progress card away; never raises."""
+    async def remove_card(self, job: Job) -> bool:
+        """Take the progress card away; False where it may still be there. Never raises."""
         ...
 
     async def send_failure(self, job: Job, error: EaselError) -> None:

@@ -24,11 +24,14 @@ EaselError                     .sentence is what the member reads
 │  │  └─ NoPicture             finished, and there is none            → release
 │  ├─ ModelRetired             the provider says that it is gone      → next provider, successor, or release
 │  ├─ ProviderMisconfigured    key or balance                         → next provider or release; tell the operator
-│  ├─ JobCancelled             cancelled before it was generated      → release
-│  └─ GenerationTimeout        no result within the job's lifetime    → release
+│  ├─ JobCancelled             cancelled before it was delivered      → release
+│  ├─ GenerationTimeout        no result within the job's patience    → release
+│  └─ ResultUnreachable        generated, and cannot be fetched       → release, note it for the operator
 ├─ DeliveryError
 │  ├─ DiscordBusy              → later
+│  ├─ DeliveryTimeout          Discord was away for a day             → settle, log
 │  └─ ChannelUnavailable       the channel is gone or closed to us    → settle, log
+├─ Interrupted                 the process ended before the member was told why  → release
 ├─ StorageError                the database is away                   → the process stops
 └─ Bug                         a mistake of ours, with a code         → release
 SetupError                     for the operator at start: one line, exit code 78, no traceback
@@ -218,15 +221,21 @@ class ProviderMisconfigured(ProviderError):
 
 
 class JobCancelled(ProviderError):
-    """Cancelled at the provider before it was generated."""
+    """Cancelled before its pictures were delivered."""
 
     default = "Cancelled."
 
 
 class GenerationTimeout(ProviderError):
-    """No result came within the job's lifetime."""
+    """No result came within the job's patience."""
 
     default = "The image service took longer than an hour, so this request was given up."
+
+
+class ResultUnreachable(ProviderError):
+    """Generated, perhaps billed, and its pictures could not be fetched."""
+
+    default = "The image service painted this, but Easel could not fetch it, so this request was given up."
 
 
 class DeliveryError(EaselError):
@@ -243,6 +252,18 @@ class ChannelUnavailable(DeliveryError):
     """The channel is gone, or closed to the bot."""
 
     default = "Easel may not post in this channel."
+
+
+class DeliveryTimeout(DeliveryError):
+    """Discord took nothing within the job's patience."""
+
+    default = "Discord did not take the picture for a day, so this request was given up."
+
+
+class Interrupted(EaselError):
+    """A request failed, and the process ended before its member was told."""
+
+    default = "Your request failed while Easel was being restarted. Ask for it again."
 
 
 class StorageError(EaselError):

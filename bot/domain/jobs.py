@@ -12,8 +12,8 @@ from bot.domain.money import Amount, Money
 from bot.domain.pictures import Picture
 from bot.domain.requests import ImageRequest, ReplyAddress, Requester
 
-LIFETIME = 3600.0
-"""Seconds after which a job that is not being delivered is given up."""
+PATIENCE = 3600.0
+"""Seconds that Easel waits for a job's pictures, while it is running."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +69,12 @@ class Job:
     """The fence: the number of the claim that holds the job."""
     due_at: Instant
     leased_until: Instant | None
-    expires_at: Instant
+    waited: float
+    """Seconds that Easel has waited for it, as last written down; none are added while Easel is stopped."""
+    patience: float
+    """Seconds of waiting after which the job is given up."""
+    fetch_failed: bool
+    """Whether its pictures are generated and could not be fetched so far."""
     delivering_at: Instant | None
     worker: str | None
     parent_id: int | None

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 
 from bot.domain.clock import Instant, later
 from bot.domain.errors import NotFound, QuotaExceeded
-from bot.domain.jobs import LIFETIME, AcceptedJob, Job, JobState
+from bot.domain.jobs import PATIENCE, AcceptedJob, Job, JobState
 from bot.domain.limits import Limit
 from bot.domain.money import Amount, Money
 from bot.domain.requests import ImageRequest, ReplyAddress, Requester
@@ -48,7 +48,7 @@ def accept(new: NewJob, default_limit: Limit, now: Instant) -> Unit[AcceptedJob]
     due_at = later(now, spool.UPLOAD_WAIT) if new.waits_for_uploads else now
     rows = yield (
         "INSERT INTO jobs (id, state, guild_id, member_id, requester, request, reply, reserved_images, "
-        "reserved_micros, due_at, expires_at, parent_id, created_at) "
+        "reserved_micros, due_at, patience_ms, parent_id, created_at) "
         "VALUES ($1, 'waiting', $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) "
         "ON CONFLICT (id) DO NOTHING RETURNING *",
         (
@@ -61,7 +61,7 @@ def accept(new: NewJob, default_limit: Limit, now: Instant) -> Unit[AcceptedJob]
             new.cost.images,
             new.cost.money.micros,
             due_at,
-            later(now, LIFETIME),
+            _milliseconds(PATIENCE),
             new.parent_id,
             now,
         ),
@@ -163,14 +163,16 @@ def next_due() -> Unit[Instant | None]:
 
 
 def renew_lease(job: Job, lease: float, now: Instant) -> Unit[Job | None]:
-    """Extend the lease by `lease` seconds from now; returns the job as it is stored, None if it was lost.
+    """Extend the lease by `lease` seconds from now, and store how long `job` was waited for.
+
+    Returns the job as it is stored, None if the lease was lost.
 
     The stored job may have a cancel request or a card that the worker does not know of.
     """
     rows = yield (
-        "UPDATE jobs SET leased_until = $3 WHERE id = $1 AND attempts = $2 "
+        "UPDATE jobs SET leased_until = $3, waited_ms = $4 WHERE id = $1 AND attempts = $2 "
         "AND state IN ('running', 'delivering') RETURNING *",
-        (job.id, job.attempts, later(now, lease)),
+        (job.id, job.attempts, later(now, lease), _milliseconds(job.waited)),
     )
     return job_from(rows[0]) if rows else None
 
@@ -199,23 +201,35 @@ def switch_model(job: Job, request: ImageRequest, price: Money, default_limit: L
 
 
 def reschedule(job: Job, due_at: Instant, *, forget_submit: bool) -> Unit[bool]:
-    """Put a job back until `due_at`, with its tickets; `forget_submit` forgets a submit that was not accepted."""
+    """Put a job back until `due_at`, with its tickets and with what `job` says of waiting and fetching.
+
+    `forget_submit` forgets a submit that was not accepted.
+    """
     rows = yield (
         "UPDATE jobs SET state = CASE WHEN state = 'running' THEN 'waiting' ELSE state END, due_at = $3, "
-        "leased_until = $3, submitted_at = CASE WHEN $4 = 1 THEN NULL ELSE submitted_at END "
+        "leased_until = $3, submitted_at = CASE WHEN $4 = 1 THEN NULL ELSE submitted_at END, "
+        "waited_ms = $5, patience_ms = $6, fetch_failed = $7 "
         "WHERE id = $1 AND attempts = $2 AND state IN ('running', 'delivering') RETURNING id",
-        (job.id, job.attempts, due_at, int(forget_submit)),
+        (
+            job.id,
+            job.attempts,
+            due_at,
+            int(forget_submit),
+            _milliseconds(job.waited),
+            _milliseconds(job.patience),
+            int(job.fetch_failed),
+        ),
     )
     return bool(rows)
 
 
 def begin_delivery(job: Job, cost: Amount, now: Instant) -> Unit[bool]:
-    """Record that the pictures are about to be posted, and what they will be charged at."""
+    """Record that the pictures are about to be posted, what they will be charged at, and `job`'s new patience."""
     rows = yield (
         "UPDATE jobs SET state = 'delivering', delivering_at = COALESCE(delivering_at, $3), "
-        "charged_images = $4, charged_micros = $5 "
+        "charged_images = $4, charged_micros = $5, patience_ms = $6 "
         "WHERE id = $1 AND attempts = $2 AND state IN ('running', 'delivering') RETURNING id",
-        (job.id, job.attempts, now, cost.images, cost.money.micros),
+        (job.id, job.attempts, now, cost.images, cost.money.micros, _milliseconds(job.patience)),
     )
     return bool(rows)
 
@@ -224,7 +238,7 @@ def finish(job: Job, outcome: Outcome, now: Instant) -> Unit[Job | None]:
     """End a claimed job and settle its money in one transaction; None if the lease was lost.
 
     A submit that is still without a response is noted for the operator. The returned job has its whole reply
-    address; the stored one has neither its token nor signed links.
+    address; the stored one has neither its token nor signed links. The job is untidy until `tidied`.
     """
     return (yield from _finish(job, outcome, now, "attempts = $2 AND state IN ('running', 'delivering')"))
 
@@ -253,7 +267,7 @@ def _finish(job: Job, outcome: Outcome, now: Instant, condition: str) -> Unit[Jo
     rows = yield (
         # The condition is one of two literals of this module.
         "UPDATE jobs SET state = $3, reserved_images = 0, reserved_micros = 0, charged_images = $4, "  # noqa: S608
-        "charged_micros = $5, result_message_id = $6, error = $7, ticket = NULL, leased_until = NULL "
+        "charged_micros = $5, result_message_id = $6, error = $7, ticket = NULL, leased_until = NULL, untidy = 1 "
         f"WHERE id = $1 AND {condition} RETURNING *",
         (
             job.id,
@@ -280,15 +294,27 @@ def _finish(job: Job, outcome: Outcome, now: Instant, condition: str) -> Unit[Jo
 def remember_card(job_id: int, card_id: int) -> Unit[Job]:
     """Save the id of the message that shows the job's progress; returns the job with it.
 
-    The reply address of a job that has ended stays as it is: its token was removed.
+    A job that has ended is untidy again, since its card is still there.
     """
     job = yield from get(job_id)
     job = replace(job, reply=replace(job.reply, card_id=card_id))
     yield (
-        "UPDATE jobs SET reply = $2 WHERE id = $1 AND state IN ('waiting', 'running', 'delivering')",
-        (job_id, encode(job.reply)),
+        "UPDATE jobs SET reply = $2, untidy = $3 WHERE id = $1",
+        (job_id, encode(job.reply), int(job.state.ended)),
     )
     return job
+
+
+def untidy() -> Unit[list[Job]]:
+    """Ended jobs whose card may still be there, or whose failure may be untold, the oldest first."""
+    rows = yield "SELECT * FROM jobs WHERE untidy = 1 ORDER BY id", ()
+    return [job_from(row) for row in rows]
+
+
+def tidied(job_ids: Iterable[int]) -> Unit[None]:
+    """Note that nothing is left in Discord of the progress of these jobs."""
+    for job_id in job_ids:
+        yield "UPDATE jobs SET untidy = 0 WHERE id = $1", (job_id,)
 
 
 def with_cancel_requested(worker: str) -> Unit[list[int]]:
@@ -298,6 +324,10 @@ def with_cancel_requested(worker: str) -> Unit[list[int]]:
         (worker,),
     )
     return [row["id"] for row in rows]
+
+
+def _milliseconds(seconds: float) -> int:
+    return int(seconds * 1000)
 
 
 def _unknown_job() -> NotFound:

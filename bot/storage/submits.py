@@ -72,14 +72,19 @@ def note_double_cost(job: Job, lost_cost: Money | None, now: Instant) -> Unit[No
         yield adjustment(job, f"{lost_cost} was paid for pictures that were lost", now)
 
 
-def adjustment(job: Job, note: str, now: Instant) -> Statement:
-    """The ledger entry that tells the operator what a lost response may have cost; no allowance changes."""
+def note_unfetched_cost(job: Job, now: Instant) -> Unit[None]:
+    """Note for the operator that pictures were generated and never fetched; the member pays nothing."""
+    yield adjustment(job, f"{job.reserved.money} may have been paid for nothing", now, cause="never fetched")
+
+
+def adjustment(job: Job, note: str, now: Instant, *, cause: str = "a lost answer") -> Statement:
+    """The ledger entry that tells the operator what was perhaps paid for nothing; no allowance changes."""
     return append(
         Entry(
             kind="adjust",
             at=now,
             guild_id=job.requester.guild_id,
             job_id=job.id,
-            reason=f"a lost answer: {note}",
+            reason=f"{cause}: {note}",
         )
     )

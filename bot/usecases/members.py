@@ -143,7 +143,11 @@ class MemberService:
         """Store the id of the progress card; where the job has ended before, the card is removed."""
         job = await self._database.write(jobs.remember_card(job_id, card_id))
         if job.state.ended:
-            await self._delivery.remove_card(job)
+            await self._remove_card(job)
+
+    async def _remove_card(self, job: Job) -> None:
+        if await self._delivery.remove_card(job):
+            await self._database.write(jobs.tidied([job.id]))
 
     async def allowance(self, requester: Requester) -> Allowance:
         """What a member may still spend."""
@@ -174,7 +178,7 @@ class MemberService:
         job = await self._database.write(jobs.cancel(job_id, self._clock.now()))
         self._database.wake()
         if job.state is JobState.CANCELLED:
-            await self._delivery.remove_card(job)
+            await self._remove_card(job)
         return job
 
     async def deletable(self, job_id: int, user_id: int, guild_id: int | None, *, moderator: bool) -> Job:

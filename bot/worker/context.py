@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from bot.catalog.offers import ProviderRequest
 from bot.domain.clock import Clock
@@ -40,6 +40,14 @@ class RetryPolicy:
     post: float = 60
     card: float = 3
     """Between two edits of a progress card, at least."""
+    fetch: float = 600
+    """How long pictures that are generated may be out of reach."""
+    last_look: float = 30
+    """How long each claim asks for a job's pictures at least, however long it has been waited for."""
+    cancel: float = 5
+    """How long pictures that are being fetched may take once the member has cancelled."""
+    deliver: float = 24 * 3600
+    """How long Discord may take no message."""
     first_retry: float = 2
     longest_retry: float = 60
 
@@ -85,6 +93,8 @@ class WorkerContext:
     submit_slots: Mapping[str, asyncio.Semaphore]
     """Of synchronous providers only: a submit there holds a connection, and its pictures, until the result."""
     delivery_slots: Mapping[str, asyncio.Semaphore]
+    tidied: set[int] = field(default_factory=set)
+    """Ended jobs of which nothing is left in Discord; the worker notes them with its next write."""
 
     def provider(self, name: str) -> Provider:
         """The provider of that name.
@@ -109,8 +119,27 @@ class ClaimedJob:
         self.cancel_requested = asyncio.Event()
         self.interruptible = True
         """Whether a shutdown may drop the job here: its next claim continues from the same point."""
+        self.generated = job.fetch_failed
+        """Whether a provider says that the pictures are there."""
+        self.fetching = False
+        """Whether its pictures are being fetched just now."""
+        self._claimed_at = asyncio.get_running_loop().time()
         if job.cancel_requested:
             self.cancel_requested.set()
+
+    @property
+    def waited(self) -> float:
+        """Seconds that Easel has waited for the job, in this claim and in the ones before."""
+        return self.job.waited + asyncio.get_running_loop().time() - self._claimed_at
+
+    @property
+    def patience_left(self) -> float:
+        """Seconds until the job is given up."""
+        return max(0.0, self.job.patience - self.waited)
+
+    def with_waited(self, *, more: float = 0.0) -> Job:
+        """The job to be stored: with the seconds that it was waited for, and those that it will be put off."""
+        return replace(self.job, waited=self.waited + more)
 
     def report(self, progress: Progress) -> None:
         """Keep progress for the card; only the latest counts."""

@@ -17,6 +17,7 @@ from bot.domain.errors import (
     Bug,
     ChannelUnavailable,
     DeliveryError,
+    DeliveryTimeout,
     DiscordBusy,
     EaselError,
     GenerationTimeout,
@@ -25,6 +26,7 @@ from bot.domain.errors import (
     ProviderError,
     Refused,
     ResultLost,
+    ResultUnreachable,
     StorageError,
     SubmitUnknown,
 )
@@ -89,14 +91,15 @@ class JobRunner:
     async def release(self) -> None:
         """Give the job back at once, for another process to claim."""
         now = self._context.clock.now()
-        await self._context.database.write(jobs.reschedule(self.job, now, forget_submit=False))
+        job = self._claimed.with_waited()
+        await self._context.database.write(jobs.reschedule(job, now, forget_submit=False))
 
     async def _keep_lease(self) -> None:
         lease = self._context.retry_policy.lease
         while True:
             await asyncio.sleep(lease / 3)
             renewed = await self._context.database.write(
-                jobs.renew_lease(self.job, lease, self._context.clock.now())
+                jobs.renew_lease(self._claimed.with_waited(), lease, self._context.clock.now())
             )
             if renewed is None and self._finished:
                 return  # the job has ended, and tidying up needs no lease
@@ -116,6 +119,7 @@ class JobRunner:
             await self._reschedule(error, None, submitted=isinstance(error, SubmitUnknown))
         except JobCancelled as error:
             await self._finish(jobs.Outcome(state=JobState.CANCELLED), error)
+            await self._note_unfetched()
         except ChannelUnavailable as error:
             log.warning("job %d: %s", self.job.id, error.sentence)
             await self._fail(error)
@@ -130,56 +134,89 @@ class JobRunner:
         job = self.job
         if job.state is JobState.DELIVERING and await self._settle_if_posted():
             return
-        if self._context.clock.now() >= job.expires_at:
-            await self._give_up()
-        if self._claimed.cancel_requested.is_set() and not job.tickets:
+        if self._claimed.cancel_requested.is_set() and (not job.tickets or job.fetch_failed):
             raise JobCancelled
         if job.state is not JobState.DELIVERING:
             await Submission(self._claimed).complete()
         await self._follow()
 
     async def _give_up(self) -> NoReturn:
-        if self.job.tickets:
-            result = await ResultPoller(self._claimed).cancel()
-            log.warning("job %d: given up, it took too long (cancel: %s)", self.job.id, result)
+        result = await ResultPoller(self._claimed).cancel()
+        log.warning("job %d: given up, it took too long (cancel: %s)", self.job.id, result)
         raise GenerationTimeout
 
     # Results
 
     async def _follow(self) -> None:
         """Wait for the pictures, or for a cancel; then deliver."""
-        poller = ResultPoller(self._claimed)
-        delivery = asyncio.create_task(self._until_delivered(poller))
-        cancel = asyncio.create_task(self._cancel_at_providers(poller))
+        delivery = asyncio.create_task(self._until_delivered())
+        cancel = asyncio.create_task(self._cancel_at_providers())
         try:
             await asyncio.wait({delivery, cancel}, return_when=asyncio.FIRST_COMPLETED)
             removed = cancel.done() and cancel.result() is CancelResult.REMOVED
             # A provider may say "removed" although it has finished: then the picture is being delivered.
             if removed and not delivery.done() and self.job.state is not JobState.DELIVERING:
                 raise JobCancelled
+            while not delivery.done():
+                await asyncio.wait({delivery}, timeout=self._context.retry_policy.cancel)
+                if self._claimed.fetching and not delivery.done():
+                    raise JobCancelled
             await delivery
         finally:
             for task in (delivery, cancel):
                 task.cancel()
             await asyncio.gather(delivery, cancel, return_exceptions=True)
 
-    async def _cancel_at_providers(self, poller: ResultPoller) -> CancelResult:
+    async def _cancel_at_providers(self) -> CancelResult:
         await self._claimed.cancel_requested.wait()
-        return await poller.cancel()
+        return await ResultPoller(self._claimed).cancel()
 
-    async def _until_delivered(self, poller: ResultPoller) -> None:
-        context = self._context
-        remaining = max(0.0, elapsed(context.clock.now(), self.job.expires_at))
-        async with poller.opened():
-            try:
-                async with asyncio.timeout(remaining):
-                    await poller.wait_until_generated()
-            except TimeoutError:
-                await self._give_up()
-            async with context.delivery_slots[self.job.tickets[0].provider]:
-                outcome = await self._deliver(*await poller.finished())
-            # The pictures are out of memory now, so the slot is free for another delivery.
-            await self._finish(outcome)
+    async def _until_delivered(self) -> None:
+        claimed = self._claimed
+        # Where the time was up before this claim, the job is looked at once more: it may be finished by now.
+        for seconds in (claimed.patience_left, self._context.retry_policy.last_look):
+            poller = ResultPoller(claimed)
+            async with poller.opened():
+                try:
+                    async with asyncio.timeout(seconds):
+                        await poller.wait_until_generated()
+                except TimeoutError:
+                    continue
+                claimed.generated = True
+                await self._deliver_generated(poller)
+                return
+        await self._give_up()
+
+    async def _deliver_generated(self, poller: ResultPoller) -> None:
+        async with self._context.delivery_slots[self.job.tickets[0].provider]:
+            outcome = await self._deliver(*await self._fetched(poller))
+        # The pictures are out of memory now, so the slot is free for another delivery.
+        await self._finish(outcome)
+
+    async def _fetched(self, poller: ResultPoller) -> tuple[Finished, Amount]:
+        """The pictures, and what they cost.
+
+        Raises:
+            ResultUnreachable: they have been out of reach for too long.
+            JobCancelled: they are out of reach, and the member does not want them any more.
+        """
+        claimed, policy = self._claimed, self._context.retry_policy
+        patience = self.job.patience if self.job.fetch_failed else claimed.waited + policy.fetch
+        claimed.fetching = self.job.state is not JobState.DELIVERING
+        try:
+            async with asyncio.timeout(max(policy.last_look, patience - claimed.waited)):
+                return await poller.finished()
+        except (ProviderBusy, TimeoutError) as error:
+            claimed.job = replace(self.job, fetch_failed=True, patience=patience)
+            if claimed.fetching and claimed.cancel_requested.is_set():
+                raise JobCancelled from None
+            if not claimed.patience_left:
+                raise ResultUnreachable from None
+            if isinstance(error, TimeoutError):
+                raise ProviderBusy(detail="the pictures come too slowly") from None
+            raise
+        finally:
+            claimed.fetching = False
 
     # The card
 
@@ -212,9 +249,12 @@ class JobRunner:
         finished = await context.delivery.prepare(self.job, finished)
         cost = replace(cost, images=min(cost.images, len(finished.pictures) + len(finished.links)))
         self._claimed.interruptible = False
-        await self._claimed.fenced(jobs.begin_delivery(self.job, cost, context.clock.now()))
-        since = self.job.delivering_at or context.clock.now()
-        self._claimed.job = replace(self.job, state=JobState.DELIVERING, delivering_at=since, charged=cost)
+        now, job = context.clock.now(), self.job
+        if job.state is not JobState.DELIVERING:
+            job = replace(job, patience=self._claimed.waited + context.retry_policy.deliver)
+        await self._claimed.fenced(jobs.begin_delivery(job, cost, now))
+        since = job.delivering_at or now
+        self._claimed.job = replace(job, state=JobState.DELIVERING, delivering_at=since, charged=cost)
         message_id = await self._post(finished)
         return jobs.Outcome(state=JobState.DONE, charged=cost, result_message_id=message_id)
 
@@ -252,30 +292,41 @@ class JobRunner:
         """Put the job back for later, or fail it where no provider has accepted it for too long."""
         context, now = self._context, self._context.clock.now()
         accepted = bool(self.job.tickets) or submitted or isinstance(error, DeliveryError)
-        if not accepted and elapsed(self.job.created_at, now) > context.retry_policy.submit:
+        if not accepted and self._claimed.waited > context.retry_policy.submit:
             await self._fail(error)
+            return
+        if not self._claimed.patience_left:
+            await self._fail(DeliveryTimeout() if self.job.state is JobState.DELIVERING else GenerationTimeout())
             return
         policy = context.retry_policy
         backoff = min(policy.longest_retry, policy.first_retry * 2 ** min(self.job.attempts - 1, 10))
         wait = seconds if seconds is not None else backoff * random.uniform(0.8, 1.2)  # noqa: S311
-        due = later(now, min(wait, policy.longest_retry * 5))
+        wait = min(wait, policy.longest_retry * 5)
         log.info("job %d: again in %.1f s: %s", self.job.id, wait, error)
-        not_submitted = self.job.submitted_at is None
-        rescheduled = await context.database.write(jobs.reschedule(self.job, due, forget_submit=not_submitted))
+        job = self._claimed.with_waited(more=wait)
+        unit = jobs.reschedule(job, later(now, wait), forget_submit=job.submitted_at is None)
+        rescheduled = await context.database.write(unit)
         context.database.wake()  # so that the worker knows when it is due
         if rescheduled and not isinstance(error, DeliveryError):
             await self._show(Progress(note=f"{error.sentence} Trying again soon."))
 
     async def _fail(self, error: EaselError) -> None:
         charged = Amount()
-        if isinstance(error, ChannelUnavailable):
+        if isinstance(error, ChannelUnavailable | DeliveryTimeout):
             # The member pays nothing for pictures that cannot be seen, although the operator has paid for them.
             charged = Amount(money=self.job.charged.money)
         outcome = jobs.Outcome(state=JobState.FAILED, charged=charged, error=type(error).__name__)
         await self._finish(outcome, error)
+        if isinstance(error, ResultUnreachable):
+            await self._note_unfetched()
         if isinstance(error, ResultLost):
             cost = error.cost or self.job.reserved.money
             await self._context.database.write(submits.note_double_cost(self.job, cost, self._context.clock.now()))
+
+    async def _note_unfetched(self) -> None:
+        """Note for the operator what pictures may have cost that were generated and never fetched."""
+        if self._claimed.generated:
+            await self._context.database.write(submits.note_unfetched_cost(self.job, self._context.clock.now()))
 
     async def _unexpected(self, error: Exception) -> None:
         if self.job.state is JobState.DELIVERING:
@@ -310,6 +361,15 @@ class JobRunner:
         reserved = self.job.reserved.money
         if outcome.charged.money > reserved:
             log.warning("job %d: cost %s, reserved %s", self.job.id, outcome.charged.money, reserved)
-        await context.delivery.remove_card(self.job)
+        await self._tidy_up(error)
+
+    async def _tidy_up(self, error: EaselError | None) -> None:
+        """Leave nothing of the progress in Discord. What a crash prevents is done at the next start."""
+        context = self._context
+        removed = await context.delivery.remove_card(self.job)
         if error is not None:
             await context.delivery.send_failure(self.job, error)
+        if removed:
+            context.tidied.add(self.job.id)
+            if error is not None:
+                context.database.wake()  # a member who was told must not be told again

@@ -71,8 +71,8 @@ class Submission:
                 return
 
     def _may_wait(self, error: Exception) -> bool:
-        waited = elapsed(self._claimed.job.created_at, self._context.clock.now())
-        return isinstance(error, ProviderBusy | SubmitUnknown) and waited < self._context.retry_policy.submit
+        patience = self._context.retry_policy.submit
+        return isinstance(error, ProviderBusy | SubmitUnknown) and self._claimed.waited < patience
 
     async def _submit_part(self) -> None:
         """One accepted submit, at the first provider that accepts it."""
@@ -270,7 +270,8 @@ class Submission:
         except ResultLost as lost:
             self._lost_cost = lost.cost
         except SubmitUnknown as unknown:
-            waited = elapsed(claimed.job.submitted_at or 0, context.clock.now())
+            # Neither a clock that jumps ahead nor a stop of the bot makes it give up asking.
+            waited = min(claimed.waited, elapsed(claimed.job.submitted_at or 0, context.clock.now()))
             if not unknown.final and waited < context.retry_policy.submit:
                 raise
         else:

@@ -6,8 +6,8 @@ import asyncio
 import logging
 
 from bot.domain.clock import elapsed
-from bot.domain.errors import StorageError
-from bot.domain.jobs import Job
+from bot.domain.errors import Interrupted, StorageError
+from bot.domain.jobs import Job, JobState
 from bot.storage import jobs
 from bot.worker.context import WorkerContext
 from bot.worker.runner import JobRunner
@@ -53,14 +53,17 @@ class Worker:
                         self._runners[task] = runner
                         task.add_done_callback(self._runner_ended)
                     await self._pass_on_cancels()
+                    await self._note_tidied()
                     await self._context.database.wait_for_work(await self._seconds_until_due())
                 watcher.cancel()
                 await self._wind_down()
+                await self._note_tidied()
         except* StorageError as group_error:
             raise group_error.exceptions[0] from None
 
     async def _watch_workers(self) -> None:
         while True:
+            await self._tidy_up()
             await asyncio.sleep(LONGEST_WAIT)
             await self._take_over()
 
@@ -73,6 +76,26 @@ class Worker:
             if count:
                 log.warning("%s has ended without giving back its jobs; %d go on here", worker, count)
                 context.database.wake()
+
+    async def _tidy_up(self) -> None:
+        """Do for processes that have ended what they could not do: remove cards, tell members what failed."""
+        context = self._context
+        left = await context.database.read(jobs.untidy())
+        ended = await context.database.ended_workers({job.worker for job in left if job.worker is not None})
+        for job in left:
+            if job.worker is not None and job.worker not in ended:
+                continue
+            if not await context.delivery.remove_card(job):
+                continue
+            if job.state is JobState.FAILED:
+                await context.delivery.send_failure(job, Interrupted())
+            await context.database.write(jobs.tidied([job.id]))
+
+    async def _note_tidied(self) -> None:
+        tidied = set(self._context.tidied)
+        if tidied:
+            await self._context.database.write(jobs.tidied(tidied))
+            self._context.tidied.difference_update(tidied)
 
     def _runner_ended(self, task: asyncio.Task[None]) -> None:
         was_full = len(self._runners) >= self._jobs_at_once

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
 import resource
-import sqlite3
 
 import pytest
 
@@ -40,8 +38,7 @@ async def test_a_process_killed_after_posting_into_a_busy_channel_neither_repeat
         for channel in channels:
             await world.discord.post_message(world.member, channel, f"chat {number}")
     await world.discord.forget_nonces()
-    with contextlib.closing(sqlite3.connect(world.database)) as connection, connection:
-        connection.execute("UPDATE jobs SET expires_at = created_at WHERE id = ?", (expired,))
+    world.update("UPDATE jobs SET waited_ms = patience_ms WHERE id = ?", expired)
     async with world.connected_process() as bot:
         for job in (recent, expired):
             assert await world.wait_finished(job) == "done"

@@ -8,7 +8,7 @@ import pytest
 
 from bot.domain.clock import later
 from bot.domain.errors import NotFound
-from bot.domain.jobs import LIFETIME, JobState, Ticket
+from bot.domain.jobs import PATIENCE, JobState, Ticket
 from bot.domain.money import Amount, Money
 from bot.domain.requests import ImageRequest
 from bot.storage import jobs, spool, submits
@@ -47,7 +47,7 @@ async def test_an_accepted_job_is_returned_with_its_place_in_the_queue(tmp_path:
         assert (job.requester, job.request, job.reply) == (new.requester, new.request, new.reply)
         assert (job.state, job.attempts, job.parent_id, job.created_at) == (JobState.WAITING, 0, 3, NOW)
         assert (job.reserved, job.charged) == (Amount(images=2, money=Money(500)), Amount())
-        assert job.expires_at == later(NOW, LIFETIME)
+        assert (job.waited, job.patience) == (0, PATIENCE)
         assert await database.read(jobs.get(1)) == job
 
 
@@ -147,11 +147,10 @@ async def test_no_write_changes_a_job_that_has_ended(tmp_path: Path) -> None:
         assert not await database.write(jobs.reschedule(job, NOW, forget_submit=True))
         assert not await database.write(jobs.begin_delivery(job, COST, NOW))
         await database.write(spool.store_uploads(1, {0: b"late"}, NOW))
-        await database.write(jobs.remember_card(1, 99))
         await database.write(jobs.cancel(1, NOW))
         assert await database.read(query("SELECT * FROM jobs")) == before
         assert await database.read(spool.uploads(1)) == {}
-        assert await claim(database, later(NOW, LIFETIME)) == []
+        assert await claim(database, later(NOW, PATIENCE)) == []
 
 
 async def test_a_renewed_lease_lasts_longer_and_returns_a_cancel_request(tmp_path: Path) -> None:

@@ -56,8 +56,9 @@ COLUMNS = {
     "jobs": [
         *("id", "state", "guild_id", "member_id", "requester", "request", "reply", "provider", "ticket"),
         *("submitted_at", "resubmits", "cancel_requested", "reserved_images", "reserved_micros"),
-        *("charged_images", "charged_micros", "attempts", "due_at", "leased_until", "expires_at", "delivering_at"),
+        *("charged_images", "charged_micros", "attempts", "due_at", "leased_until", "delivering_at"),
         *("worker", "parent_id", "result_message_id", "error", "created_at"),
+        *("waited_ms", "patience_ms", "fetch_failed", "untidy"),
     ],
 }
 
@@ -298,7 +299,7 @@ async def test_a_migrated_database_has_the_schema_of_a_fresh_one(path: Path, tmp
     assert migrated == fresh
     assert {name for kind, name, _, _ in fresh if kind == "index"} == {
         *("grants_left", "jobs_leased", "jobs_of_member", "jobs_result", "jobs_to_cancel", "jobs_waiting"),
-        "ledger_job",
+        *("jobs_untidy", "ledger_job"),
     }
     assert await columns(path) == await columns(tmp_path / "fresh.db") == COLUMNS
 

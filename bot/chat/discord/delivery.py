@@ -109,18 +109,22 @@ class DiscordDelivery:
         )
         return [file]
 
-    async def remove_card(self, job: Job) -> None:
-        """Delete the card, if the job has one; never raises."""
+    async def remove_card(self, job: Job) -> bool:
+        """Delete the card, if the job has one; False where it may still be there. Never raises."""
         card_id = job.reply.card_id
-        if card_id is None:
-            return
         try:
             async with asyncio.timeout(SEND_TIMEOUT):
-                await self._channel(job).get_partial_message(card_id).delete()
-        except discord.NotFound:
+                if card_id is not None:
+                    await self._channel(job).get_partial_message(card_id).delete()
+                elif self._token_valid(job):
+                    # Its id was lost with the process that sent it: it is the interaction's first response.
+                    await self._interaction(job).delete_message("@original")  # type: ignore[arg-type]
+        except (discord.NotFound, discord.Forbidden):
             pass
         except DISCORD_ERRORS as error:
             log.info("job %d: its card was not removed: %s", job.id, error_kind(error))
+            return False
+        return True
 
     # The result
 
@@ -196,8 +200,7 @@ class DiscordDelivery:
     async def send_failure(self, job: Job, error: EaselError) -> None:
         """Send it privately while the interaction's token is valid, else to the channel; never raises."""
         sentence = refusal_text(error)
-        token_valid = job.reply.token is not None and self._clock.discord_now() < job.reply.expires_at
-        if token_valid and await self._was_sent(job, self._send_private(job, sentence)):
+        if self._token_valid(job) and await self._was_sent(job, self._send_private(job, sentence)):
             return
         if not await self._was_sent(job, self._send_public(job, sentence)):
             log.warning("job %d: the member could not be told why it failed", job.id)
@@ -212,10 +215,17 @@ class DiscordDelivery:
         return True
 
     async def _send_private(self, job: Job, sentence: str) -> None:
+        await self._interaction(job).send(sentence, ephemeral=True, allowed_mentions=NO_MENTIONS)
+
+    def _token_valid(self, job: Job) -> bool:
+        return job.reply.token is not None and self._clock.discord_now() < job.reply.expires_at
+
+    def _interaction(self, job: Job) -> discord.Webhook:
+        """The webhook of the interaction that the job began with."""
         webhook = discord.Webhook.partial(job.reply.application_id, job.reply.token or "", client=self._client)
         # Only an interaction's webhook may send privately, and `partial` takes it for a channel's.
         webhook.type = discord.WebhookType.application
-        await webhook.send(sentence, ephemeral=True, allowed_mentions=NO_MENTIONS)
+        return webhook
 
     async def _send_public(self, job: Job, sentence: str) -> None:
         await self._send(job, content=f"<@{job.requester.user_id}> {sentence}")

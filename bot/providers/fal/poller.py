@@ -13,7 +13,7 @@ from dataclasses import replace
 
 import httpx
 
-from bot.domain.clock import Clock, elapsed
+from bot.domain.clock import Clock
 from bot.domain.errors import GenerationFailed, GenerationTimeout, NoPicture, ProviderBusy, ProviderError
 from bot.domain.jobs import Progress
 from bot.net.http import JSON_LIMIT, json_of
@@ -56,8 +56,8 @@ class Poller:
         self._data = data
         self._poll_policy = poll_policy
         self._clock = clock
-        self._deadline = (data.submitted_at or clock.now()) + int(poll_policy.give_up_after * 1000)
-        self._streaming = streams and clock.now() < self._deadline
+        self._deadline = asyncio.get_running_loop().time() + poll_policy.give_up_after
+        self._streaming = streams
         self._changed = asyncio.Event()
         self._streamed: Status | None = None
         self._hinted = False
@@ -101,7 +101,7 @@ class Poller:
                     if progress != latest:
                         latest = progress
                         yield progress
-                if self._clock.now() > self._deadline:
+                if asyncio.get_running_loop().time() > self._deadline:
                     raise GenerationTimeout(detail="still not finished")
         finally:
             if stream is not None:
@@ -138,7 +138,7 @@ class Poller:
 
     async def _follow_stream(self) -> None:
         """Note each status of the stream until it ends or goes wrong; polling finds out why."""
-        left = max(0.0, elapsed(self._clock.now(), self._deadline))
+        left = max(0.0, self._deadline - asyncio.get_running_loop().time())
         url = extended(self._data.status_url, "/stream", logs="1")
         headers = {"Accept": "text/event-stream"}
         timeouts = replace(self._client.timeouts, total=left)

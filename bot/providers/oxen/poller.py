@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from decimal import Decimal
 
-from bot.domain.clock import Clock, Instant, elapsed
+from bot.domain.clock import Clock
 from bot.domain.errors import (
     GenerationTimeout,
     NoPicture,
@@ -174,9 +174,9 @@ class PollSchedule:
     def __init__(self, poll_policy: PollPolicy, clock: Clock, data: TicketData) -> None:
         self._poll_policy = poll_policy
         self._clock = clock
-        self._started_at = data.submitted_at or clock.now()
-        self._painted_at: Instant | None = None
-        """When the first picture was there."""
+        self._started_at = asyncio.get_running_loop().time()
+        self._painted_at: float | None = None
+        """When the first picture was there, by the event loop's time."""
         self._polls = 0
         self._failures = 0
         self._wait = 0.0
@@ -210,9 +210,9 @@ class PollSchedule:
             self._polls = 0
 
     def _is_too_late(self, rows: Generations) -> bool:
-        now, give_up_after = self._clock.now(), self._poll_policy.give_up_after
+        now, give_up_after = asyncio.get_running_loop().time(), self._poll_policy.give_up_after
         if rows.links and self._painted_at is None:
             self._painted_at = now
-        if self._painted_at is not None and elapsed(self._painted_at, now) > give_up_after * STRAGGLERS:
+        if self._painted_at is not None and now - self._painted_at > give_up_after * STRAGGLERS:
             return True
-        return elapsed(self._started_at, now) > give_up_after
+        return now - self._started_at > give_up_after

@@ -23,7 +23,7 @@ from bot.domain.errors import (
     SubmitUnknown,
     TicketLost,
 )
-from bot.domain.jobs import LIFETIME
+from bot.domain.jobs import PATIENCE
 from bot.domain.providers import KeyState
 from bot.net.errors import ResponseTooLarge
 from bot.net.resolver import DestinationRefused
@@ -66,13 +66,13 @@ def provider_errors(*, submitting: bool = False) -> Iterator[None]:
 
 
 def retry_after(response: httpx.Response, now: Instant) -> float | None:
-    """Seconds that the provider asks us to wait, at most a job's lifetime; None where it does not say."""
+    """Seconds that the provider asks us to wait, at most a job's patience; None where it does not say."""
     value = response.headers.get("retry-after", "").strip()
     try:
         seconds = float(value) if value[:1].isdigit() else _seconds_until(value, now)
     except (TypeError, ValueError, OverflowError):
         return None
-    return min(max(seconds, 0.0), LIFETIME)
+    return min(max(seconds, 0.0), PATIENCE)
 
 
 def _seconds_until(date: str, now: Instant) -> float:

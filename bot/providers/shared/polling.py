@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
-from bot.domain.jobs import LIFETIME
+from bot.domain.jobs import PATIENCE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,7 +22,7 @@ class PollPolicy:
     first_retry: float = 1.0
     longest_retry: float = 30.0
     failures: int = 8
-    give_up_after: float = LIFETIME
+    give_up_after: float = PATIENCE
 
     def wait_after_success(self, polls: int) -> float:
         """The wait after so many successful polls."""

@@ -25,7 +25,7 @@ from bot.domain.jobs import Progress
 from bot.domain.money import Money
 from bot.domain.providers import CancelResult, KeyState
 from tests.providers.contract.case import Cases
-from tests.providers.contract.variant import Fault
+from tests.providers.contract.variant import POLL_POLICY, Fault
 from tests.providers.contract.world import HURRIED, ContractWorld
 from tests.support.providers.deps import picture_host
 from tests.support.raw_server import refusing_origin
@@ -161,7 +161,7 @@ async def never_ends(world: ContractWorld) -> str | None:
         return reason
     ticket = await world.submit()
     with pytest.raises(GenerationTimeout):
-        await world.finished(ticket, provider=world.provider(ahead=AN_HOUR))
+        await world.finished(ticket, provider=world.provider(poll_policy=replace(POLL_POLICY, give_up_after=0.1)))
     return None
 
 

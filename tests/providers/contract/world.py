@@ -82,13 +82,17 @@ class ContractWorld:
             assert any(self.variant.sandbox.faults.struck.get(name) for name in names), f"{fault} never struck"
 
     def provider(
-        self, *, at: str | None = None, key: str | None = None, timeouts: Timeouts | None = None, ahead: float = 0
+        self,
+        *,
+        at: str | None = None,
+        key: str | None = None,
+        timeouts: Timeouts | None = None,
+        ahead: float = 0,
+        **more: Any,
     ) -> Provider:
         """A provider of its own; `at` is another origin, `ahead` are seconds that its clock is ahead."""
-        clock = clock_ahead(ahead)
-        provider = self.variant.build(
-            self.variant.deps(self.pictures, origin=at, key=key, timeouts=timeouts, clock=clock)
-        )
+        deps = {"key": key, "timeouts": timeouts, "clock": clock_ahead(ahead), **more}
+        provider = self.variant.build(self.variant.deps(self.pictures, origin=at, **deps))
         self.stack.push_async_callback(provider.aclose)
         return provider
 

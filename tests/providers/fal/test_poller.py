@@ -29,6 +29,7 @@ from bot.domain.jobs import Ticket
 from bot.domain.providers import CancelResult
 from tests.support.providers.deps import (
     HURRIED,
+    POLL_POLICY,
     REQUEST,
     ignore_progress,
     painted,
@@ -96,9 +97,15 @@ async def test_a_poll_waits_as_long_as_the_service_asks(fixture: FalFixture) -> 
 async def test_a_request_that_never_ends_is_given_up(fixture: FalFixture) -> None:
     fixture.sandbox.faults.set("stuck")
     ticket = await fixture.submit()
-    late = Clock(now=lambda: real_time() + 3_700_000)
     with pytest.raises(GenerationTimeout):
-        await follow(fixture.fal(clock=late), ticket)
+        await follow(fixture.fal(poll_policy=replace(POLL_POLICY, give_up_after=0.1)), ticket)
+
+
+async def test_a_clock_that_jumps_ahead_gives_up_nothing(fixture: FalFixture) -> None:
+    fixture.sandbox.run_seconds = 0.2
+    ticket = await fixture.submit()
+    late = Clock(now=lambda: real_time() + 7_200_000)
+    assert len((await follow(fixture.fal(clock=late), ticket))[1].pictures) == 1
 
 
 async def test_what_was_finished_long_ago_is_still_fetched(fixture: FalFixture) -> None:

@@ -39,7 +39,6 @@ from tests.support.providers.oxen import (
     eventually,
     follow,
     follow_until,
-    later,
     open_fixture,
     responding_to_submits,
 )
@@ -87,7 +86,7 @@ async def test_a_request_that_never_ends_is_given_up(fixture: OxenFixture) -> No
     fixture.sandbox.faults.set("stuck")
     ticket = await fixture.oxen().submit(fixture.build_submit(), ignore_progress)
     with pytest.raises(GenerationTimeout):
-        await follow(fixture.oxen(clock=later(3_700)), ticket)
+        await follow(fixture.oxen(poll_policy=replace(POLL_POLICY, give_up_after=0.1)), ticket)
 
 
 async def test_one_picture_that_never_comes_does_not_keep_the_others(fixture: OxenFixture) -> None:

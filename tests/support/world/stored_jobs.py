@@ -28,6 +28,11 @@ class StoredJobs:
             connection.row_factory = sqlite3.Row
             return connection.execute(sql, parameters).fetchall()
 
+    def update(self, sql: str, *parameters: Any) -> None:
+        """Change the bot's database behind its back."""
+        with closing(sqlite3.connect(self.database)) as connection, connection:
+            connection.execute(sql, parameters)
+
     def job(self, job: int) -> sqlite3.Row:
         """A job's row."""
         return self.rows("SELECT * FROM jobs WHERE id = ?", job)[0]
