@@ -1,4 +1,4 @@
-"""The barest discord.py bot that can paint: the floor that Easel is measured against.
+"""The barest bot that can paint, on discord.py and httpx as Easel: the floor that Easel is measured against.
 
 No database, no checks, no queue of its own, no bounds: respond, submit, poll, download, upload, done.
 """
@@ -10,10 +10,11 @@ import io
 import os
 from typing import Any
 
-import aiohttp
 import discord
+import httpx
 import yarl
 from discord import app_commands
+from httpx_aiohttp import AiohttpTransport
 
 POLL_SECONDS = 1.0
 ENDPOINT = "fal-ai/gpt-image-1.5"
@@ -32,17 +33,17 @@ class Barest(discord.Client):
         )
         self.tree = app_commands.CommandTree(self)
         self.tree.command(name="imagine", description="Paint a picture.")(self.imagine)
-        self.session: aiohttp.ClientSession | None = None
+        self.http_client = httpx.AsyncClient(
+            transport=AiohttpTransport(), timeout=None, headers={"Authorization": f"Key {os.environ['FAL_KEY']}"}
+        )
 
     async def setup_hook(self) -> None:
-        """Open the session and sync the one command."""
-        self.session = aiohttp.ClientSession(headers={"Authorization": f"Key {os.environ['FAL_KEY']}"})
+        """Sync the one command."""
         await self.tree.sync()
 
     async def close(self) -> None:
         """Close the connections to Discord and fal."""
-        if self.session is not None:
-            await self.session.close()
+        await self.http_client.aclose()
         await super().close()
 
     async def imagine(self, interaction: discord.Interaction, prompt: str) -> None:
@@ -64,23 +65,13 @@ class Barest(discord.Client):
         while (await self.request_json("GET", submitted["status_url"]))["status"] != "COMPLETED":  # noqa: ASYNC110
             await asyncio.sleep(POLL_SECONDS)
         result = await self.request_json("GET", submitted["response_url"])
-        async with self.open_session.get(result["images"][0]["url"]) as response:
-            response.raise_for_status()
-            return await response.read()
+        return (await self.http_client.get(result["images"][0]["url"])).raise_for_status().content
 
     async def request_json(self, method: str, url: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
         """The response of fal's queue to one request."""
-        async with self.open_session.request(method, url, json=body) as response:
-            response.raise_for_status()
-            content: dict[str, Any] = await response.json()
-            return content
-
-    @property
-    def open_session(self) -> aiohttp.ClientSession:
-        """The session that `setup_hook` made."""
-        if self.session is None:
-            raise RuntimeError("not logged in")
-        return self.session
+        response = await self.http_client.request(method, url, json=body)
+        content: dict[str, Any] = response.raise_for_status().json()
+        return content
 
 
 def main() -> None:

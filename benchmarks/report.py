@@ -15,6 +15,8 @@ BURST_P99 = 1000.0
 """Milliseconds of the initial response."""
 SHARE_OF_FLOOR = 0.8
 """Of the floor's jobs per second."""
+PROCESSOR_SHARE = 1.6
+"""Of the floor's processor time for a job."""
 COPIES = 4
 """Of a picture for each upload under way: its parts as they arrive, the whole, the body that is being sent, and
 what the allocator has not given back yet."""
@@ -138,6 +140,8 @@ def _speed_targets(easel: Figures, floor: Figures) -> Iterable[Target]:
     for name, own, other in pairs:
         met = own.jobs_per_second >= SHARE_OF_FLOOR * other.jobs_per_second
         yield Target(f"{name}: at least {SHARE_OF_FLOOR} of the floor's jobs per second", met)
+    frugal = easel.burst.processor_ms <= PROCESSOR_SHARE * floor.burst.processor_ms
+    yield Target(f"burst: at most {PROCESSOR_SHARE} of the floor's processor time for a job", frugal)
 
 
 def target_lines(checked: Sequence[Target]) -> str:
