@@ -34,7 +34,7 @@ class Barest(discord.Client):
         self.tree = app_commands.CommandTree(self)
         self.tree.command(name="imagine", description="Paint a picture.")(self.imagine)
         self.http_client = httpx.AsyncClient(
-            transport=AiohttpTransport(), timeout=None, headers={"Authorization": f"Key {os.environ['FAL_KEY']}"}
+            transport=AiohttpTransport(), timeout=60, headers={"Authorization": f"Key {os.environ['FAL_KEY']}"}
         )
 
     async def setup_hook(self) -> None:

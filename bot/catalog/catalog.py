@@ -8,6 +8,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
+from functools import cached_property
 from pathlib import Path
 from typing import Self
 
@@ -31,7 +32,7 @@ class Model(CatalogModel):
     successor: str | None = None
     offers: tuple[Offer, ...] = Field(min_length=1)
 
-    @property
+    @cached_property
     def providers(self) -> tuple[str, ...]:
         """The providers that have it, in the order in which they are asked."""
         return tuple(offer.provider for offer in self.offers)

@@ -11,9 +11,11 @@ import zlib
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from http.cookiejar import CookieJar, DefaultCookiePolicy
+from http.client import HTTPResponse
+from http.cookiejar import CookieJar
 from ssl import SSLContext
 from typing import Any, TypedDict, Unpack
+from urllib.request import Request
 
 import httpx
 
@@ -74,11 +76,18 @@ def open_client(
     return httpx.AsyncClient(
         transport=Transport(destinations, connections=connections, ssl=ssl),
         headers={"Accept-Encoding": "identity"},
-        cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
+        cookies=_NoCookies(),
         event_hooks={"request": [destinations.check]},
         follow_redirects=False,
         trust_env=False,
     )
+
+
+class _NoCookies(CookieJar):
+    """Takes no cookie. One that a policy refuses is parsed before, for every response."""
+
+    def extract_cookies(self, response: HTTPResponse, request: Request) -> None:
+        """Leave the response alone."""
 
 
 @asynccontextmanager
