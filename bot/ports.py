@@ -35,7 +35,8 @@ class Provider(Protocol):
         A synchronous provider responds only with the pictures; meanwhile `report` is given its progress.
 
         Raises:
-            SubmitUnknown: the response was lost after the request had left.
+            SubmitUnknown: the response was lost after the request had left, or cannot be read.
+            SubmitFailed: the response is a 5xx.
             ProviderBusy: it was certainly not accepted.
             PriceExceeded: it would cost more than the submit allows; nothing was sent.
         """

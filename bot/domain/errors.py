@@ -11,9 +11,11 @@ EaselError                     .sentence is what the member reads
 │  └─ NotFound                 no such job or picture
 ├─ ProviderError
 │  ├─ ProviderBusy             429, 5xx, time-outs, cut streams       → later, or the next provider
-│  │  └─ RateLimited           429: the provider is well, and asks us to wait
+│  │  ├─ RateLimited           429: the provider is well, and asks us to wait
+│  │  └─ SubmitFailed          a submit was answered with a 5xx      → ask, where that is possible; then as above
 │  ├─ PriceExceeded            it costs more than was reserved        → the next provider
 │  ├─ SubmitUnknown            the response to a submit was lost      → reconcile; never send it again blindly
+│  ├─ SubmitUnreadable         the response leads nowhere             → the next provider, not this one again
 │  ├─ ResultLost               generated, and out of reach for ever   → submit once more, note it for the operator
 │  ├─ TicketLost               the provider forgot the job            → release
 │  ├─ PromptRejected           content policy                         → release, no other provider
@@ -136,6 +138,22 @@ class RateLimited(ProviderBusy):
     """The provider is well and asks us to wait."""
 
 
+class SubmitFailed(ProviderBusy):
+    """The provider responded to a submit with a 5xx, which says that it has not accepted the work."""
+
+    def __init__(
+        self,
+        sentence: str | None = None,
+        *,
+        detail: str = "",
+        retry_after: float | None = None,
+        certain: bool = False,
+    ) -> None:
+        """`certain`: the body says as much, so that nothing can have been billed."""
+        self.certain = certain
+        super().__init__(sentence, detail=detail, retry_after=retry_after)
+
+
 class PriceExceeded(ProviderError):
     """The provider asks more than was reserved."""
 
@@ -158,10 +176,30 @@ class SubmitUnknown(ProviderError):
 
     default = "The image service did not confirm your request."
 
-    def __init__(self, sentence: str | None = None, *, detail: str = "", final: bool = False) -> None:
-        """`final`: the provider cannot tell, now or ever."""
+    def __init__(
+        self,
+        sentence: str | None = None,
+        *,
+        detail: str = "",
+        final: bool = False,
+        garbled: bool = False,
+        under_way: bool = False,
+    ) -> None:
+        """`final`: the provider cannot tell, now or ever. `garbled`: it did respond, and that cannot be read.
+
+        `under_way`: the provider lists such work, and has not finished it.
+        """
         self.final = final
+        self.garbled = garbled
+        self.under_way = under_way
         super().__init__(sentence, detail=detail)
+
+
+class SubmitUnreadable(ProviderError):
+    """The provider has probably accepted the work, its response does not say where, and it cannot be asked."""
+
+    default = "The image service gave an answer that Easel cannot read. Asking again may work."
+    may_fail_over: ClassVar[bool] = True
 
 
 class TicketLost(ProviderError):

@@ -287,7 +287,7 @@ def _finish(job: Job, outcome: Outcome, now: Instant, condition: str) -> Unit[Jo
     yield from reservations.settle(job, outcome.charged, now)
     yield "DELETE FROM spool WHERE job_id = $1", (job.id,)
     if job.submitted_at is not None:
-        yield submits.adjustment(job, f"{job.reserved.money} may have been paid for nothing", now)
+        yield submits.adjustment(job, f"a lost answer: {job.reserved.money} may have been paid for nothing", now)
     return ended
 
 

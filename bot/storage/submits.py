@@ -40,6 +40,20 @@ def submit_again(job: Job, provider: str, lost_cost: Money | None, now: Instant)
     return begun
 
 
+def forget_submit(job: Job, note: str, now: Instant) -> Unit[bool]:
+    """Forget a submit of which nothing more can be learnt, and note for the operator what it may have cost.
+
+    False if the lease was lost.
+    """
+    rows = yield (
+        "UPDATE jobs SET submitted_at = NULL WHERE id = $1 AND attempts = $2 AND state = 'running' RETURNING id",
+        (job.id, job.attempts),
+    )
+    if rows:
+        yield adjustment(job, note, now)
+    return bool(rows)
+
+
 def save_ticket(job: Job, ticket: Ticket) -> Unit[bool]:
     """Save the ticket of the job's latest submit, and its finished pictures, before anything waits on it."""
     rows = yield (
@@ -67,24 +81,24 @@ def note_double_cost(job: Job, lost_cost: Money | None, now: Instant) -> Unit[No
     `lost_cost` is what the lost submit was billed at, None where the provider cannot tell.
     """
     if lost_cost is None:
-        yield adjustment(job, f"{job.reserved.money} may have been paid twice", now)
+        yield adjustment(job, f"a lost answer: {job.reserved.money} may have been paid twice", now)
     else:
-        yield adjustment(job, f"{lost_cost} was paid for pictures that were lost", now)
+        yield adjustment(job, f"a lost answer: {lost_cost} was paid for pictures that were lost", now)
 
 
 def note_unfetched_cost(job: Job, now: Instant) -> Unit[None]:
     """Note for the operator that pictures were generated and never fetched; the member pays nothing."""
-    yield adjustment(job, f"{job.reserved.money} may have been paid for nothing", now, cause="never fetched")
+    yield adjustment(job, f"never fetched: {job.reserved.money} may have been paid for nothing", now)
 
 
-def adjustment(job: Job, note: str, now: Instant, *, cause: str = "a lost answer") -> Statement:
-    """The ledger entry that tells the operator what was perhaps paid for nothing; no allowance changes."""
+def adjustment(job: Job, note: str, now: Instant) -> Statement:
+    """The ledger entry that tells the operator what a submit may have cost in vain; no allowance changes."""
     return append(
         Entry(
             kind="adjust",
             at=now,
             guild_id=job.requester.guild_id,
             job_id=job.id,
-            reason=f"{cause}: {note}",
+            reason=note,
         )
     )

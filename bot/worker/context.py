@@ -37,6 +37,8 @@ class RetryPolicy:
     lease: float = 60
     submit: float = 180
     """How long a job may wait for a provider to accept it."""
+    ask: float = 10
+    """What a provider that answered a submit with an error may take to say whether it has accepted it."""
     post: float = 60
     card: float = 3
     """Between two edits of a progress card, at least."""

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 
-from bot.catalog.offers import ProviderRequest, Submit
+from bot.catalog.offers import ProviderRequest
 from bot.domain.checks import MAXIMUM_SOURCE_BYTES
 from bot.domain.clock import elapsed
 from bot.domain.errors import (
@@ -23,15 +23,16 @@ from bot.domain.errors import (
     ProviderError,
     ProviderMisconfigured,
     Refused,
-    ResultLost,
+    SubmitFailed,
     SubmitUnknown,
+    SubmitUnreadable,
 )
 from bot.domain.jobs import Ticket
-from bot.domain.money import Money
 from bot.domain.pictures import InputPicture
 from bot.domain.providers import ProviderState
 from bot.storage import jobs, notes, spool, submits
 from bot.worker.context import UNKNOWN_SIZE, ClaimedJob, ShuttingDown
+from bot.worker.lost_submits import LostSubmits, submit_of
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +43,7 @@ class Submission:
     def __init__(self, claimed: ClaimedJob) -> None:
         self._claimed = claimed
         self._context = claimed.context
-        self._lost_cost: Money | None = None
+        self._lost = LostSubmits(claimed)
 
     async def complete(self) -> None:
         """Submit until providers have accepted all pictures, or at least some that can be delivered.
@@ -77,7 +78,7 @@ class Submission:
     async def _submit_part(self) -> None:
         """One accepted submit, at the first provider that accepts it."""
         claimed, router = self._claimed, self._context.router
-        if claimed.job.submitted_at is not None and (found := await self._reconcile()) is not None:
+        if claimed.job.submitted_at is not None and (found := await self._lost.reconcile()) is not None:
             await self._save_ticket(found)
             return
         candidates = await self._candidates()
@@ -89,7 +90,7 @@ class Submission:
         errors: dict[str, ProviderError] = {}
         while candidate := router.next_provider(candidates, errors):
             try:
-                ticket = await self._submit(candidate)
+                ticket = await self._submit_or_ask(candidate)
             except ProviderError as error:
                 await self._handle_refusal(candidate, error)
                 errors[candidate.provider] = error
@@ -108,9 +109,13 @@ class Submission:
     ) -> ProviderError:
         """The error to raise when no provider accepted the job.
 
-        A busy or paused provider is worth waiting for, so its error wins.
+        A busy or paused provider is worth waiting for, so its error wins; but a job that waits does not know
+        afterwards which provider must not be asked again.
         """
         router = self._context.router
+        unreadable = [error for error in errors.values() if isinstance(error, SubmitUnreadable)]
+        if unreadable:
+            return unreadable[0]
         paused = [each for each in candidates if router.state(each.provider) is ProviderState.PAUSED]
         busy = [error for error in errors.values() if isinstance(error, ProviderBusy)]
         if busy:
@@ -199,29 +204,27 @@ class Submission:
             now, again = context.clock.now(), job.submitted_at is not None
             if again:
                 log.warning("job %d: is submitted once more; %s may bill it twice", job.id, job.provider)
-                await claimed.fenced(submits.submit_again(job, candidate.provider, self._lost_cost, now))
+                await claimed.fenced(submits.submit_again(job, candidate.provider, self._lost.cost, now))
             else:
                 await claimed.fenced(submits.begin_submit(job, candidate.provider, now))
             job = claimed.job = replace(
                 job, provider=candidate.provider, submitted_at=now, resubmits=job.resubmits + int(again)
             )
-            return await provider.submit(self._submit_of(candidate, inputs, mask), claimed.report)
+            return await provider.submit(submit_of(job, candidate, inputs, mask), claimed.report)
 
-    def _submit_of(
-        self, candidate: ProviderRequest, inputs: Sequence[InputPicture] = (), mask: InputPicture | None = None
-    ) -> Submit:
-        job = self._claimed.job
-        count = min(candidate.operation.count.most, job.request.count - job.accepted)
-        return Submit(
-            job_id=job.id,
-            part=len(job.tickets),
-            provider_request=candidate,
-            count=count,
-            inputs=tuple(inputs),
-            mask=mask,
-            submitted_at=job.submitted_at or 0,
-            price_limit=job.reserved.money.share(count, job.request.count),
-        )
+    async def _submit_or_ask(self, candidate: ProviderRequest) -> Ticket:
+        """One submit. A provider whose response does not say enough is asked at once."""
+        try:
+            return await self._submit(candidate)
+        except SubmitFailed as failed:
+            error: SubmitFailed | SubmitUnknown = failed
+        except SubmitUnknown as unknown:
+            if not unknown.garbled:
+                raise
+            error = unknown
+        if (ticket := await self._lost.ask_at_once(error)) is not None:
+            return ticket
+        raise error
 
     async def _save_ticket(self, ticket: Ticket) -> None:
         claimed = self._claimed
@@ -254,40 +257,3 @@ class Submission:
         *pictures, given = inputs
         mask = await context.pictures.check_mask(given.picture, pictures[0].picture)
         return pictures, InputPicture(picture=mask, url=given.url if mask is given.picture else None)
-
-    # Lost responses
-
-    async def _reconcile(self) -> Ticket | None:
-        """The ticket of the submit whose response was lost; None where the work may be submitted (again).
-
-        Raises:
-            SubmitUnknown: the provider may still tell.
-            ProviderError: it was sent again before, and that response was lost as well.
-        """
-        claimed, context = self._claimed, self._context
-        try:
-            ticket = await self._find_lost()
-        except ResultLost as lost:
-            self._lost_cost = lost.cost
-        except SubmitUnknown as unknown:
-            # Neither a clock that jumps ahead nor a stop of the bot makes it give up asking.
-            waited = min(claimed.waited, elapsed(claimed.job.submitted_at or 0, context.clock.now()))
-            if not unknown.final and waited < context.retry_policy.submit:
-                raise
-        else:
-            if ticket is None:
-                claimed.job = replace(claimed.job, submitted_at=None)
-            return ticket
-        if claimed.job.resubmits:
-            raise ProviderError("The image service did not confirm your request, twice.", detail="no answer twice")
-        return None
-
-    async def _find_lost(self) -> Ticket | None:
-        name = self._claimed.job.provider or ""
-        provider = self._context.providers.get(name)
-        # A provider that is asked no more may have the work all the same.
-        candidate = self._claimed.provider_request(name)
-        if candidate is None or provider is None:
-            raise SubmitUnknown(detail=f"{name} is not asked any more", final=True)
-        others = await self._context.database.read(submits.tickets_at(name))
-        return await provider.reconcile(self._submit_of(candidate), others)

@@ -57,6 +57,14 @@ async def test_after_five_failures_in_a_row_jobs_go_to_other_providers_until_a_p
     assert sum("takes work again" in record.getMessage() for record in caplog.records) == 1
 
 
+async def test_5xx_to_submits_open_the_breaker(full_world: World) -> None:
+    full_world.fal.faults.set("submit_error", status=500)
+    async with full_world.bot(clock=AdjustableClock(frozen=True).clock, DEFAULT_QUOTA="30/day"):
+        await paint_each(full_world, FAILURES)
+        await paint_each(full_world, 1)
+    assert submits(full_world) == (FAILURES, FAILURES + 1, 0)
+
+
 async def test_one_of_many_waiting_jobs_probes_the_provider_and_the_others_follow_its_success(
     world: World,
 ) -> None:

@@ -36,6 +36,50 @@ async def test_work_that_one_provider_did_not_accept_is_painted_once_by_the_next
     )
 
 
+@pytest.mark.parametrize("status", [500, 502, 503])
+@pytest.mark.parametrize(
+    ("service", "fault", "notes"),
+    [("fal", "submit_error", 0), ("lumenfall", "internal_error", 0), ("oxen", "submit_error", 1)],
+)
+async def test_a_5xx_to_a_submit_sends_the_work_to_the_next_provider_at_once(
+    full_world: World, service: str, fault: str, notes: int, status: int
+) -> None:
+    others = [name for name in ("fal", "lumenfall", "oxen") if name != service]
+    getattr(full_world, service).faults.set(fault, status=status)
+    async with full_world.bot(SERVICE_ORDER=provider_order(service, *others)):
+        job = await full_world.imagine()
+        await full_world.assert_one_picture(job)
+    row = full_world.job(job)
+    assert (row["provider"], row["attempts"], row["resubmits"]) == (others[0], 1, 0)
+    assert sum(submits(full_world)) == 2
+    # Oxen says neither in its body nor in its lists that it has not taken the work.
+    assert [note.partition(":")[0] for note in full_world.operator_notes(job)] == [
+        f"oxen answered {status}"
+    ] * notes
+
+
+async def test_a_5xx_that_does_not_say_what_it_cost_is_noted_for_the_operator(full_world: World) -> None:
+    full_world.fal.faults.set("submit_bare", body="Internal Server Error")
+    async with full_world.bot():
+        job = await full_world.imagine()
+        await full_world.assert_one_picture(job)
+    assert (submits(full_world), full_world.job(job)["provider"]) == ((1, 1, 0), "lumenfall")
+    [note] = full_world.operator_notes(job)
+    assert (note.startswith("fal answered 500: $"), note.endswith(" may have been billed")) == (True, True)
+
+
+async def test_a_lone_provider_is_asked_again_when_its_5xx_says_so(world: World) -> None:
+    world.fal.faults.set("submit_error", status=503, retry_after="1", times=1)
+    async with world.bot(retry_policy=PERSISTENT_RETRIES):
+        job = await world.imagine()
+        await world.assert_one_picture(job)
+    refused, accepted = [call for call in world.fal.calls if call["method"] == "POST"]
+    assert (refused["status"], accepted["status"]) == (503, 200)
+    assert accepted["at"] - refused["at"] >= 0.9
+    assert world.job(job)["resubmits"] == 0
+    assert world.operator_notes(job) == []
+
+
 async def test_with_one_provider_unreachable_and_one_out_of_money_the_third_paints(
     full_world: World,
 ) -> None:

@@ -28,6 +28,46 @@ async def test_a_lost_submit_at_fal_is_sent_once_more_to_fal_alone(
     assert (full_world.job(job)["provider"], full_world.job(job)["resubmits"]) == ("fal", 1)
 
 
+async def test_a_504_of_a_proxy_is_a_lost_response(full_world: World) -> None:
+    full_world.fal.faults.set("submit_bare", status=504, times=1)
+    async with full_world.bot():
+        job = await full_world.imagine()
+        await full_world.assert_one_picture(job)
+    assert submits(full_world) == (2, 0, 0)
+    assert full_world.job(job)["resubmits"] == 1
+
+
+GARBLED = {
+    "no id": {"status": "IN_QUEUE"},
+    "no links": {"status": "IN_QUEUE", "request_id": "r1"},
+    "nested": "[" * 100_000,
+    "nested beyond bounds": "[" * 2_000_000,
+    "nothing": "",
+}
+
+
+@pytest.mark.parametrize("body", GARBLED.values(), ids=GARBLED)
+async def test_after_a_garbled_response_of_fal_another_provider_paints(full_world: World, body: object) -> None:
+    full_world.fal.faults.set("submit_odd", body=body)
+    async with full_world.bot():
+        job = await full_world.imagine()
+        await full_world.assert_one_picture(job)
+    assert (submits(full_world), full_world.job(job)["provider"]) == ((1, 1, 0), "lumenfall")
+    [note] = full_world.operator_notes(job)
+    assert note.startswith("fal gave an unreadable answer: $")
+
+
+async def test_a_garbled_response_of_a_lone_provider_that_cannot_be_asked_ends_the_job(world: World) -> None:
+    world.fal.faults.set("submit_odd", body="")
+    async with world.bot(retry_policy=PERSISTENT_RETRIES):
+        job = await world.imagine()
+        assert "an answer that Easel cannot read" in await world.private_failure(job)
+        assert await world.wait_finished(job) == "failed"
+    assert (world.fal.submits, world.ledger_images(job)) == (1, RELEASED)
+    [note] = world.operator_notes(job)
+    assert note.endswith(" may have been paid for nothing")
+
+
 async def test_after_a_lost_submit_no_other_provider_gets_the_job(full_world: World) -> None:
     full_world.fal.faults.set("submit_lost", times=1)
     async with full_world.bot(retry_policy=replace(PERSISTENT_RETRIES, first_retry=0.8, longest_retry=0.8)):

@@ -26,7 +26,7 @@ from bot.domain.errors import (
 )
 from bot.net.http import json_of
 from bot.providers.fal.schemas import Status
-from bot.providers.shared.http import for_status
+from bot.providers.shared.http import failed_submit, for_status
 
 _RETIRED = re.compile(
     r"deprecated|no longer (available|supported|offered)|has been (retired|removed|shut ?down)"
@@ -147,6 +147,18 @@ def not_started(response: httpx.Response) -> bool:
 def too_early(response: httpx.Response) -> bool:
     """Whether an error response only says that the result is not there yet."""
     return response.status_code < 500 and _TOO_EARLY.search(error_details(response).text) is not None
+
+
+def submit_error_from(response: httpx.Response, now: Instant) -> ProviderError:
+    """What a 5xx to a submit means. In fal's own words it costs nothing (https://docs.fal.ai/faq)."""
+    details = error_details(response)
+    body = json_of(response)
+    own_words = bool(details.kinds) or (isinstance(body, dict) and isinstance(body.get("detail"), str | list))
+    # An nginx page without fal's request id comes from the gateway: the request never reached the queue.
+    from_gateway = response.status_code in (502, 503) and b"nginx" in response.content[:65_536]
+    not_reached = from_gateway and "x-fal-request-id" not in response.headers
+    detail = " ".join([str(response.status_code), *sorted(details.kinds)])
+    return failed_submit(response, now, certain=own_words or not_reached, detail=detail)
 
 
 def upload_error_from(response: httpx.Response, now: Instant) -> ProviderError:

@@ -17,7 +17,6 @@ import httpx
 from bot.catalog.offers import Submit
 from bot.domain.errors import (
     InvalidResponse,
-    ProviderBusy,
     ProviderError,
     RequestRejected,
     SubmitUnknown,
@@ -30,14 +29,13 @@ from bot.net.urls import same_origin
 from bot.net.webhook_server import WebhookServer
 from bot.ports import Report, StoredResults
 from bot.providers.fal.client import FalClient
-from bot.providers.fal.errors import error_from, not_started
+from bot.providers.fal.errors import error_from, not_started, submit_error_from
 from bot.providers.fal.models import Models
 from bot.providers.fal.poller import Poller
 from bot.providers.fal.schemas import Generated, TicketData, extended, parsed
 from bot.providers.fal.uploads import LIFETIME, Uploads
 from bot.providers.fal.webhooks import Webhooks
 from bot.providers.shared.downloads import Downloads
-from bot.providers.shared.http import retry_after
 from bot.providers.shared.polling import PollPolicy
 from bot.providers.shared.spec import Offers, ProviderDeps, ProviderSpec, required
 from bot.settings import Settings
@@ -82,6 +80,7 @@ class FalProvider:
 
         Raises:
             SubmitUnknown: it may have been accepted.
+            SubmitFailed: fal answered with a 5xx.
             ProviderBusy: it was certainly not accepted.
             InvalidResponse: it was accepted, but its links lead elsewhere and are not followed.
         """
@@ -182,21 +181,14 @@ class FalProvider:
         if response.is_success:
             data = parsed(TicketData, response)
             if data is None:
-                raise SubmitUnknown(detail=f"{response.status_code}, garbled")
+                raise SubmitUnknown(detail=f"{response.status_code}, garbled", garbled=True)
             self._refuse_foreign(data)
             stored = data.model_dump(mode="json") | {"submitted_at": self._clock.now(), "byok": byok}
             return Ticket(provider=NAME, data=stored, count=count)
+        now = self._clock.now()
         if response.status_code < 500 or not_started(response):
-            raise error_from(response, self._clock.now(), submitting=True)
-        # An nginx page without fal's request id comes from the gateway: the request never reached the queue. Only
-        # behind a 504 it may have.
-        from_gateway = response.status_code in (502, 503) and b"nginx" in response.content[:65_536]
-        if from_gateway and "x-fal-request-id" not in response.headers:
-            raise ProviderBusy(
-                detail=f"{response.status_code} from the gateway",
-                retry_after=retry_after(response, self._clock.now()),
-            )
-        raise SubmitUnknown(detail=str(response.status_code))
+            raise error_from(response, now, submitting=True)
+        raise submit_error_from(response, now)
 
     # Following
 

@@ -25,7 +25,7 @@ from bot.domain.errors import (
     SubmitUnknown,
 )
 from bot.net.http import json_of
-from bot.providers.shared.http import for_status, retry_after
+from bot.providers.shared.http import failed_submit, for_status, retry_after
 
 _CODE = re.compile(r"[A-Za-z][A-Za-z_]{0,59}")
 _CLEAR = frozenset(
@@ -72,7 +72,10 @@ def error_details(body: Any) -> ErrorDetails:
 
 
 def error_from(response: httpx.Response, now: Instant, submit: Submit | None = None) -> ProviderError:
-    """What a response without pictures means: `SubmitUnknown` unless it is certain that nothing was painted."""
+    """What a response without pictures means.
+
+    `SubmitUnknown`, or `SubmitFailed` for a 5xx, unless it is certain that nothing was painted.
+    """
     details = error_details(json_of(response))
     detail = f"{response.status_code} {details.code}".strip()
     match details.code:
@@ -110,9 +113,11 @@ def _invalid(text: str, detail: str, submit: Submit | None) -> ProviderError:
 
 def _by_status(response: httpx.Response, now: Instant, details: ErrorDetails, detail: str) -> ProviderError:
     status = response.status_code
-    if response.is_success or status >= 500 or status in (408, 499):
+    if response.is_success or status in (408, 499):
         # The gateway may have given up while the service behind it went on painting.
         return SubmitUnknown(detail=detail)
+    if status >= 500:
+        return failed_submit(response, now, detail=detail)
     if status < 400:
         return ProviderMisconfigured(detail=f"{detail} moved elsewhere")
     if status in (404, 410):

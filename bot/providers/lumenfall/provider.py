@@ -80,6 +80,7 @@ class LumenfallProvider:
 
         Raises:
             SubmitUnknown: it may have been painted, and paid; `reconcile` finds out.
+            SubmitFailed: Lumenfall answered with a 5xx.
             ProviderBusy: it was certainly not painted.
             PriceExceeded: the dry run's price is above the submit's limit.
         """
@@ -148,7 +149,7 @@ class LumenfallProvider:
                 raise ResultLost(detail="completed, not received", cost=record.cost)
             return _ticket(generated, submit.count)
         if not record.failed:
-            raise SubmitUnknown(detail=f"listed as {record.status}")
+            raise SubmitUnknown(detail=f"listed as {record.status}", under_way=True)
         if record.details.moderated:
             raise PromptRejected(detail=f"listed as {record.status}")
         return None

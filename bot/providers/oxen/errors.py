@@ -25,7 +25,7 @@ from bot.domain.errors import (
 )
 from bot.domain.requests import ImageRequest
 from bot.providers.oxen.schemas import Row, error_text
-from bot.providers.shared.http import for_status
+from bot.providers.shared.http import failed_submit, for_status
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +98,8 @@ def cause_of(text: str, request: ImageRequest) -> ErrorCause | None:
     return None
 
 
-def error_from(response: httpx.Response, body: Any, now: Instant, request: ImageRequest) -> ProviderError | None:
-    """What a submit's response that is not 2xx means; None where the submit may have been accepted."""
+def error_from(response: httpx.Response, body: Any, now: Instant, request: ImageRequest) -> ProviderError:
+    """What a submit's response that is not 2xx means."""
     status, cause = response.status_code, cause_of(error_text(body), request)
     detail = f"{status} {cause.name}" if cause else str(status)
     if status == 401:
@@ -107,7 +107,7 @@ def error_from(response: httpx.Response, body: Any, now: Instant, request: Image
     if cause and (cause.certain if status >= 500 else status != 429 or cause.even_if_limited):
         return cause.error(detail=detail)
     if status >= 500:
-        return None
+        return failed_submit(response, now)
     if status in (404, 410):
         return ModelRetired(detail=detail)
     if status in (413, 415) and not request.sources:

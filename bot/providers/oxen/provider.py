@@ -99,6 +99,7 @@ class OxenProvider:
 
         Raises:
             SubmitUnknown: it may have been accepted.
+            SubmitFailed: Oxen answered with a 5xx.
             ProviderBusy, PriceExceeded and the refusals: it was certainly not accepted.
         """
         model_info = await self._models.model_info(submit.provider_request.offer.model)
@@ -139,11 +140,9 @@ class OxenProvider:
 
     def _error_from(self, submit: Submit, response: httpx.Response, body: Any) -> ProviderError:
         request = submit.provider_request.request
-        if response.is_success:
-            error = error_in_success(body, request)
-        else:
-            error = error_from(response, body, self._clock.now(), request)
-        return error or SubmitUnknown(detail=f"{response.status_code}, unclear")
+        if not response.is_success:
+            return error_from(response, body, self._clock.now(), request)
+        return error_in_success(body, request) or SubmitUnknown(detail=f"{response.status_code}, unclear")
 
     def _ticket(self, submit: Submit, ids: Collection[str], *, room: int, count: int = 0) -> Ticket:
         data = {
@@ -251,7 +250,7 @@ class OxenProvider:
         ids = self._matcher.match(submit, listing, taken)
         must_be_listed = elapsed(submit.submitted_at, asked_at) >= LISTED_AFTER
         if not must_be_listed and len(ids) < submit.count:
-            raise SubmitUnknown(detail="too early to say")
+            raise SubmitUnknown(detail="too early to say", under_way=bool(ids))
         if not ids and not self._queue:
             raise SubmitUnknown(detail="not listed")
         if not ids:

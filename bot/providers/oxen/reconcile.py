@@ -72,9 +72,9 @@ class SubmitMatcher:
             if row.enqueued_at is not None and elapsed(row.enqueued_at, submit.submitted_at) <= slack
         ]
         if matches and self._in_flight[_kind(submit)]:
-            raise SubmitUnknown(detail="the same is being submitted just now")
+            raise SubmitUnknown(detail="the same is being submitted just now", under_way=True)
         if not matches and any(row.enqueued_at is None for row in free):
-            raise SubmitUnknown(detail="rows without a time")
+            raise SubmitUnknown(detail="rows without a time", under_way=True)
         matches.sort(key=lambda row: (_differences(row, submit), row.enqueued_at))
         return tuple(row.id for row in matches[: submit.count])
 

@@ -20,6 +20,7 @@ from bot.domain.errors import (
     RateLimited,
     RequestRejected,
     SourceRejected,
+    SubmitFailed,
     SubmitUnknown,
     TicketLost,
 )
@@ -29,6 +30,10 @@ from bot.net.errors import ResponseTooLarge
 from bot.net.resolver import DestinationRefused
 
 _NOTHING_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
+_UNREADABLE = (ResponseTooLarge, httpx.DecodingError)
+_LOST_BEHIND_A_PROXY = frozenset({504, 520, 524})
+"""A proxy speaks, which had no whole response of the provider's: 520 and 524 are Cloudflare's,
+https://developers.cloudflare.com/support/troubleshooting/http-status-codes/cloudflare-5xx-errors/."""
 
 
 class OversizedResponse(InvalidResponse):
@@ -44,7 +49,7 @@ def provider_errors(*, submitting: bool = False) -> Iterator[None]:
 
     Raises:
         ProviderBusy: nothing has left, or (unless `submitting`) the response is lost.
-        SubmitUnknown: `submitting`, and the response is lost or too large.
+        SubmitUnknown: `submitting`, and the response is lost, too large or cannot be unpacked.
         OversizedResponse: it is too large.
         InvalidResponse: the URL is none, or leads where Easel does not go; nothing has left.
     """
@@ -59,7 +64,7 @@ def provider_errors(*, submitting: bool = False) -> Iterator[None]:
     except httpx.RequestError as error:
         detail = type(error).__name__
         if submitting:
-            raise SubmitUnknown(detail=detail) from None
+            raise SubmitUnknown(detail=detail, garbled=isinstance(error, _UNREADABLE)) from None
         if isinstance(error, ResponseTooLarge):
             raise OversizedResponse(detail=detail) from None
         raise ProviderBusy(detail=detail) from None
@@ -77,6 +82,16 @@ def retry_after(response: httpx.Response, now: Instant) -> float | None:
 
 def _seconds_until(date: str, now: Instant) -> float:
     return elapsed(now, instant_of(parsedate_to_datetime(date)))
+
+
+def failed_submit(
+    response: httpx.Response, now: Instant, *, certain: bool = False, detail: str = ""
+) -> SubmitFailed | SubmitUnknown:
+    """What a 5xx response to a submit means; `certain`: its body says that nothing was accepted."""
+    detail = detail or str(response.status_code)
+    if response.status_code in _LOST_BEHIND_A_PROXY:
+        return SubmitUnknown(detail=detail)
+    return SubmitFailed(detail=detail, retry_after=retry_after(response, now), certain=certain)
 
 
 def for_status(response: httpx.Response, now: Instant) -> ProviderError:

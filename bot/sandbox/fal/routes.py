@@ -14,7 +14,15 @@ from bot.sandbox.fal.queue import Queue
 from bot.sandbox.fal.records import QueueRequest
 from bot.sandbox.fal.schema import ENDPOINTS, problems
 from bot.sandbox.fal.status import Status, urls, with_faults
-from bot.sandbox.fal.wire import LOCKED, FalError, json_body, json_response, model_error, platform_error
+from bot.sandbox.fal.wire import (
+    LOCKED,
+    FalError,
+    json_body,
+    json_response,
+    model_error,
+    odd_response,
+    platform_error,
+)
 from bot.sandbox.kit.broken_answers import drop, html_page, truncated
 
 _RECORDED_HEADERS = ("user-agent", "content-type")
@@ -57,6 +65,10 @@ class QueueRoutes:
             return await drop(request)
         if strike("submit_ingress"):
             return html_page(502)
+        if fault := strike("submit_bare"):
+            return web.Response(
+                text=str(fault.body or ""), status=fault.status or 500, headers=fault.retry_headers
+            )
         self._check_may_submit(request, endpoint)
         if strike("submit_invalid") and (found := problems(endpoint, body)):
             raise model_error(422, found)
@@ -67,6 +79,8 @@ class QueueRoutes:
             await asyncio.sleep(fault.seconds_or(1))
         if strike("submit_lost"):
             return await drop(request)
+        if fault := strike("submit_odd"):
+            return odd_response(fault)
         return truncated(response) if strike("submit_truncated") else response
 
     async def run(self, request: web.Request) -> web.StreamResponse:
@@ -90,7 +104,8 @@ class QueueRoutes:
         strike = partial(self._context.strike, model=endpoint)
         if fault := strike("submit_error"):
             error_type = fault.error_type or "internal_error"
-            raise platform_error(fault.status or 500, str(fault.body or "Internal Server Error"), error_type)
+            text = str(fault.body or "Internal Server Error")
+            raise platform_error(fault.status or 500, text, error_type, fault.retry_headers)
         limit = request.query.get("fal_max_queue_length", "")
         full = limit.isdigit() and self._queue.waiting() >= int(limit)  # this request would make it longer
         if (fault := strike("submit_rate_limited")) or full:

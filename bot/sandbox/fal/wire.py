@@ -5,6 +5,8 @@ from typing import Any
 
 from aiohttp import web
 
+from bot.sandbox.kit.faults import Fault
+
 LOCKED = "User is locked. Reason: Exhausted balance. Top up your balance at fal.ai/dashboard/billing."
 
 
@@ -30,12 +32,15 @@ class FalError(Exception):
         return json_response(self.body, self.status, request_id=request_id, headers=self.headers)
 
 
-def platform_error(status: int, detail: str, error_type: str | None = None) -> FalError:
-    """`{"detail": text, "error_type": …}` with X-Fal-Error-Type (fal: request errors)."""
+def platform_error(
+    status: int, detail: str, error_type: str | None = None, headers: dict[str, str] | None = None
+) -> FalError:
+    """`{"detail": text, "error_type": …}` with X-Fal-Error-Type (fal: request errors), and more `headers`."""
     if error_type is None:
-        return FalError(status, {"detail": detail})
+        return FalError(status, {"detail": detail}, headers=headers)
     body = {"detail": detail, "error_type": error_type}
-    return FalError(status, body, error_type=error_type, headers={"X-Fal-Error-Type": error_type})
+    more = {"X-Fal-Error-Type": error_type, **(headers or {})}
+    return FalError(status, body, error_type=error_type, headers=more)
 
 
 def model_error(status: int, detail: list[dict[str, Any]], *, units: int = 0) -> FalError:
@@ -55,6 +60,14 @@ def json_response(
     if request_id is not None:
         more["x-fal-request-id"] = request_id
     return web.json_response(body, status=status, headers=more)
+
+
+def odd_response(fault: Fault) -> web.Response:
+    """What a fault says in place of a good response: a text as it is, else JSON."""
+    status = fault.status or 200
+    if isinstance(fault.body, str):
+        return web.Response(text=fault.body, status=status, content_type="application/json")
+    return json_response(fault.body, status)
 
 
 async def json_body(request: web.Request) -> Any:

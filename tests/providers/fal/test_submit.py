@@ -20,6 +20,7 @@ from bot.domain.errors import (
     RateLimited,
     RequestRejected,
     SourceRejected,
+    SubmitFailed,
     SubmitUnknown,
     TicketLost,
 )
@@ -152,10 +153,8 @@ async def test_a_response_that_takes_too_long_leaves_the_submit_unknown(fixture:
 @pytest.mark.parametrize(
     "response",
     [
-        http(500, {"detail": "Internal Server Error"}, x_fal_request_id="r1"),
-        http(502, NGINX, x_fal_request_id="r1"),
         http(504, NGINX),
-        http(503, b"<html>somebody else's page</html>"),
+        http(524, b"<html>a proxy's page</html>"),
         http(200, NGINX),
         http(200, [1, 2]),
         http(200, {"request_id": "r1"}),
@@ -173,6 +172,27 @@ async def test_any_unclear_response_leaves_the_submit_unknown(fixture: FalFixtur
     async with responding(response) as queue:
         with pytest.raises(SubmitUnknown):
             await fixture.fal(queue_url=queue.url).submit(build_submit(), ignore_progress)
+        assert len(queue.heads) == 1
+
+
+@pytest.mark.parametrize(
+    ("response", "certain"),
+    [
+        (http(500, {"detail": "Internal Server Error"}, x_fal_request_id="r1"), True),
+        (http(503, b"", x_fal_error_type="runner_scheduling_failure"), True),
+        (http(502, NGINX), True),
+        (http(502, NGINX, x_fal_request_id="r1"), False),
+        (http(503, b"<html>somebody else's page</html>"), False),
+        (http(500, b""), False),
+    ],
+)
+async def test_a_whole_5xx_means_not_accepted_and_its_body_may_make_that_certain(
+    fixture: FalFixture, response: bytes, certain: bool
+) -> None:
+    async with responding(response) as queue:
+        with pytest.raises(SubmitFailed) as failed:
+            await fixture.fal(queue_url=queue.url).submit(build_submit(), ignore_progress)
+        assert (failed.value.certain, failed.value.retry_after) == (certain, None)
         assert len(queue.heads) == 1
 
 

@@ -20,6 +20,7 @@ from bot.domain.errors import (
     RequestRejected,
     SetupError,
     SourceRejected,
+    SubmitFailed,
     SubmitUnknown,
 )
 from tests.support.providers.deps import SOURCE, input_picture, painted
@@ -62,8 +63,10 @@ REFUSALS: list[tuple[str, dict[str, Any], type[ProviderError]]] = [
     ("upstream_error", {"status": 400}, RequestRejected),
     ("upstream_error", {"status": 400, "body": "blocked by our moderation"}, PromptRejected),
     ("upstream_error", {"status": 504}, SubmitUnknown),
-    ("internal_error", {}, SubmitUnknown),
-    ("internal_error", {"status": 503}, SubmitUnknown),
+    ("internal_error", {}, SubmitFailed),
+    ("internal_error", {"status": 503}, SubmitFailed),
+    ("ingress", {}, SubmitFailed),
+    ("ingress", {"status": 504}, SubmitUnknown),
 ]
 
 
@@ -108,7 +111,7 @@ async def test_refusals_are_read_in_their_older_shapes_too(fixture: LumenfallFix
         (200, [], SubmitUnknown),
         (200, {"data": 7}, SubmitUnknown),
         (201, None, SubmitUnknown),
-        (502, ["?"], SubmitUnknown),
+        (502, ["?"], SubmitFailed),
         (524, {}, SubmitUnknown),
     ],
 )

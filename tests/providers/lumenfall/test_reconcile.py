@@ -71,8 +71,6 @@ async def lose(fixture: LumenfallFixture, submit: Submit, *, ends: bool = True, 
         ("stuck", {}, False),
         ("refused", {}, False),
         ("refused", {}, True),
-        ("ingress", {}, False),
-        ("ingress", {"status": 503}, True),
     ],
 )
 async def test_a_lost_response_leaves_the_submit_unknown_and_nothing_is_sent_again(

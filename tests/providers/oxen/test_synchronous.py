@@ -14,6 +14,7 @@ from bot.domain.errors import (
     PromptRejected,
     ProviderError,
     ProviderMisconfigured,
+    SubmitFailed,
     SubmitUnknown,
 )
 from bot.domain.jobs import Progress
@@ -103,7 +104,7 @@ async def test_an_edit_goes_where_the_model_says(fixture: OxenFixture) -> None:
         ("something forbidden", None, PromptRejected),
         (REQUEST.prompt, "no_credit", ProviderMisconfigured),
         (REQUEST.prompt, "submit_lost", SubmitUnknown),
-        (REQUEST.prompt, "run_error", SubmitUnknown),
+        (REQUEST.prompt, "run_error", SubmitFailed),
     ],
 )
 async def test_a_synchronous_call_raises_at_once(
