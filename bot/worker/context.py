@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -52,6 +53,16 @@ class RetryPolicy:
     """How long Discord may take no message."""
     first_retry: float = 2
     longest_retry: float = 60
+
+    def wait(self, attempts: int, asked: float | None = None) -> float:
+        """The wait until a job is claimed again, after so many claims; `asked` is what a provider asks for.
+
+        A provider that asks to be asked at once is not: half of `first_retry` and growing is the least.
+        """
+        own, growth = (self.first_retry, 2.0) if asked is None else (self.first_retry / 2, 1.5)
+        floor = min(self.longest_retry, own * growth ** min(attempts - 1, 20))
+        spread = floor * random.uniform(1, 1.2)  # noqa: S311 - spreads load, no secret
+        return min(max(spread, asked or 0.0), 5 * self.longest_retry)
 
 
 class MemoryBudget:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 from dataclasses import replace
 from typing import NoReturn
 
@@ -298,10 +297,7 @@ class JobRunner:
         if not self._claimed.patience_left:
             await self._fail(DeliveryTimeout() if self.job.state is JobState.DELIVERING else GenerationTimeout())
             return
-        policy = context.retry_policy
-        backoff = min(policy.longest_retry, policy.first_retry * 2 ** min(self.job.attempts - 1, 10))
-        wait = seconds if seconds is not None else backoff * random.uniform(0.8, 1.2)  # noqa: S311
-        wait = min(wait, policy.longest_retry * 5)
+        wait = context.retry_policy.wait(self.job.attempts, seconds)
         log.info("job %d: again in %.1f s: %s", self.job.id, wait, error)
         job = self._claimed.with_waited(more=wait)
         unit = jobs.reschedule(job, later(now, wait), forget_submit=job.submitted_at is None)

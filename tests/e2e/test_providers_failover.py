@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from itertools import pairwise
+
 import pytest
 
 from bot.worker.provider_refresh import refresh
@@ -78,6 +81,26 @@ async def test_a_lone_provider_is_asked_again_when_its_5xx_says_so(world: World)
     assert accepted["at"] - refused["at"] >= 0.9
     assert world.job(job)["resubmits"] == 0
     assert world.operator_notes(job) == []
+
+
+@pytest.mark.parametrize(
+    ("fault", "retry_after"),
+    [
+        ("submit_rate_limited", "0"),
+        ("submit_rate_limited", "Wed, 21 Oct 2015 07:28:00 GMT"),
+        ("submit_error", "0"),
+    ],
+)
+async def test_a_provider_that_says_again_at_once_is_asked_at_a_growing_distance(
+    world: World, fault: str, retry_after: str
+) -> None:
+    world.fal.faults.set(fault, retry_after=retry_after, times=3)
+    async with world.bot(retry_policy=replace(PERSISTENT_RETRIES, first_retry=0.3, longest_retry=5)):
+        job = await world.imagine()
+        await world.assert_one_picture(job)
+    times = [call["at"] for call in world.fal.calls if call["method"] == "POST"]
+    waits = [later - earlier for earlier, later in pairwise(times)]
+    assert [wait >= least for wait, least in zip(waits, (0.15, 0.225, 0.33), strict=True)] == [True] * 3
 
 
 async def test_with_one_provider_unreachable_and_one_out_of_money_the_third_paints(

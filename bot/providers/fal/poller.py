@@ -26,8 +26,6 @@ from bot.providers.shared.polling import PollPolicy
 
 RESULT_LIMIT = 67_108_864
 """Bytes of a result with four pictures inside, as base64."""
-LONGEST_RETRY_AFTER = 60.0
-"""Seconds: a longer Retry-After is not waited for between two polls."""
 FIRST_EVENT = 10.0
 """Seconds: fal's stream begins with the request's present status."""
 SILENCE = 30.0
@@ -131,8 +129,7 @@ class Poller:
             raise busy.error from None
         if self._failures >= self._poll_policy.failures:
             raise busy
-        requested = min(busy.retry_after or 0.0, LONGEST_RETRY_AFTER)
-        return max(self._poll_policy.wait_after_failures(self._failures), requested)
+        return self._poll_policy.wait_after_failures(self._failures, busy.retry_after)
 
     # The stream
 

@@ -32,8 +32,6 @@ COST_POLLS = 4
 COST_PAUSE = 0.4
 COST_PATIENCE = 2.0
 """Seconds for all polls of the cost."""
-LONGEST_RETRY_AFTER = 60.0
-"""Seconds: a longer Retry-After is not waited for between two polls."""
 STRAGGLERS = 1 / 6
 """The part of `give_up_after` that is left for the remaining rows once one is painted."""
 
@@ -196,8 +194,7 @@ class PollSchedule:
             self._failures += 1
             if self._failures >= self._poll_policy.failures:
                 raise
-            requested = min(busy.retry_after or 0.0, LONGEST_RETRY_AFTER)
-            self._wait = max(self._poll_policy.wait_after_failures(self._failures), requested)
+            self._wait = self._poll_policy.wait_after_failures(self._failures, busy.retry_after)
         if not rows.over and self._is_too_late(rows):
             if not rows.links:
                 raise GenerationTimeout(detail="still not finished")

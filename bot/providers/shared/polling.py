@@ -21,6 +21,8 @@ class PollPolicy:
     jitter: float = 0.2
     first_retry: float = 1.0
     longest_retry: float = 30.0
+    longest_asked: float = 60.0
+    """The longest wait that a provider is granted; it can ask for none that is shorter than ours."""
     failures: int = 8
     give_up_after: float = PATIENCE
 
@@ -28,9 +30,10 @@ class PollPolicy:
         """The wait after so many successful polls."""
         return self._jittered(min(self.longest, self.first * self.growth ** min(polls, 50)))
 
-    def wait_after_failures(self, failures: int) -> float:
-        """The wait after so many failures in a row."""
-        return self._jittered(min(self.longest_retry, self.first_retry * 2 ** min(failures - 1, 20)))
+    def wait_after_failures(self, failures: int, asked: float | None = None) -> float:
+        """The wait after so many failures in a row; `asked` is what the provider asks for."""
+        own = self._jittered(min(self.longest_retry, self.first_retry * 2 ** min(failures - 1, 20)))
+        return max(own, min(asked or 0.0, self.longest_asked))
 
     def _jittered(self, seconds: float) -> float:
-        return seconds * (1 + random.uniform(-self.jitter, self.jitter))  # noqa: S311 - spreads load, no secret
+        return seconds * (1 + random.uniform(0, self.jitter))  # noqa: S311 - spreads load, no secret

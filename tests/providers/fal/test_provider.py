@@ -158,7 +158,14 @@ async def test_the_pace_grows_from_quick_to_calm() -> None:
     poll_policy = PollPolicy(jitter=0)
     assert [round(poll_policy.wait_after_success(polls), 2) for polls in (0, 1, 7, 10_000)] == [1, 1.3, 5, 5]
     assert [poll_policy.wait_after_failures(failures) for failures in (1, 2, 3, 10_000)] == [1, 2, 4, 30]
-    assert all(0.8 <= PollPolicy().wait_after_success(0) <= 1.2 for _ in range(50))
+    assert all(1 <= PollPolicy().wait_after_success(0) <= 1.2 for _ in range(50))
+
+
+@pytest.mark.parametrize(("asked", "wait"), [(None, 2), (0, 2), (1.5, 2), (7, 7), (3600, 60)])
+async def test_a_provider_can_ask_for_a_longer_wait_between_polls_and_for_no_shorter_one(
+    asked: float | None, wait: float
+) -> None:
+    assert PollPolicy(jitter=0).wait_after_failures(2, asked) == wait
 
 
 async def test_a_malformed_key_is_refused_at_start_without_showing_it(fixture: FalFixture) -> None:
