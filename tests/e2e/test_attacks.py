@@ -262,6 +262,34 @@ async def test_a_job_claimed_before_its_card_exists_shows_its_progress_on_the_ca
     assert any("\nPainting" in words for words in texts[1:])
 
 
+@pytest.mark.parametrize("place", [-3, 10**40])
+async def test_a_card_shows_no_nonsense_of_a_service_and_none_of_its_words(world: World, place: int) -> None:
+    world.fal.faults.set("odd_place", body=place)
+    world.fal.faults.set("odd_log", body="Running on the painter: 250 %")
+    for fault in ("slow_queue", "slow_run"):
+        world.fal.faults.set(fault, seconds=0.5)
+    async with world.bot(retry_policy=replace(FAST_RETRIES, card=0.1)):
+        job = await world.imagine()
+        card = await world.card(job)
+        await world.assert_one_picture(job)
+        texts = await _versions(world, card)
+    states = [words.splitlines()[2].partition(" · ")[0] for words in texts]
+    assert set(states) <= {"Queued, next in line", "Queued at the service", "Painting", "Painted"}
+    assert {"Queued at the service", "Painting"} <= set(states)
+
+
+async def test_a_card_says_who_is_next(world: World) -> None:
+    world.fal.queue_ahead = 0
+    world.fal.faults.set("slow_queue", seconds=0.5)
+    async with world.bot(retry_policy=replace(FAST_RETRIES, card=0.1)):
+        job = await world.imagine()
+        card = await world.card(job)
+        await world.assert_one_picture(job)
+        texts = await _versions(world, card)
+    assert any("\nYou are next · asked <t:" in words for words in texts)
+    assert all(words.count("Painting") <= 1 for words in texts)
+
+
 async def test_a_card_is_edited_no_more_often_than_the_retry_policy_says(world: World) -> None:
     assert RetryPolicy().card == 3
     world.fal.queue_ahead = 30

@@ -32,7 +32,7 @@ async def test_the_card_carries_the_unfinished_picture_until_the_finished_one_is
         job = await full_world.imagine(size="16:9")
         card = await card_with_picture(full_world)
         assert card["id"] == (await full_world.card(job))["id"]
-        assert "Not finished yet" in card["content"]
+        assert "Taking shape…" in card["content"]
         assert "16:9 became 3:2." in card["content"]
         [attachment] = card["attachments"]
         assert attachment["filename"] == f"unfinished-{job}.webp"

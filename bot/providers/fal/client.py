@@ -21,7 +21,7 @@ LARGE_RESULTS = 2
 
 
 class FalClient:
-    """Requests to the services at `origins`. `hidden` are other secrets that a log line may not show."""
+    """Requests to the services at `origins`."""
 
     def __init__(
         self,
@@ -29,12 +29,10 @@ class FalClient:
         key: SecretStr,
         origins: Sequence[str],
         timeouts: Timeouts,
-        hidden: Sequence[SecretStr] = (),
     ) -> None:
         self._http = http
         self._key = key
         self._origins = tuple(origins)
-        self._hidden = tuple(hidden)
         self.timeouts = timeouts
         self.large_results = asyncio.Semaphore(LARGE_RESULTS)
 
@@ -84,9 +82,3 @@ class FalClient:
         """
         async with self.stream(method, url, body=body, headers=headers, submitting=submitting) as response:
             return await read(response, limit)
-
-    def shows_secret(self, text: str) -> bool:
-        """Whether a text holds a key."""
-        key = self._key.get_secret_value()
-        secrets = (key, key.rpartition(":")[2], *(secret.get_secret_value() for secret in self._hidden))
-        return any(secret and secret in text for secret in secrets)

@@ -59,8 +59,6 @@ class Poller:
         self._changed = asyncio.Event()
         self._streamed: Status | None = None
         self._hinted = False
-        self._polls_logs = True
-        self._newest_log_line = ""
         self._polls = self._failures = self._unexplained = 0
 
     def wake(self) -> None:
@@ -94,11 +92,9 @@ class Poller:
                 if result is not None:
                     yield result
                     return
-                if status is not None and not status.over:
-                    progress = status.progress(self._newest_log_line)
-                    if progress != latest:
-                        latest = progress
-                        yield progress
+                if status is not None and not status.over and status.progress != latest:
+                    latest = status.progress
+                    yield latest
                 if asyncio.get_running_loop().time() > self._deadline:
                     raise GenerationTimeout(detail="still not finished")
         finally:
@@ -136,7 +132,7 @@ class Poller:
     async def _follow_stream(self) -> None:
         """Note each status of the stream until it ends or goes wrong; polling finds out why."""
         left = max(0.0, self._deadline - asyncio.get_running_loop().time())
-        url = extended(self._data.status_url, "/stream", logs="1")
+        url = extended(self._data.status_url, "/stream")
         headers = {"Accept": "text/event-stream"}
         timeouts = replace(self._client.timeouts, total=left)
         try:
@@ -161,14 +157,10 @@ class Poller:
             if status is None:
                 return
             silence.reschedule(asyncio.get_running_loop().time() + min(SILENCE, self._client.timeouts.read))
-            self._note_log_line(status)
             self._streamed = status
             self._changed.set()
             if status.over:
                 return
-
-    def _note_log_line(self, status: Status) -> None:
-        self._newest_log_line = status.newest_log_line(self._client.shows_secret) or self._newest_log_line
 
     # The status and the result
 
@@ -177,23 +169,16 @@ class Poller:
         streamed, self._streamed = self._streamed, None
         if streamed is not None:
             return streamed
-        response = await self._poll()
+        try:
+            response = await self._client.request("GET", self._data.status_url)
+        except OversizedResponse as error:
+            raise ProviderBusy(detail=f"status {error.detail}") from None
         if not response.is_success:
             raise error_from(response, self._clock.now())
         status = parsed(Status, response)
         if status is None:
             raise ProviderBusy(detail=f"status {response.status_code}, garbled")
-        self._note_log_line(status)
         return status
-
-    async def _poll(self) -> httpx.Response:
-        if self._polls_logs:
-            try:
-                return await self._client.request("GET", extended(self._data.status_url, logs="1"))
-            except OversizedResponse:
-                # A poll carries every log line there is: from now on, none.
-                self._polls_logs = False
-        return await self._client.request("GET", self._data.status_url)
 
     async def _hinted_result(self) -> Generated | None:
         """The result, if a webhook was right. An error is left to the next poll."""

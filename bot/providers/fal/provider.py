@@ -55,9 +55,8 @@ class FalProvider:
         origins = (settings.fal_queue_url, settings.fal_rest_url, settings.fal_api_url)
         hosts = settings.fal_media_hosts
         self._http = open_client(hosts=hosts, base_urls=origins, connections=deps.connections)
-        key, own_key = required(settings.fal_key, "FAL_KEY"), settings.openai_api_key
-        hidden = [own_key] if own_key is not None else []
-        self._client = FalClient(self._http, key, origins, deps.timeouts or Timeouts(), hidden)
+        key = required(settings.fal_key, "FAL_KEY")
+        self._client = FalClient(self._http, key, origins, deps.timeouts or Timeouts())
         self._uploads = Uploads(self._http, self._client, settings.fal_rest_url, hosts, deps.clock)
         self._models = Models(self._client, settings.fal_api_url, self._offers, deps.clock)
         self._downloads = Downloads(self._http, hosts, deps.pictures, self._poll_policy, timeouts=deps.timeouts)

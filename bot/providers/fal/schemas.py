@@ -8,8 +8,6 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-import unicodedata
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -25,15 +23,8 @@ from bot.net.http import json_of
 from bot.providers.shared.downloads import read_data_uri
 from bot.providers.shared.tickets import StoredTicketData
 
-LOG_LINE_LIMIT = 80
-"""Characters of a log line that a member is shown."""
-LOG_MESSAGE_LIMIT = 1000
-"""Characters of a log message that are looked at."""
-LOG_LINES = 50
-"""The newest log lines, among which a readable one is sought."""
-
-_ESCAPES = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
-_LINKS = re.compile(r"\S*(?:://|www\.|data:|\bsk-)\S*|\b[\w-]+(?:\.[\w-]+)+/\S*")
+LONGEST_QUEUE = 100_000
+"""Requests: a place behind more than these is no place."""
 
 Schema = TypeVar("Schema", bound=BaseModel)
 Tokens = Field(0, ge=0, le=1_000_000_000)
@@ -56,13 +47,17 @@ class TicketData(StoredTicketData):
 
 
 class Status(_Wire):
-    """A request's status. In a stream, `logs` are only the new lines; in a poll, all of them."""
+    """A request's status."""
 
     status: str
     queue_position: int | None = None
     error: Any = None
     error_type: str | None = None
-    logs: Any = Field(None, repr=False)
+
+    @field_validator("queue_position", mode="before")
+    @classmethod
+    def _place(cls, value: object) -> object:
+        return value if type(value) is int and 0 <= value <= LONGEST_QUEUE else None
 
     @property
     def over(self) -> bool:
@@ -74,30 +69,12 @@ class Status(_Wire):
         """Whether it shows an error; where it does not, the request may have failed all the same."""
         return bool(self.error or self.error_type)
 
-    def newest_log_line(self, is_secret: Callable[[str], bool]) -> str:
-        """The newest log line that a member may read; empty where there is none."""
-        lines = self.logs[-LOG_LINES:] if isinstance(self.logs, list) else []
-        messages = [line.get("message") for line in reversed(lines) if isinstance(line, dict)]
-        texts = (message for message in messages if isinstance(message, str) and not is_secret(message))
-        return next((shown for text in texts if (shown := readable(text))), "")
-
-    def progress(self, log_line: str) -> Progress:
-        """The same for members; `log_line` is the newest one."""
+    @property
+    def progress(self) -> Progress:
+        """The same for members, who read nothing of what the service writes."""
         if self.status != "IN_QUEUE":
-            return Progress(note=log_line or "painting")
-        if self.queue_position is None:
-            return Progress(note="queued at the service")
-        return Progress(position=self.queue_position, note=f"queued at the service, {self.queue_position} ahead")
-
-
-def readable(message: str) -> str:
-    """A log message's last line without links, keys and control characters, at most `LOG_LINE_LIMIT` long."""
-    lines = [line for line in _ESCAPES.sub("", message[-LOG_MESSAGE_LIMIT:]).splitlines() if line.strip()]
-    line = _LINKS.sub("", lines[-1]) if lines else ""
-    line = "".join(" " if letter.isspace() else letter for letter in line)
-    line = "".join(letter for letter in line if not unicodedata.category(letter).startswith("C"))
-    line = " ".join(line.split())
-    return line if len(line) <= LOG_LINE_LIMIT else f"{line[: LOG_LINE_LIMIT - 1].rstrip()}…"
+            return Progress(note="painting")
+        return Progress(position=self.queue_position, note="queued at the service")
 
 
 class Image(_Wire):

@@ -42,6 +42,8 @@ FAULTS: Mapping[str, str] = {
     "bomb": "the first picture is a small PNG that declares `count` x `count` pixels (30000)",
     "foreign_picture": "the pictures' links are `url`",
     # status, also its event stream
+    "odd_place": "queue_position is `body`, any JSON value, also in the response to the submit",
+    "odd_log": "every log line is `body`",
     "status_error": "`status` (500) in JSON",
     "status_html": "200 and a page",
     "status_truncated": "half of the JSON",

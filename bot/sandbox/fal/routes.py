@@ -132,7 +132,8 @@ class QueueRoutes:
         if self._context.strike("submit_in_progress", found.endpoint):
             body["status"], body["logs"] = "IN_PROGRESS", None
         else:
-            body["queue_position"] = found.position
+            odd = self._context.strike("odd_place", found.endpoint)
+            body["queue_position"] = odd.body if odd else found.position
         return json_response(body, request_id=found.request_id)
 
     def _find(self, request: web.Request) -> QueueRequest:

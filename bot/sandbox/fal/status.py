@@ -39,7 +39,10 @@ class Status:
         body: dict[str, Any] = {"status": found.state, "request_id": found.request_id}
         body |= urls(found, self._context.hosts().queue)
         if found.state == "IN_QUEUE":
-            return {**body, "queue_position": found.position}
+            odd = self._context.strike("odd_place", found.endpoint)
+            return {**body, "queue_position": odd.body if odd else found.position}
+        if logs and (odd := self._context.strike("odd_log", found.endpoint)):
+            logs = [{**line, "message": str(odd.body)} for line in logs]
         body["logs"] = logs
         if found.state == "COMPLETED":
             ran = (found.finished_at or 0) - found.started_at if found.started_at else None

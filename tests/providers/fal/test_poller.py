@@ -249,7 +249,7 @@ async def test_a_cancel_while_painting_is_requested_and_then_seen(fixture: FalFi
     fixture.sandbox.faults.set("slow_run", seconds=5)
     fal = fixture.fal()
     ticket = await fal.submit(build_submit(), ignore_progress)
-    await follow_until(fal, ticket, "Running")
+    await follow_until(fal, ticket, "painting")
     assert await fal.cancel(ticket) is CancelResult.REQUESTED
     with pytest.raises(JobCancelled):
         await follow(fal, ticket)
@@ -260,7 +260,7 @@ async def test_a_cancel_that_comes_too_late_still_brings_the_picture(fixture: Fa
     fixture.sandbox.faults.set("slow_run", seconds=0.5)
     fal = fixture.fal()
     ticket = await fal.submit(build_submit(), ignore_progress)
-    await follow_until(fal, ticket, "Running")
+    await follow_until(fal, ticket, "painting")
     assert await fal.cancel(ticket) is CancelResult.REQUESTED
     assert len((await follow(fal, ticket))[1].pictures) == 1
     assert await fal.cancel(ticket) is CancelResult.TOO_LATE

@@ -25,23 +25,24 @@ def accepted_message(accepted: AcceptedJob, model_label: str, note: str = "") ->
 
 def progress_message(job: Job, progress: Progress, model_label: str) -> MessageContent:
     """The card while the job runs."""
-    status = progress.note or "Working on it."
-    if progress.preview is not None:
-        status = "Not finished yet"
-    if progress.position:
-        status = f"In the service's queue, {progress.position} ahead"
-    lines = [
-        *_request_lines(job, model_label),
-        f"{status[:1].upper()}{status[1:]} · started {timestamp(job.created_at)}",
-    ]
+    lines = [*_request_lines(job, model_label), f"{_status(progress)} · asked {timestamp(job.created_at)}"]
     if progress.changes:
         lines.append(f"-# {as_sentences(progress.changes)}")
     return MessageContent(content=join_lines(lines), view=view(cancel_button(job.id)))
 
 
+def _status(progress: Progress) -> str:
+    if progress.position is not None:
+        return f"In the service's queue, {progress.position} ahead" if progress.position else "You are next"
+    if progress.preview is not None:
+        return "Taking shape…"
+    note = progress.note or "working on it"
+    return f"{note[:1].upper()}{note[1:]}"
+
+
 def _request_lines(job: Job, model_label: str) -> list[str]:
-    verb = "Editing" if job.request.kind == "edit" else "Painting"
+    sign = "✏️" if job.request.kind == "edit" else "🎨"
     return [
-        f"🎨 **{verb}:** {escape(truncate(job.request.prompt, 200))}",
+        f"{sign} **{escape(truncate(job.request.prompt, 200))}**",
         f"-# {describe_options(job.request, model_label)}",
     ]
