@@ -34,6 +34,7 @@ class Breaker:
         self._trips = 0
         self._probing = False
         self._probed_at: Instant = 0
+        self._opened_at: Instant = 0
         self.open_until: Instant = 0
         """0 while it is closed."""
         self.misconfigured = False
@@ -50,7 +51,7 @@ class Breaker:
         """Whether a job may be given to the provider; while it is open, one job alone may probe it."""
         if not self.open_until:
             return True
-        if now < self.open_until or (self._probing and elapsed(self._probed_at, now) < LONGEST_PROBE):
+        if self._rests(now) or (self._probing and 0 <= elapsed(self._probed_at, now) < LONGEST_PROBE):
             return False
         self._probing, self._probed_at = True, now
         return True
@@ -59,7 +60,11 @@ class Breaker:
         """Seconds after which asking again makes sense."""
         if self._probing:
             return min(self._settings.first, PROBED_AGAIN)
-        return max(0.0, elapsed(now, self.open_until)) if self.open_until else 0.0
+        return elapsed(now, self.open_until) if self._rests(now) else 0.0
+
+    def _rests(self, now: Instant) -> bool:
+        """Whether the pause lasts. A clock set back to before it ends it: how much has passed is not known."""
+        return self._opened_at <= now < self.open_until
 
     def succeeded(self) -> bool:
         """Close it; returns whether it was open."""
@@ -83,6 +88,7 @@ class Breaker:
             return False
         pause = min(self._settings.longest, self._settings.first * 2**self._trips)
         self._trips += 1
+        self._opened_at = now
         self.open_until = later(now, self._settings.misconfigured if misconfigured else pause)
         self._probing = False
         is_new = not was_open or (misconfigured and not self.misconfigured)

@@ -57,6 +57,17 @@ async def test_after_five_failures_in_a_row_jobs_go_to_other_providers_until_a_p
     assert sum("takes work again" in record.getMessage() for record in caplog.records) == 1
 
 
+async def test_a_clock_that_is_set_back_lengthens_no_pause(full_world: World) -> None:
+    full_world.fal.faults.set("submit_ingress")
+    clock = AdjustableClock(frozen=True)
+    async with full_world.bot(clock=clock.clock, DEFAULT_QUOTA="30/day"):
+        await paint_each(full_world, FAILURES)
+        full_world.fal.faults.clear()
+        clock.advance(-3600)
+        await paint_each(full_world, 1)
+    assert submits(full_world) == (FAILURES + 1, FAILURES, 0)
+
+
 async def test_5xx_to_submits_open_the_breaker(full_world: World) -> None:
     full_world.fal.faults.set("submit_error", status=500)
     async with full_world.bot(clock=AdjustableClock(frozen=True).clock, DEFAULT_QUOTA="30/day"):
