@@ -17,6 +17,9 @@ import httpx
 
 from bot.net.errors import ResponseTooLarge
 
+IDLE_LIMIT = 262_144
+"""Bytes without an event in between: at a comment each quarter of a minute, those of a day and more."""
+
 
 @dataclass(frozen=True, slots=True)
 class Event:
@@ -43,17 +46,19 @@ async def events(response: httpx.Response, limit: int) -> AsyncIterator[Event | 
     """The events of a streamed response; None for a comment.
 
     Raises:
-        ResponseTooLarge: an event has more than `limit` bytes.
+        ResponseTooLarge: an event has more than `limit` bytes, or more than `IDLE_LIMIT` come without one.
         httpx.RequestError: the stream broke off.
     """
-    name, size = "", 0
+    name, size, idle = "", 0, 0
     data: list[str] = []
     async for line in _lines(response, limit):
         size += len(line)
-        if size > limit:
+        idle += 0 if line.startswith(b"data") else len(line) + 1
+        if size > limit or idle > IDLE_LIMIT:
             raise ResponseTooLarge("event", request=response.request)
         if not line:
             if data:
+                idle = 0
                 yield Event(name or "message", "\n".join(data))
             name, data, size = "", [], 0
             continue

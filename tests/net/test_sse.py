@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.net.errors import ResponseTooLarge
-from bot.net.sse import Event, events, is_event_stream
+from bot.net.sse import IDLE_LIMIT, Event, events, is_event_stream
 
 ENDS = ("\n", "\r", "\r\n")
 
@@ -188,3 +188,14 @@ def test_data_is_json_or_nothing(data: str, value: object) -> None:
 def test_the_content_type_promises_events(content_type: str | None, streams: bool) -> None:
     headers = {"content-type": content_type} if content_type else {}
     assert is_event_stream(httpx.Response(200, headers=headers)) is streams
+
+
+@pytest.mark.parametrize("line", [b"\n", b"\r\n", b":\n", b"event: x\n\n", b"id: 7\n"])
+def test_a_flood_without_an_event_is_too_much(line: bytes) -> None:
+    with pytest.raises(ResponseTooLarge):
+        read(*[line * 1000] * (IDLE_LIMIT // 1000 // len(line) * 3 + 1))
+
+
+def test_events_in_between_make_any_number_of_comments_welcome() -> None:
+    hour = b": keep-alive\n\n" * 240 + b"data: x\n\n"
+    assert read(*[hour] * 100).count(Event("message", "x")) == 100

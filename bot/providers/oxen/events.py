@@ -151,8 +151,9 @@ class Events:
                         raise ProviderBusy(detail=f"no stream, {response.status_code}")
                     self._attempted.set()
                     async for event in events(response, EVENT_LIMIT):
-                        failures = 0
-                        self._handle(event)
+                        if event is not None:
+                            failures = 0
+                            self._handle(event)
             except ProviderError as error:
                 if failures == 0:
                     log.info("oxen's events broke off (%s); polling goes on", error.detail)
@@ -161,8 +162,8 @@ class Events:
             await asyncio.sleep(self._poll_policy.wait_after_failures(failures))
             self._attempted.clear()
 
-    def _handle(self, event: Event | None) -> None:
-        fields = event.json() if event is not None and event.name == COMPLETED else None
+    def _handle(self, event: Event) -> None:
+        fields = event.json() if event.name == COMPLETED else None
         generation_id = fields.get("generation_id") if isinstance(fields, dict) else None
         if isinstance(generation_id, str):
             self.wake(generation_id)

@@ -55,6 +55,9 @@ class Events:
             response.content_type = "text/event-stream"
             response.force_close()
             await response.prepare(request)
+            if self._strike("events_empty"):
+                while True:
+                    await response.write(b"\n" * 65_536)
             if not self._strike("events_ended"):
                 await self._write(request, response, messages)
             return response

@@ -69,6 +69,7 @@ FAULTS: Mapping[str, str] = {
     "events_wrong": "the completion says failed for a row that succeeded, and the other way round",
     "events_flood": "`count` (200) foreign events come first, other rows' completions among them",
     "events_cut": "the connection is reset in the middle of the completion",
+    "events_empty": "the stream is a flood of empty lines, until the client closes it",
     "events_ended": "the stream ends as soon as it has begun",
     # cancel
     "cancel_other": "the response is {generation_id, status: cancelled}, not {status: success, generation_id}",

@@ -131,6 +131,17 @@ async def test_a_stream_that_breaks_is_opened_again_while_a_job_waits(fixture: O
     assert fixture.sandbox.state()["events"]["opened"] == 3
 
 
+async def test_a_flood_of_empty_lines_is_not_read_on(fixture: OxenFixture) -> None:
+    fixture.sandbox.faults.set("events_empty")
+    fixture.sandbox.faults.set("stuck")
+    oxen = fixture.oxen(poll_policy=replace(HARDLY_POLLING, first_retry=30))
+    ticket = await oxen.submit(fixture.build_submit(), ignore_progress)
+    await eventually(lambda: fixture.sandbox.listeners == 0)
+    fixture.sandbox.faults.clear()
+    assert fixture.sandbox.state()["events"]["opened"] == 1
+    await oxen.cancel(ticket)
+
+
 async def test_a_failed_submit_leaves_no_stream_behind_and_closing_ends_one_that_is_open(
     fixture: OxenFixture,
 ) -> None:
