@@ -103,6 +103,8 @@ class AcceptedJob:
     """The most that it can cost."""
     changes: tuple[str, ...] = ()
     """What the first provider does differently than asked, a clause each."""
+    quality: str | None = None
+    """The quality that is painted in, empty where the provider chooses it itself; None: as asked."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,6 +121,8 @@ class Progress:
     """The unfinished picture, as the provider sent it."""
     changes: tuple[str, ...] = ()
     """What the provider does differently than asked, a clause each."""
+    quality: str | None = None
+    """The quality that is painted in, empty where the provider chooses it itself; None: as asked."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,3 +138,5 @@ class Finished:
     """What the member should know, for instance that the provider sent fewer pictures than asked."""
     links: tuple[str, ...] = ()
     """Public links to pictures that are too large for the channel."""
+    quality: str | None = None
+    """The quality that is painted in, empty where the provider chooses it itself; None: as asked."""

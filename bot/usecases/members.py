@@ -105,7 +105,7 @@ class MemberService:
         changes = list(candidates[0].changes)
         if former is not None:
             changes.insert(0, self._router.succession_notice(former, model))
-        return replace(accepted, price=price, changes=tuple(changes))
+        return replace(accepted, price=price, changes=tuple(changes), quality=candidates[0].quality)
 
     async def after_accept(self, job: Job, card_id: int | None) -> None:
         """After the first response: store the card's id, and uploads that cannot be fetched again.

@@ -122,18 +122,20 @@ class ResultPoller:
         request = self._claimed.job.request
         pictures: list[Picture] = []
         notes: dict[str, None] = dict.fromkeys(self._succession_notice())
-        cost = Money()
+        cost, quality = Money(), None
         for part in self._parts:
             if part.finished is None:
                 continue
             provider_request = self._claimed.provider_request(part.ticket.provider, part.ticket.count)
             pictures += [await self._converted(picture, provider_request) for picture in part.finished.pictures]
             notes.update(dict.fromkeys(_changes(provider_request)))
+            if provider_request is not None and quality != "":
+                quality = provider_request.quality
             cost += self._cost(part.finished, provider_request)
         images = min(len(pictures), request.count)
         if images < request.count:
             notes[f"The service painted {images} of {request.count} pictures."] = None
-        finished = Finished(pictures=tuple(pictures), cost=cost, note=" ".join(notes))
+        finished = Finished(pictures=tuple(pictures), cost=cost, note=" ".join(notes), quality=quality)
         return finished, Amount(images=images, money=cost)
 
     async def _converted(self, picture: Picture, provider_request: ProviderRequest | None) -> Picture:

@@ -233,12 +233,11 @@ class JobRunner:
         if self.job.reply.card_id is None:
             # The job may have been claimed before its card was there.
             self._claimed.refresh(await self._context.database.read(jobs.get(self.job.id)))
-        await self._context.delivery.show_progress(self.job, replace(progress, changes=self._changes()))
-
-    def _changes(self) -> tuple[str, ...]:
-        """What the provider of the last submit does differently than asked."""
         at_provider = self._claimed.provider_request(self.job.provider) if self.job.provider else None
-        return at_provider.changes if at_provider else ()
+        if at_provider is not None:
+            # As the provider of the last submit does it.
+            progress = replace(progress, changes=at_provider.changes, quality=at_provider.quality)
+        await self._context.delivery.show_progress(self.job, progress)
 
     # Delivering
 

@@ -8,14 +8,18 @@ from bot.domain.money import Money
 from bot.domain.requests import ImageRequest
 
 
-def describe_options(request: ImageRequest, model_label: str) -> str:
-    """The model, the quality, and those of the other options that are not the default."""
+def describe_options(request: ImageRequest, model_label: str, quality: str | None = None) -> str:
+    """The model, the quality, and those of the other options that are not the default.
+
+    `quality` is the one that is painted in, empty where the service chooses it itself; None: as asked.
+    """
     parts = [model_label]
     if request.count > 1:
         parts.append(pictures(request.count))
     if request.size != "auto":
         parts.append(escape(request.size))
-    parts.append(request.quality if request.quality != "auto" else "auto quality")
+    if painted := request.quality if quality is None else quality:
+        parts.append(painted if painted != "auto" else "auto quality")
     if request.background != "auto":
         parts.append(request.background)
     if request.output_format not in ("png", "jpeg", "webp"):

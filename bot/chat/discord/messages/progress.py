@@ -13,7 +13,7 @@ def accepted_message(accepted: AcceptedJob, model_label: str, note: str = "") ->
     job = accepted.job
     place = f"{accepted.ahead} ahead" if accepted.ahead else "next in line"
     lines = [
-        *_request_lines(job, model_label),
+        *_request_lines(job, model_label, accepted.quality),
         f"Queued, {place} · at most {accepted.price} · {describe_allowance(accepted.allowance)}",
     ]
     if accepted.changes:
@@ -25,7 +25,10 @@ def accepted_message(accepted: AcceptedJob, model_label: str, note: str = "") ->
 
 def progress_message(job: Job, progress: Progress, model_label: str) -> MessageContent:
     """The card while the job runs."""
-    lines = [*_request_lines(job, model_label), f"{_status(progress)} · asked {timestamp(job.created_at)}"]
+    lines = [
+        *_request_lines(job, model_label, progress.quality),
+        f"{_status(progress)} · asked {timestamp(job.created_at)}",
+    ]
     if progress.changes:
         lines.append(f"-# {as_sentences(progress.changes)}")
     return MessageContent(content=join_lines(lines), view=view(cancel_button(job.id)))
@@ -40,9 +43,9 @@ def _status(progress: Progress) -> str:
     return f"{note[:1].upper()}{note[1:]}"
 
 
-def _request_lines(job: Job, model_label: str) -> list[str]:
+def _request_lines(job: Job, model_label: str, quality: str | None) -> list[str]:
     sign = "✏️" if job.request.kind == "edit" else "🎨"
     return [
         f"{sign} **{escape(truncate(job.request.prompt, 200))}**",
-        f"-# {describe_options(job.request, model_label)}",
+        f"-# {describe_options(job.request, model_label, quality)}",
     ]

@@ -35,7 +35,8 @@ def result_message(job: Job, finished: Finished, model_label: str) -> MessageCon
         f"[Picture {number}]({link}): too large for this channel" for number, link in enumerate(finished.links, 1)
     ]
     advice = "reply to change it" if len(finished.pictures) == 1 else "reply with #2 … to change the second"
-    lines.append(f"-# {describe_options(job.request, model_label)} · {job.charged.money} · {advice}")
+    options = describe_options(job.request, model_label, finished.quality)
+    lines.append(f"-# {options} · {job.charged.money} · {advice}")
     buttons = view(edit_button(job.id), delete_button(job.id))
     return MessageContent(content=join_lines(lines), embeds=embeds, view=buttons)
 
