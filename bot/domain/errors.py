@@ -17,13 +17,13 @@ EaselError                     .sentence is what the member reads
 │  ├─ SubmitUnknown            the response to a submit was lost      → reconcile; never send it again blindly
 │  ├─ SubmitUnreadable         the response leads nowhere             → the next provider, not this one again
 │  ├─ ResultLost               generated, and out of reach for ever   → submit once more, note it for the operator
-│  ├─ TicketLost               the provider forgot the job            → release
+│  ├─ TicketLost               the provider forgot the job            → release, note it for the operator
 │  ├─ PromptRejected           content policy                         → release, no other provider
 │  ├─ SourceRejected           the provider cannot use the picture    → release
 │  ├─ RequestRejected          the provider does not take an option   → release
 │  ├─ GenerationFailed         the provider accepted it and failed    → release
-│  ├─ InvalidResponse          not a usable picture                   → release
-│  │  └─ NoPicture             finished, and there is none            → release
+│  ├─ InvalidResponse          not a usable picture                   → release, note it for the operator
+│  │  └─ NoPicture             finished, and there is none            → as above
 │  ├─ ModelRetired             the provider says that it is gone      → next provider, successor, or release
 │  ├─ ProviderMisconfigured    key or balance                         → next provider or release; tell the operator
 │  ├─ JobCancelled             cancelled before it was delivered      → release
@@ -236,6 +236,11 @@ class InvalidResponse(ProviderError):
     """The response is no picture, or leads to a host that is not trusted."""
 
     default = "The image service sent something that is not a usable picture."
+
+    def __init__(self, sentence: str | None = None, *, detail: str = "", cost: Money | None = None) -> None:
+        """`cost` is what the provider bills for it; None where that is not known."""
+        self.cost = cost
+        super().__init__(sentence, detail=detail)
 
 
 class NoPicture(InvalidResponse):

@@ -37,6 +37,8 @@ class Outcome:
     charged: Amount = Amount()
     result_message_id: int | None = None
     error: str | None = None
+    notes: tuple[str, ...] = ()
+    """For the operator's ledger: what was perhaps paid in vain."""
 
 
 def accept(new: NewJob, default_limit: Limit, now: Instant) -> Unit[AcceptedJob]:
@@ -287,7 +289,9 @@ def _finish(job: Job, outcome: Outcome, now: Instant, condition: str) -> Unit[Jo
     yield from reservations.settle(job, outcome.charged, now)
     yield "DELETE FROM spool WHERE job_id = $1", (job.id,)
     if job.submitted_at is not None:
-        yield submits.adjustment(job, f"a lost answer: {job.reserved.money} may have been paid for nothing", now)
+        yield submits.adjustment(job, f"{job.reserved.money} may have been paid for nothing", now)
+    for note in outcome.notes:
+        yield submits.operator_note(job, note, now)
     return ended
 
 

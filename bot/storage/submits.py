@@ -50,7 +50,7 @@ def forget_submit(job: Job, note: str, now: Instant) -> Unit[bool]:
         (job.id, job.attempts),
     )
     if rows:
-        yield adjustment(job, note, now)
+        yield operator_note(job, note, now)
     return bool(rows)
 
 
@@ -81,9 +81,9 @@ def note_double_cost(job: Job, lost_cost: Money | None, now: Instant) -> Unit[No
     `lost_cost` is what the lost submit was billed at, None where the provider cannot tell.
     """
     if lost_cost is None:
-        yield adjustment(job, f"a lost answer: {job.reserved.money} may have been paid twice", now)
+        yield adjustment(job, f"{job.reserved.money} may have been paid twice", now)
     else:
-        yield adjustment(job, f"a lost answer: {lost_cost} was paid for pictures that were lost", now)
+        yield adjustment(job, f"{lost_cost} was paid for pictures that were lost", now)
 
 
 def note_unfetched_cost(job: Job, now: Instant) -> Unit[None]:
@@ -92,13 +92,18 @@ def note_unfetched_cost(job: Job, now: Instant) -> Unit[None]:
 
 
 def adjustment(job: Job, note: str, now: Instant) -> Statement:
-    """The ledger entry that tells the operator what a submit may have cost in vain; no allowance changes."""
+    """The ledger entry that tells the operator what a lost response may have cost; no allowance changes."""
+    return operator_note(job, f"a lost answer: {note}", now)
+
+
+def operator_note(job: Job, text: str, now: Instant) -> Statement:
+    """The ledger entry that tells the operator what was perhaps paid in vain; no allowance changes."""
     return append(
         Entry(
             kind="adjust",
             at=now,
             guild_id=job.requester.guild_id,
             job_id=job.id,
-            reason=note,
+            reason=text,
         )
     )

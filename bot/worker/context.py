@@ -137,6 +137,8 @@ class ClaimedJob:
         self.fetching = False
         """Whether its pictures are being fetched just now."""
         self._claimed_at = asyncio.get_running_loop().time()
+        self.notes: list[str] = []
+        """For the operator's ledger, once the job ends: what was perhaps paid in vain."""
         if job.cancel_requested:
             self.cancel_requested.set()
 

@@ -10,7 +10,14 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from bot.catalog.offers import ProviderRequest
-from bot.domain.errors import InvalidResponse, ProviderBusy, ProviderError, ProviderMisconfigured
+from bot.domain.errors import (
+    InvalidResponse,
+    ProviderBusy,
+    ProviderError,
+    ProviderMisconfigured,
+    ResultLost,
+    TicketLost,
+)
 from bot.domain.jobs import Finished, Progress, Ticket
 from bot.domain.money import Amount, Money
 from bot.domain.pictures import Picture
@@ -102,8 +109,19 @@ class ResultPoller:
     def _fail(self, part: _Part, error: ProviderError) -> None:
         part.error = error
         provider = part.ticket.provider
+        if isinstance(error, InvalidResponse | TicketLost):
+            self._note_loss(part, error.cost if isinstance(error, InvalidResponse) else None)
         if isinstance(error, ProviderMisconfigured) and self._context.router.failed(provider, error):
             log.error("a service needs its operator: %s: %s", provider, error.detail)
+
+    def _note_loss(self, part: _Part, cost: Money | None) -> None:
+        """Tell the operator what a part's pictures cost that nobody gets; `cost` is the provider's own figure."""
+        job, provider = self._claimed.job, part.ticket.provider
+        if cost is None:
+            price = job.reserved.money.share(part.ticket.count, job.request.count)
+            self._claimed.notes.append(f"{provider}: {price} may have been paid for pictures that cannot be used")
+        elif cost > Money():
+            self._claimed.notes.append(f"{provider}: {cost} was paid for pictures that cannot be used")
 
     def _raise_if_nothing_is_left(self) -> None:
         """Return while a part can still be delivered; a busy provider is worth waiting for."""
@@ -125,6 +143,8 @@ class ResultPoller:
         cost, quality = Money(), None
         for part in self._parts:
             if part.finished is None:
+                if isinstance(part.error, ResultLost):
+                    self._note_loss(part, part.error.cost)
                 continue
             provider_request = self._claimed.provider_request(part.ticket.provider, part.ticket.count)
             pictures += [await self._converted(picture, provider_request) for picture in part.finished.pictures]

@@ -20,6 +20,7 @@ from bot.domain.errors import (
     DiscordBusy,
     EaselError,
     GenerationTimeout,
+    InvalidResponse,
     JobCancelled,
     ProviderBusy,
     ProviderError,
@@ -244,7 +245,11 @@ class JobRunner:
     async def _deliver(self, finished: Finished, cost: Amount) -> jobs.Outcome:
         """Post the pictures; returns the job's outcome."""
         context = self._context
-        finished = await context.delivery.prepare(self.job, finished)
+        try:
+            finished = await context.delivery.prepare(self.job, finished)
+        except InvalidResponse:
+            self._claimed.notes.append(f"{cost.money} was paid for pictures that cannot be posted")
+            raise
         cost = replace(cost, images=min(cost.images, len(finished.pictures) + len(finished.links)))
         self._claimed.interruptible = False
         now, job = context.clock.now(), self.job
@@ -338,6 +343,7 @@ class JobRunner:
         context = self._context
         self._claimed.interruptible = False
         self._finished = True
+        outcome = replace(outcome, notes=tuple(self._claimed.notes))
         ended = await context.database.write(jobs.finish(self.job, outcome, context.clock.now()))
         if ended is None:
             raise LeaseLost

@@ -216,6 +216,43 @@ async def test_pictures_that_lumenfall_no_longer_has_are_released_and_noted_at_t
     assert submits(full_world) == (0, 1, 0)
 
 
+@pytest.mark.parametrize(
+    ("service", "fault"),
+    [
+        ("fal", "not_a_picture"),
+        ("fal", "result_expired"),
+        ("fal", "cdn_error"),
+        ("oxen", "not_a_picture"),
+        ("oxen", "result_missing"),
+        ("oxen", "cdn_error"),
+        ("lumenfall", "not_a_picture"),
+    ],
+)
+async def test_what_was_painted_and_cannot_be_used_is_released_and_noted_for_the_operator(
+    full_world: World, service: str, fault: str
+) -> None:
+    getattr(full_world, service).faults.set(fault)
+    async with full_world.bot(LUMENFALL_PARTIALS="0", SERVICE_ORDER=provider_order(service)):
+        job = await full_world.imagine()
+        await full_world.private_failure(job)
+        assert await full_world.wait_finished(job) == "failed"
+    assert (full_world.ledger_images(job), sum(submits(full_world))) == (RELEASED, 1)
+    [note] = full_world.operator_notes(job)
+    assert note.startswith(f"{service}: $")
+    sure = "was paid" if service == "lumenfall" else "may have been paid"  # it states its price
+    assert note.endswith(f" {sure} for pictures that cannot be used")
+
+
+async def test_what_cannot_be_used_and_was_not_billed_is_not_noted(world: World) -> None:
+    world.fal.faults.set("not_a_picture")
+    world.fal.faults.set("result_units", body="0")
+    async with world.bot():
+        job = await world.imagine()
+        await world.private_failure(job)
+        assert await world.wait_finished(job) == "failed"
+    assert (world.ledger_images(job), world.operator_notes(job)) == (RELEASED, [])
+
+
 async def test_a_provider_removed_from_the_order_still_delivers_what_it_has_painted(
     full_world: World,
 ) -> None:

@@ -16,11 +16,12 @@ import httpx
 from bot.domain.clock import Clock
 from bot.domain.errors import GenerationFailed, GenerationTimeout, NoPicture, ProviderBusy, ProviderError
 from bot.domain.jobs import Progress
+from bot.domain.money import Money
 from bot.net.http import JSON_LIMIT, json_of
 from bot.net.sse import events, is_event_stream
 from bot.providers.fal.client import FalClient
 from bot.providers.fal.errors import error_from, not_started, too_early
-from bot.providers.fal.schemas import Generated, Status, TicketData, extended, generated_in, parsed, valid
+from bot.providers.fal.schemas import Generated, Status, TicketData, extended, generated_in, is_free, parsed, valid
 from bot.providers.shared.http import OversizedResponse
 from bot.providers.shared.polling import PollPolicy
 
@@ -201,7 +202,7 @@ class Poller:
                 return None
             if json_of(response) is None:
                 raise ProviderBusy(detail=f"result {response.status_code}, garbled")
-            raise NoPicture(detail="no picture")
+            raise NoPicture(detail="no picture", cost=Money() if is_free(response) else None)
         if not status.failed and too_early(response):
             return None
         error = error_from(response, self._clock.now(), ran=status)

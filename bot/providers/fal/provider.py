@@ -204,10 +204,14 @@ class FalProvider:
     async def _finished(
         self, generated: Generated, data: TicketData, ticket: Ticket, request: ImageRequest
     ) -> Finished:
-        pictures = await self._downloads.collect(generated.results, ticket.count)
         offer = self._offers.get(request.model)
         prices = offer.byok if offer is not None else None
         cost = generated.cost_at_openai(prices) if data.byok else generated.cost_at_fal
+        try:
+            pictures = await self._downloads.collect(generated.results, ticket.count)
+        except InvalidResponse as error:
+            error.cost = cost
+            raise
         return Finished(pictures=pictures, cost=cost)
 
 

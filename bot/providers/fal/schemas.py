@@ -165,12 +165,16 @@ def generated_in(response: httpx.Response) -> Generated | None:
     result = parsed(Result, response)
     if result is None:
         return None
-    units = response.headers.get("x-fal-billable-units", "").strip()
     return Generated(
         results=tuple(image.result() for image in result.images),
         usage=valid(Usage, result.usage),
-        free=re.fullmatch(r"0+(\.0*)?", units) is not None,
+        free=is_free(response),
     )
+
+
+def is_free(response: httpx.Response) -> bool:
+    """Whether fal bills no units for the request."""
+    return re.fullmatch(r"0+(\.0*)?", response.headers.get("x-fal-billable-units", "").strip()) is not None
 
 
 class Token(_Wire):

@@ -15,6 +15,7 @@ from bot.catalog.offers import Submit
 from bot.domain.clock import elapsed
 from bot.domain.errors import (
     BadSource,
+    InvalidResponse,
     PriceExceeded,
     PromptRejected,
     ProviderBusy,
@@ -119,6 +120,9 @@ class LumenfallProvider:
                 detail=error.detail,
                 cost=data.price,
             ) from None
+        except InvalidResponse as error:
+            error.cost = data.price
+            raise
         cost = data.price if data.price is not None else await self._history.cost(data.request_id)
         yield Finished(pictures=pictures, cost=cost)
 
