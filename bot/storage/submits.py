@@ -86,11 +86,6 @@ def note_double_cost(job: Job, lost_cost: Money | None, now: Instant) -> Unit[No
         yield adjustment(job, f"{lost_cost} was paid for pictures that were lost", now)
 
 
-def note_unfetched_cost(job: Job, now: Instant) -> Unit[None]:
-    """Note for the operator that pictures were generated and never fetched; the member pays nothing."""
-    yield adjustment(job, f"never fetched: {job.reserved.money} may have been paid for nothing", now)
-
-
 def adjustment(job: Job, note: str, now: Instant) -> Statement:
     """The ledger entry that tells the operator what a lost response may have cost; no allowance changes."""
     return operator_note(job, f"a lost answer: {note}", now)

@@ -118,8 +118,8 @@ class JobRunner:
         except (SubmitUnknown, DiscordBusy) as error:
             await self._reschedule(error, None, submitted=isinstance(error, SubmitUnknown))
         except JobCancelled as error:
+            self._note_unfetched()
             await self._finish(jobs.Outcome(state=JobState.CANCELLED), error)
-            await self._note_unfetched()
         except ChannelUnavailable as error:
             log.warning("job %d: %s", self.job.id, error.sentence)
             await self._fail(error)
@@ -211,6 +211,7 @@ class JobRunner:
             if claimed.fetching and claimed.cancel_requested.is_set():
                 raise JobCancelled from None
             if not claimed.patience_left:
+                self._note_unfetched()
                 raise ResultUnreachable from None
             if isinstance(error, TimeoutError):
                 raise ProviderBusy(detail="the pictures come too slowly") from None
@@ -317,16 +318,14 @@ class JobRunner:
             charged = Amount(money=self.job.charged.money)
         outcome = jobs.Outcome(state=JobState.FAILED, charged=charged, error=type(error).__name__)
         await self._finish(outcome, error)
-        if isinstance(error, ResultUnreachable):
-            await self._note_unfetched()
         if isinstance(error, ResultLost):
             cost = error.cost or self.job.reserved.money
             await self._context.database.write(submits.note_double_cost(self.job, cost, self._context.clock.now()))
 
-    async def _note_unfetched(self) -> None:
+    def _note_unfetched(self) -> None:
         """Note for the operator what pictures may have cost that were generated and never fetched."""
         if self._claimed.generated:
-            await self._context.database.write(submits.note_unfetched_cost(self.job, self._context.clock.now()))
+            self._claimed.notes.append(f"never fetched: {self.job.reserved.money} may have been paid for nothing")
 
     async def _unexpected(self, error: Exception) -> None:
         if self.job.state is JobState.DELIVERING:

@@ -13,7 +13,6 @@ from dataclasses import replace
 
 from bot.catalog.offers import ProviderRequest
 from bot.domain.checks import MAXIMUM_SOURCE_BYTES
-from bot.domain.clock import elapsed
 from bot.domain.errors import (
     InvalidResponse,
     JobCancelled,
