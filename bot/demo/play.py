@@ -33,7 +33,7 @@ SIMCORD_EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 HINTS = """
   /imagine             Easel paints what you describe; try size: 16:9
   /edit                change a picture of yours; any file from {output} will do
-  Edit, below a picture, or Reply to it: "make it snow"
+  Edit, below a picture, or Reply to it: "@Easel make it snow"
   /quota  /jobs        what is left, and what was asked
   "Viewing as" Mika    she moderates: /moderate grant, /moderate limit, /moderate services, /moderate model
 """

@@ -47,8 +47,10 @@ async def _edit(narrator: Narrator) -> None:
 
 async def _edit_by_reply(narrator: Narrator, lighthouse: discord.Message) -> None:
     narrator.step("Theo replies to Nora's lighthouse", "Theo replies to Nora's picture")
-    narrator.page.line("**Theo** replies to it: `add a sailing boat and gulls`")
-    await narrator.stage.theo.send(narrator.stage.channel, "add a sailing boat and gulls", reply_to=lighthouse)
+    prompt = "add a sailing boat and gulls"
+    narrator.page.line(f"**Theo** replies to it: `@Easel {prompt}`")
+    stage = narrator.stage
+    await stage.theo.send(stage.channel, f"{stage.mention} {prompt}", reply_to=lighthouse)
     await narrator.result("reply")
 
 

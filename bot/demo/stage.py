@@ -71,6 +71,12 @@ class Stage:
         """The provider that every stage has."""
         return self.providers.fal
 
+    @property
+    def mention(self) -> str:
+        """Easel, mentioned."""
+        user = self.env.bot.user
+        return user.mention if user else ""
+
     async def until(self, condition: Callable[[], Value]) -> Value:
         """Wait until a condition is met; returns its value.
 

@@ -124,12 +124,12 @@ async def test_a_mask_that_leaves_nothing_to_paint_is_refused_privately(stage: S
 # By reply
 
 
-@pytest.mark.parametrize("mention", [False, True], ids=["plain", "mention"])
-async def test_a_reply_to_a_result_edits_it(stage: Stage, mention: bool) -> None:
+@pytest.mark.parametrize("mention", [True, False], ids=["mention", "name"])
+async def test_a_reply_that_mentions_easel_edits_the_result(stage: Stage, mention: bool) -> None:
     original = await imagine(stage, stage.nora, "a lighthouse")
     bot = stage.env.bot.user
     assert bot is not None
-    text = f"{bot.mention} make it snow" if mention else "make it snow"
+    text = f"{bot.mention if mention else '@' + bot.name} make it snow"
     reply = await stage.theo.send(stage.channel, text, reply_to=original)
     edited = await stage.picture(2)
     assert edited.content.startswith(f"{stage.theo.mention} make it snow\n")
@@ -147,7 +147,7 @@ async def test_a_reply_to_a_result_edits_it(stage: Stage, mention: bool) -> None
 async def test_a_reply_shows_a_card_that_says_which_picture(stage: Stage) -> None:
     original = await imagine(stage, stage.nora, count=2)
     stage.fal.faults.set("slow_run", seconds=0.5)
-    await stage.theo.send(stage.channel, "make it snow", reply_to=original)
+    await stage.theo.send(stage.channel, f"{stage.mention} make it snow", reply_to=original)
     [card] = stage.cards()
     assert "**Editing:** make it snow" in card.content
     assert "Editing picture 1 of 2. Begin with #2 to choose the second." in str(
@@ -161,12 +161,12 @@ async def test_a_reply_shows_a_card_that_says_which_picture(stage: Stage) -> Non
 
 async def test_a_number_chooses_one_of_several_pictures(stage: Stage) -> None:
     original = await imagine(stage, stage.nora, count=3)
-    await stage.theo.send(stage.channel, "#2 make it snow", reply_to=original)
+    await stage.theo.send(stage.channel, f"{stage.mention} #2 make it snow", reply_to=original)
     edited = await stage.picture(2)
     request = (await job(stage, edited)).request
     assert request.prompt == "make it snow"
     assert [source.filename for source in request.sources] == [original.attachments[1].filename]
-    assert await replied(stage, original, "#4 make it snow") == (
+    assert await replied(stage, original, f"{stage.mention} #4 make it snow") == (
         "There are 3 pictures there; #4 is not one of them. Nothing was charged."
     )
 
@@ -181,11 +181,11 @@ async def test_a_refused_reply_is_answered_publicly_and_the_answer_removes_itsel
     )
     await stage.theo.send(stage.channel, f"{bot.mention} hello")
     hint = stage.channel.history()[-1].content
-    assert hint.startswith("Reply to a picture and say what should change, or type /imagine to paint one.")
+    assert hint.startswith("Reply to a picture, or attach one, and say what should change.")
     original = await imagine(stage, stage.nora)
     assert (await replied(stage, original, bot.mention)).startswith("Say what should change")
     await stage.mika.slash(stage.channel, "moderate limit", images=0, per="day", member=stage.theo)
-    assert "switched off here" in await replied(stage, original, "make it snow")
+    assert "switched off here" in await replied(stage, original, f"{stage.mention} make it snow")
     refusals = [item.id for item in stage.channel.history() if "Nothing was charged" in item.content]
     assert len(refusals) == 4
     await stage.env.advance_time(31)
@@ -272,7 +272,7 @@ async def test_a_forwarded_picture_can_be_edited(stage: Stage) -> None:
 
 async def test_an_edit_of_an_edit_has_its_parent(stage: Stage) -> None:
     first = await imagine(stage, stage.nora, "a lighthouse")
-    await stage.theo.send(stage.channel, "make it night", reply_to=first)
+    await stage.theo.send(stage.channel, f"{stage.mention} make it night", reply_to=first)
     second = await stage.picture(2)
     form = await stage.nora.click(second, label="Edit")
     await stage.nora.submit_modal(form, {"prompt": "make it snow"})

@@ -92,7 +92,7 @@ async def test_the_card_is_public_and_shows_the_price_and_the_allowance(stage: S
     message = await stage.picture()
     assert message.content == (
         f"{stage.nora.mention} a fox\n"
-        "-# GPT Image 1.5 · 3 pictures · low · $0.028 · reply with #2 … to change the second"
+        "-# GPT Image 1.5 · 3 pictures · low · $0.028 · reply with @Easel #2 to change the second"
     )
     assert labels(message) == ["Edit", "Delete"]
     assert result.response is None, "the card went when the pictures came"

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import re
+
 import discord
 import pytest
 
@@ -126,6 +129,54 @@ async def test_a_reply_that_cannot_be_painted_gets_a_short_reply_that_is_deleted
         await reply(world, picture, "this is not for Easel", ping=False)
         assert await world.quota() == Quota(left=9, spent=1, reserved=0)
     assert world.fal.submits == 1
+
+
+async def test_a_reply_whose_ping_alone_mentions_easel_is_no_edit(world: World) -> None:
+    async with world.bot():
+        picture = await world.paint()
+        thanks = await world.discord.post_message(
+            world.member, world.channel, "haha nice", reply_to=int(picture["id"])
+        )
+        told = next(seen for seen in await world.discord.messages(world.channel) if seen["id"] == str(thanks))
+        assert [user["id"] for user in told["mentions"]] == [str(world.discord.bot_id)]
+        edit = await reply(world, picture, "make it snow")
+        assert await world.wait_finished(edit) == "done"
+        assert await world.quota() == Quota(left=8, spent=2, reserved=0)
+        assert len(await world.result_messages()) == 2
+    assert world.rows("SELECT id FROM jobs WHERE id = ?", thanks) == []
+
+
+async def test_a_mention_with_a_picture_attached_is_an_edit_with_or_without_a_reply(world: World) -> None:
+    mention, poster = f"<@{world.discord.bot_id}>", [Upload("cat.png", png()), Upload("hat.png", png())]
+    async with world.bot():
+        picture = await world.paint(count=2)
+        words = await world.discord.post_message(world.member, world.channel, "who makes a poster of it?")
+        for target, text, attached, edited in (
+            (None, f"{mention} make it a poster", poster[:1], ["cat.png"]),
+            (None, f"make it {mention} #2 a poster", poster, ["hat.png"]),
+            (words, f"make it a poster {mention}", poster[:1], ["cat.png"]),
+            (int(picture["id"]), f"{mention} #2 make it a poster", poster[:1], ["easel-2.png", "cat.png"]),
+        ):
+            message = await world.discord.post_message(
+                world.member, world.channel, text, attachments=attached, reply_to=target, ping=False
+            )
+            result = await world.result_message(message)
+            assert result["content"].splitlines()[0] == f"<@{world.member}> make it a poster"
+            request = json.loads(world.job(message)["request"])
+            names = [re.sub(r"easel-\d+-", "easel-", source["filename"]) for source in request["sources"]]
+            assert names == edited
+    assert [len(request.shown["image_urls"]) for request in list(world.fal.requests.values())[1:]] == [1, 1, 1, 2]
+
+
+async def test_a_mention_without_words_costs_nothing(world: World) -> None:
+    mention = f"<@{world.discord.bot_id}>"
+    async with world.bot():
+        message = await world.discord.post_message(
+            world.member, world.channel, mention, attachments=[Upload("cat.png", png())]
+        )
+        assert "Say what should change" in (await world.reply_to(message))["content"]
+        assert await world.quota() == Quota(left=10, spent=0, reserved=0)
+    assert world.fal.submits == 0
 
 
 async def test_without_message_history_easel_still_says_why_it_does_not_edit(world: World) -> None:

@@ -34,7 +34,8 @@ def result_message(job: Job, finished: Finished, model_label: str) -> MessageCon
     lines += [
         f"[Picture {number}]({link}): too large for this channel" for number, link in enumerate(finished.links, 1)
     ]
-    advice = "reply to change it" if len(finished.pictures) == 1 else "reply with #2 … to change the second"
+    one = len(finished.pictures) == 1
+    advice = "reply with @Easel to change it" if one else "reply with @Easel #2 to change the second"
     options = describe_options(job.request, model_label, finished.quality)
     lines.append(f"-# {options} · {job.charged.money} · {advice}")
     buttons = view(edit_button(job.id), delete_button(job.id))
