@@ -10,7 +10,6 @@ import discord
 from discord.ext import commands
 
 from bot.chat.discord.client import Easel, Interaction
-from bot.chat.discord.convert import pictures_in
 from bot.chat.discord.error_replies import answer_error, answer_errors
 from bot.chat.discord.messages.buttons import Verb, custom_id_pattern, is_known
 from bot.chat.discord.messages.refusals import NOTHING_CHARGED
@@ -21,7 +20,7 @@ from cogs.edit_form import open_form
 Button = discord.ui.Button[discord.ui.View]
 
 
-class JobButton(discord.ui.DynamicItem[Button], template=r"easel:none:(?P<job>\d{1,20})"):
+class JobButton(discord.ui.DynamicItem[Button], template="easel:none:(?P<job>[0-9])"):
     """A button of one job; its subclasses say in `press` what it does."""
 
     def __init__(self, button: Button, job_id: int) -> None:
@@ -87,8 +86,9 @@ class EditButton(JobButton, template=custom_id_pattern("edit")):
 
     async def press(self, interaction: Interaction) -> None:
         """Open the form for the pictures of the message that has the button."""
-        pictures = pictures_in(interaction.message) if interaction.message else []
-        await open_form(interaction, pictures, self.job_id)
+        if interaction.message is None:
+            raise NotFound("The picture is gone already.")
+        await open_form(interaction, interaction.message, self.job_id)
 
 
 BUTTONS: dict[Verb, type[JobButton]] = {"cancel": CancelButton, "delete": DeleteButton, "edit": EditButton}

@@ -11,26 +11,31 @@ from bot.chat.discord.convert import reply_address, requester
 from bot.chat.discord.errors import DISCORD_ERRORS, error_kind
 from bot.chat.discord.messages.content import NO_MENTIONS, MessageContent
 from bot.chat.discord.messages.progress import accepted_message
+from bot.domain.errors import BadSource
+from bot.domain.forms import Form
 from bot.domain.jobs import AcceptedJob
 from bot.domain.requests import ImageRequest
 
 log = logging.getLogger(__name__)
 
 
-async def submit(interaction: Interaction, request: ImageRequest, parent_id: int | None = None) -> None:
+async def submit(interaction: Interaction, request: ImageRequest, form: Form | None = None) -> None:
     """Submit a request and answer with its card, before anything slow.
+
+    Its job has the id of the interaction or, where a form was submitted, of the one that opened the form, so that
+    a form becomes one job in whichever process it is submitted.
 
     Raises:
         Refused: nothing was reserved.
     """
-    services = interaction.client.services
-    accepted = await services.members.submit(
-        interaction.id, requester(interaction), request, reply_address(interaction), parent_id
-    )
-    if not accepted.created:
-        return
-    card_id = await _send_card(interaction, card_for(accepted, services))
-    await services.members.after_accept(accepted.job, card_id)
+    services, reply = interaction.client.services, reply_address(interaction)
+    job_id, parent_id = (form.id, form.parent_id) if form else (interaction.id, None)
+    accepted = await services.members.submit(job_id, requester(interaction), request, reply, parent_id)
+    if accepted.created:
+        card_id = await _send_card(interaction, card_for(accepted, services))
+        await services.members.after_accept(accepted.job, card_id)
+    elif accepted.job.reply.expires_at != reply.expires_at:  # not the same interaction, delivered twice
+        raise BadSource("This form was submitted before. Open it again for another edit.")
 
 
 def card_for(accepted: AcceptedJob, services: Services, note: str = "") -> MessageContent:
@@ -45,7 +50,7 @@ async def _send_card(interaction: Interaction, card: MessageContent) -> int | No
             card.content, view=card.view or discord.utils.MISSING, allowed_mentions=NO_MENTIONS
         )
     except DISCORD_ERRORS as error:
-        log.info("job %d: Discord did not take its card: %s", interaction.id, error_kind(error))
+        log.info("Discord did not take the card for %d: %s", interaction.id, error_kind(error))
     else:
         return answer.message_id
     try:  # the card may have been shown all the same

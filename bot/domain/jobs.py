@@ -48,7 +48,7 @@ class JobState(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """A request on its way. `id` is the Discord interaction's, or the message's for an edit by reply."""
+    """A request on its way. `id` is that of Discord's interaction (a form's opening one) or of the message."""
 
     id: int
     requester: Requester

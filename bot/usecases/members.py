@@ -11,6 +11,7 @@ from bot.catalog.catalog import Catalog, Model
 from bot.domain import checks
 from bot.domain.clock import Clock
 from bot.domain.errors import BadSource, NotAllowed, NotFound, StorageError
+from bot.domain.forms import Form
 from bot.domain.jobs import AcceptedJob, Job, JobState
 from bot.domain.limits import Allowance, Limit
 from bot.domain.money import Amount
@@ -18,7 +19,7 @@ from bot.domain.providers import ProviderOrder
 from bot.domain.requests import ImageRequest, ReplyAddress, Requester
 from bot.ports import Database, Delivery
 from bot.routing.router import Router
-from bot.storage import jobs, reservations, spool
+from bot.storage import forms, jobs, reservations, spool
 from bot.storage import provider_orders as stored
 
 log = logging.getLogger(__name__)
@@ -162,6 +163,23 @@ class MemberService:
     async def job(self, job_id: int) -> Job:
         """One job, by its id."""
         return await self._database.read(jobs.get(job_id))
+
+    async def open_form(self, form: Form, oldest: int) -> None:
+        """Write a form down before it is shown; forms with an id below `oldest` are forgotten."""
+        await self._database.write(forms.keep(form, oldest))
+
+    async def opened_form(self, form_id: int, user_id: int, guild_id: int) -> Form:
+        """A form that this member has opened.
+
+        Raises:
+            BadSource: it is another member's, too old, or was never opened.
+        """
+        form = await self._database.read(forms.get(form_id))
+        if form is None or form.guild_id != guild_id:
+            raise BadSource("Easel no longer knows this form. Open it again.")
+        if form.user_id != user_id:
+            raise BadSource("Somebody else opened this form. Press Edit to open your own.")
+        return form
 
     async def result(self, message_id: int) -> Job | None:
         """The job whose pictures a message holds."""

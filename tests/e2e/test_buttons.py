@@ -1,12 +1,13 @@
-"""Cancelling, deleting and moderating: permissions, moments and effects."""
+"""Cancelling, deleting, forms and moderating: permissions, moments and effects."""
 
 from __future__ import annotations
 
 import asyncio
+import itertools
 
 import pytest
 
-from tests.support.world.discord_members import MANAGE_MESSAGES, POST_MESSAGE, Quota
+from tests.support.world.discord_members import MANAGE_MESSAGES, POST_MESSAGE, Message, Quota
 from tests.support.world.stored_jobs import RELEASED
 from tests.support.world.world import World
 
@@ -113,6 +114,74 @@ async def test_buttons_work_after_a_restart(world: World) -> None:
         assert form["data"]["title"] == "Edit this picture"
         await world.press(message, "delete")
         await world.discord.wait_for_messages(world.channel, lambda seen: not any(m["attachments"] for m in seen))
+
+
+# Forms
+
+
+async def open_form(world: World, picture: Message, member: int = 0) -> str:
+    """The custom id of the form behind a picture's Edit button."""
+    answer = await world.discord.answer(await world.press(picture, "edit", member=member))
+    return str(answer["data"]["custom_id"])
+
+
+async def submit_form(world: World, form: str, member: int = 0, **values: object) -> int:
+    """Submit a form; the interaction's id."""
+    given = {"prompt": "a hat", **values}
+    return await world.discord.submit_modal(member or world.member, world.channel, form, given)
+
+
+async def test_a_form_is_one_edit_of_its_member_in_whichever_process_it_is_submitted(world: World) -> None:
+    other = await world.discord.create_member(world.guild, "other")
+    async with world.bot():
+        picture = await world.paint()
+        form = await open_form(world, picture)
+    async with world.bot(), world.bot():
+        submitted = await asyncio.gather(
+            *(submit_form(world, form, member) for member in (world.member, other, world.member, other))
+        )
+        job = int(form.rpartition(":")[2])
+        assert await world.wait_finished(job) == "done"
+        answers = [str((await world.discord.answer(each))["data"]["content"]) for each in submitted]
+        assert sorted(answer.partition(".")[0] for answer in answers if "**Editing:**" not in answer) == [
+            "Somebody else opened this form",
+            "Somebody else opened this form",
+            "This form was submitted before",
+        ]
+        assert await world.quota() == Quota(left=8, spent=2, reserved=0)
+        assert len(await world.result_messages()) == 2
+    assert world.fal.submits == 2
+
+
+async def test_a_forged_form_or_button_is_refused_in_one_sentence_and_takes_nobodys_job(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    mallory = await world.discord.create_member(world.guild, "mallory")
+    async with world.bot():
+        picture = await world.paint()
+        mine, theirs = await open_form(world, picture), await open_form(world, picture, mallory)
+        job = await world.imagine()
+        for forged in (mine, f"easel:form:{job}", "easel:form:1", f"easel:form:{'9' * 20}", "easel:form:x", "x"):
+            assert "\n" not in await world.refusal(await submit_form(world, forged, mallory))
+        assert "no such picture" in await world.refusal(await submit_form(world, theirs, mallory, which=["9"]))
+        for verb, number in itertools.product(("edit", "cancel", "delete"), ("9" * 20, 2**63, "1" * 90)):
+            pressed = await world.discord.click(
+                mallory, int(picture["id"]), f"easel:{verb}:{number}"[:100], force=True
+            )
+            assert "older Easel" in await world.refusal(pressed)
+        await submit_form(world, mine)
+        assert await world.wait_finished(job) == await world.wait_finished(int(mine.rpartition(":")[2])) == "done"
+        assert await world.quota(mallory) == Quota(left=10, spent=0, reserved=0)
+    assert [record for record in caplog.records if record.exc_info or record.levelname == "ERROR"] == []
+    assert world.fal.submits == 3
+
+
+async def test_a_button_of_another_version_is_answered_politely(world: World) -> None:
+    async with world.bot():
+        picture = await world.paint()
+        pressed = await world.discord.click(world.member, int(picture["id"]), "easel:paint:1", force=True)
+        assert "older Easel" in await world.refusal(pressed)
+    assert world.fal.submits == 1
 
 
 # Moderation

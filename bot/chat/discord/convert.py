@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import discord
 
 from bot.chat.discord.client import Interaction
@@ -24,6 +27,19 @@ def source_of(attachment: discord.Attachment, message: discord.Message | None = 
         channel_id=message.channel.id if message else None,
         message_id=message.id if message else None,
         attachment_id=attachment.id,
+    )
+
+
+def source_of_upload(upload: Mapping[str, Any]) -> Source:
+    """A source for a file of a form, which Discord sends as an attachment object (docs: resources/message)."""
+    return Source(
+        url=str(upload["url"]),
+        filename=str(upload["filename"]),
+        content_type=upload.get("content_type"),
+        size=int(upload["size"]),
+        width=upload.get("width"),
+        height=upload.get("height"),
+        attachment_id=int(upload["id"]),
     )
 
 

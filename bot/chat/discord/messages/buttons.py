@@ -1,6 +1,6 @@
-"""The buttons below messages.
+"""The buttons below messages, and the custom ids of buttons and forms.
 
-A button's custom id is `easel:<verb>:<job id>`; everything else about the job is in the database.
+A button's custom id is `easel:<verb>:<job id>`, a form's `easel:form:<form id>`; all else is in the database.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ import discord
 
 Verb = Literal["cancel", "edit", "delete"]
 VERBS: tuple[Verb, ...] = get_args(Verb)
+_ID = "[0-8]?[0-9]{1,18}"
+"""An id that fits a database's 63 bits. Members can send any custom id, and Discord's own fit until 2083."""
 
 
 def custom_id(verb: Verb, job_id: int) -> str:
@@ -21,7 +23,18 @@ def custom_id(verb: Verb, job_id: int) -> str:
 
 def custom_id_pattern(verb: Verb) -> str:
     """Matches the custom ids of a verb; the group `job` is the job's id."""
-    return rf"easel:{verb}:(?P<job>\d{{1,20}})"
+    return f"easel:{verb}:(?P<job>{_ID})"
+
+
+def form_custom_id(form_id: int) -> str:
+    """The custom id of one opened form."""
+    return f"easel:form:{form_id}"
+
+
+def form_id_in(custom_id: str) -> int | None:
+    """The form's id in a custom id; None where it has none."""
+    match = re.fullmatch(f"easel:form:({_ID})", custom_id)
+    return int(match[1]) if match else None
 
 
 def is_known(custom_id: str) -> bool:

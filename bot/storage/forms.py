@@ -1,0 +1,42 @@
+"""Open edit forms, as units: each is a note until it is too old to be submitted."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import Any
+
+from bot.domain.forms import Form
+from bot.domain.requests import Source
+from bot.ports import Unit
+from bot.storage import notes
+
+MAX_FORMS = 10_000
+"""How many forms are kept; the oldest go first."""
+_FORM, _AFTER_FORMS = "form:", "form;"
+
+
+def keep(form: Form, oldest: int) -> Unit[None]:
+    """Write a form down, and forget those with an id below `oldest` or beyond `MAX_FORMS`."""
+    yield from notes.write(_name(form.id), json.dumps(asdict(form), separators=(",", ":")))
+    yield "DELETE FROM notes WHERE name >= $1 AND name < $2", (_FORM, _name(oldest))
+    yield (
+        "DELETE FROM notes WHERE name >= $1 AND name <= "
+        "(SELECT name FROM notes WHERE name >= $1 AND name < $2 ORDER BY name DESC LIMIT 1 OFFSET $3)",
+        (_FORM, _AFTER_FORMS, MAX_FORMS),
+    )
+
+
+def get(form_id: int) -> Unit[Form | None]:
+    """The form of that id."""
+    content = yield from notes.read(_name(form_id))
+    if content is None:
+        return None
+    fields: dict[str, Any] = json.loads(content)
+    fields["pictures"] = tuple(Source(**picture) for picture in fields["pictures"])
+    return Form(**fields)
+
+
+def _name(form_id: int) -> str:
+    """Names sort like ids."""
+    return f"{_FORM}{max(0, form_id):020d}"
