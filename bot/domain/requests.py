@@ -37,6 +37,8 @@ class Source:
     channel_id: int | None = None
     message_id: int | None = None
     attachment_id: int | None = None
+    spoiler: bool = False
+    """Whether it was hidden where it comes from."""
 
     @property
     def refetchable(self) -> bool:
@@ -64,6 +66,8 @@ class ImageRequest:
     spoiler: bool = False
     instead_of: str | None = None
     """The model that the member asked for and that is gone, where `model` is its successor."""
+    fallbacks: tuple[str, ...] = ()
+    """Where an edit differs from the picture that it is of, because it must: a clause each."""
 
     @property
     def kind(self) -> Literal["imagine", "edit"]:

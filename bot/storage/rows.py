@@ -39,6 +39,7 @@ def request_from(text: str) -> ImageRequest:
     fields: dict[str, Any] = json.loads(text)
     fields["sources"] = tuple(Source(**source) for source in fields["sources"])
     fields["mask"] = Source(**fields["mask"]) if fields["mask"] else None
+    fields["fallbacks"] = tuple(fields.get("fallbacks", ()))
     return ImageRequest(**fields)
 
 

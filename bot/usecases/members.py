@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from bot.catalog.catalog import Catalog, Model
 from bot.domain import checks
 from bot.domain.clock import Clock
-from bot.domain.errors import BadSource, NotAllowed, NotFound, StorageError
+from bot.domain.errors import BadSource, NotAllowed, NotFound, Refused, StorageError
 from bot.domain.forms import Form
 from bot.domain.jobs import AcceptedJob, Job, JobState
 from bot.domain.limits import Allowance, Limit
@@ -21,6 +21,7 @@ from bot.ports import Database, Delivery
 from bot.routing.router import Router
 from bot.storage import forms, jobs, reservations, spool
 from bot.storage import provider_orders as stored
+from bot.usecases.inheritance import inherit
 
 log = logging.getLogger(__name__)
 
@@ -80,16 +81,20 @@ class MemberService:
     ) -> AcceptedJob:
         """Check the request, reserve what it may cost and write the job down, all or nothing.
 
+        An edit takes over the options of the job `parent_id`, which made its picture. One of a picture that was
+        hidden is hidden.
+
         Raises:
             Refused: by one of its classes; nothing was written.
         """
         checks.check_request(request)
         orders = await self._provider_orders(requester.guild_id)
-        if not request.model:
-            request = replace(request, model=self._default_model(orders))
-        model = self._router.resolve_model(self._catalog.canonical(request.model), orders)
-        former = request.model if model != self._catalog.canonical(request.model) else None
-        request = replace(request, model=model, instead_of=former)
+        if any(source.spoiler for source in request.sources):
+            request = replace(request, spoiler=True)
+        parent = await self._parent(parent_id, requester.guild_id)
+        if parent is not None:
+            request = self._inherit(request, parent.request, orders)
+        request = self._with_model(request, orders)
         candidates = self._router.candidates(request, orders)
         price = self._router.price(candidates)
         new = jobs.NewJob(
@@ -98,15 +103,48 @@ class MemberService:
             request=request,
             reply=reply,
             cost=Amount(images=request.count, money=price),
-            parent_id=parent_id,
+            parent_id=parent.id if parent else None,
             waits_for_uploads=any(not source.refetchable for source in request.pictures),
         )
         accepted = await self._database.write(jobs.accept(new, self._defaults.limit, self._clock.now()))
         self._database.wake()
-        changes = list(candidates[0].changes)
-        if former is not None:
-            changes.insert(0, self._router.succession_notice(former, model))
-        return replace(accepted, price=price, changes=tuple(changes), quality=candidates[0].quality)
+        changes = (*request.fallbacks, *candidates[0].changes)
+        if request.instead_of is not None:
+            changes = (self._router.succession_notice(request.instead_of, request.model), *changes)
+        return replace(accepted, price=price, changes=changes, quality=candidates[0].quality)
+
+    def _with_model(self, request: ImageRequest, orders: Sequence[ProviderOrder]) -> ImageRequest:
+        """The request with its model, the default one or the successor of one that is gone."""
+        wanted = self._catalog.canonical(request.model or self._default_model(orders))
+        model = self._router.resolve_model(wanted, orders)
+        return replace(request, model=model, instead_of=wanted if model != wanted else None)
+
+    async def _parent(self, job_id: int | None, guild_id: int) -> Job | None:
+        """The job that made the picture of an edit, if this server has it."""
+        if job_id is None:
+            return None
+        try:
+            job = await self.job(job_id)
+        except NotFound:
+            return None
+        return job if job.requester.guild_id == guild_id else None
+
+    def _inherit(
+        self, request: ImageRequest, made_by: ImageRequest, orders: Sequence[ProviderOrder]
+    ) -> ImageRequest:
+        def can_do(each: ImageRequest) -> bool:
+            try:
+                self._router.candidates(self._with_model(each, orders), orders)
+            except Refused:
+                return False
+            return True
+
+        def label(name: str) -> str:
+            if name and self._catalog.get(name) is None:
+                return name
+            return self._catalog.model(self._with_model(replace(request, model=name), orders).model).label
+
+        return inherit(request, made_by, can_do, label)
 
     async def after_accept(self, job: Job, card_id: int | None) -> None:
         """After the first response: store the card's id, and uploads that cannot be fetched again.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from typing import Any
 
 import discord
 import pytest
@@ -230,3 +231,80 @@ async def test_the_menu_edits_another_members_picture_and_says_where_there_is_no
         text_message = await world.discord.post_message(other, world.channel, "no picture here")
         pressed = await world.discord.message_command(world.member, "Edit image", text_message)
         assert "There is no picture in this message." in await world.refusal(pressed)
+
+
+# What an edit inherits
+
+CHOSEN: dict[str, Any] = {
+    "model": "gpt-image-1",
+    "quality": "high",
+    "size": "landscape",
+    "background": "transparent",
+}
+CHOSEN |= {"format": "webp", "spoiler": True}
+
+
+def options(world: World, job: int) -> dict[str, object]:
+    """The options of a job that `CHOSEN` has."""
+    request = json.loads(world.job(job)["request"])
+    return {name: request["output_format" if name == "format" else name] for name in CHOSEN}
+
+
+async def test_an_edit_by_reply_button_or_menu_inherits_from_the_picture(world: World) -> None:
+    async with world.bot():
+        picture = await world.paint(**CHOSEN)
+        menu = await world.discord.message_command(world.member, "Edit image", int(picture["id"]))
+        button = await world.press(picture, "edit")
+        for opened in (menu, button):
+            form = (await world.discord.answer(opened))["data"]["custom_id"]
+            await world.discord.submit_modal(world.member, world.channel, form, {"prompt": "a hat"})
+        for job in (menu, button, await reply(world, picture, "a hat")):
+            edited = await world.result_message(job)
+            assert await world.wait_finished(job) == "done"
+            assert options(world, job) == CHOSEN
+            assert edited["attachments"][0]["filename"].startswith("SPOILER_")
+            assert "left out" not in edited["content"]
+    for request in list(world.fal.requests.values())[1:]:
+        assert request.endpoint == "fal-ai/gpt-image-1/edit-image"
+        assert (request.shown["quality"], request.shown["background"]) == ("high", "transparent")
+
+
+async def test_what_the_model_cannot_do_with_an_edit_falls_back_and_is_said(world: World) -> None:
+    async with world.bot() as app:
+        first = await world.paint(background="transparent", size="portrait")
+        second = await world.paint(**CHOSEN)
+        app.router.retired.add(("fal", "gpt-image-1.5"))
+        said = "The transparent background was left out: GPT Image 2 has none for edits."
+        job = await reply(world, first, "a hat")
+        edited = await world.result_message(job)
+        cards = await world.discord.messages(world.channel, after=job, deleted=True)
+        assert any(said in card["sandbox"]["versions"][0]["content"] for card in cards)
+        assert said in edited["content"]
+        assert "GPT Image 1.5 was switched off; GPT Image 2 paints in its place." in edited["content"]
+        assert options(world, job) | {"background": "transparent"} == {
+            **options(world, int(first["attachments"][0]["filename"].split("-")[1])),
+            "model": "gpt-image-2",
+        }
+        opened = await world.press(second, "edit")
+        form = (await world.discord.answer(opened))["data"]["custom_id"]
+        values = {"prompt": "a hat", "mask": [Upload("mask.png", png(1536, 1024, (0, 0, 0, 0), "RGBA"))]}
+        await world.discord.submit_modal(world.member, world.channel, form, values)
+        edited = await world.result_message(opened)
+        assert "GPT Image 1 cannot do this edit, so GPT Image 2 does." in edited["content"]
+        assert options(world, opened) == CHOSEN | {"model": "gpt-image-2", "background": "auto"}
+
+
+async def test_a_hidden_picture_never_comes_back_unhidden_whoever_hid_it(world: World) -> None:
+    hidden = Upload("SPOILER_cat.png", png())
+    async with world.bot():
+        theirs = await world.discord.post_message(world.member, world.channel, "look", attachments=[hidden])
+        menu = await world.discord.message_command(world.member, "Edit image", theirs)
+        form = (await world.discord.answer(menu))["data"]["custom_id"]
+        await world.discord.submit_modal(world.member, world.channel, form, {"prompt": "a hat"})
+        mention = f"<@{world.discord.bot_id}> a hat"
+        attached = await world.discord.post_message(world.member, world.channel, mention, attachments=[hidden])
+        for job in (menu, attached, await world.edit(image=hidden)):
+            edited = await world.result_message(job)
+            assert edited["attachments"][0]["filename"].startswith("SPOILER_")
+        shown = await world.result_message(await world.edit())
+        assert not shown["attachments"][0]["filename"].startswith("SPOILER_")

@@ -12,6 +12,8 @@ from bot.domain.clock import instant_of
 from bot.domain.errors import NotAllowed
 from bot.domain.requests import ReplyAddress, Requester, Source
 
+SPOILER_FLAG = 1 << 3
+"""Discord's docs, Message resource, Attachment Flags."""
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".gif")
 
 
@@ -27,6 +29,7 @@ def source_of(attachment: discord.Attachment, message: discord.Message | None = 
         channel_id=message.channel.id if message else None,
         message_id=message.id if message else None,
         attachment_id=attachment.id,
+        spoiler=attachment.is_spoiler(),
     )
 
 
@@ -40,6 +43,7 @@ def source_of_upload(upload: Mapping[str, Any]) -> Source:
         width=upload.get("width"),
         height=upload.get("height"),
         attachment_id=int(upload["id"]),
+        spoiler=str(upload["filename"]).startswith("SPOILER_") or bool(upload.get("flags", 0) & SPOILER_FLAG),
     )
 
 

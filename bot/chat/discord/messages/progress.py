@@ -29,8 +29,8 @@ def progress_message(job: Job, progress: Progress, model_label: str) -> MessageC
         *_request_lines(job, model_label, progress.quality),
         f"{_status(progress)} · asked {timestamp(job.created_at)}",
     ]
-    if progress.changes:
-        lines.append(f"-# {as_sentences(progress.changes)}")
+    if changes := (*job.request.fallbacks, *progress.changes):
+        lines.append(f"-# {as_sentences(changes)}")
     return MessageContent(content=join_lines(lines), view=view(cancel_button(job.id)))
 
 

@@ -7,7 +7,14 @@ import re
 import discord
 
 from bot.chat.discord.messages.buttons import delete_button, edit_button, view
-from bot.chat.discord.messages.content import BRAND_COLOUR, MessageContent, escape, join_lines, truncate
+from bot.chat.discord.messages.content import (
+    BRAND_COLOUR,
+    MessageContent,
+    as_sentences,
+    escape,
+    join_lines,
+    truncate,
+)
 from bot.chat.discord.messages.descriptions import describe_options
 from bot.domain.jobs import Finished, Job
 from bot.domain.requests import ImageRequest
@@ -29,8 +36,8 @@ def result_message(job: Job, finished: Finished, model_label: str) -> MessageCon
         lines[0] += f" {prompt}"
     else:
         embeds.append(discord.Embed(description=_embedded_prompt(job.request.prompt), colour=BRAND_COLOUR))
-    if finished.note:
-        lines.append(finished.note)
+    if notes := " ".join(filter(None, (as_sentences(job.request.fallbacks), finished.note))):
+        lines.append(notes)
     lines += [
         f"[Picture {number}]({link}): too large for this channel" for number, link in enumerate(finished.links, 1)
     ]
