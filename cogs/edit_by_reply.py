@@ -13,7 +13,7 @@ import discord
 from discord.ext import commands
 
 from bot.chat.discord.client import Easel
-from bot.chat.discord.convert import check_may_post, pictures_in, requester_of
+from bot.chat.discord.convert import check_may_post, may_write, pictures_in, requester_of
 from bot.chat.discord.error_replies import answer_reply_error
 from bot.chat.discord.errors import DISCORD_ERRORS, error_kind
 from bot.chat.discord.messages.content import NO_MENTIONS, MessageContent
@@ -43,6 +43,8 @@ class Replies(commands.Cog):
         mention = _typed_mention(bot, message.guild)
         if mention.search(message.content) is None:
             return
+        if not may_write(message.author, message.channel.permissions_for(message.author), message.channel):
+            return  # they were muted since; a refusal would be a message of theirs
         try:
             await self._edit_by_reply(message, message.author, mention)
         except Exception as error:  # noqa: BLE001 - every error must be answered

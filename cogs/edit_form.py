@@ -14,7 +14,7 @@ from discord import app_commands
 from discord.ext import commands
 
 from bot.chat.discord.client import Easel, Interaction
-from bot.chat.discord.convert import pictures_in, requester, source_of_upload
+from bot.chat.discord.convert import check_may_ask, pictures_in, requester, source_of_upload
 from bot.chat.discord.error_replies import answer_errors
 from bot.chat.discord.messages.buttons import form_custom_id, form_id_in
 from bot.chat.discord.messages.content import truncate
@@ -79,7 +79,9 @@ async def open_form(interaction: Interaction, message: discord.Message, job_id: 
 
     Raises:
         BadSource: there is no picture to edit.
+        NotAllowed: the member may not write there.
     """
+    check_may_ask(interaction)
     pictures = pictures_in(message)
     if not pictures:
         raise BadSource("There is no picture in this message. Choose one that has a PNG, JPEG or WebP.")

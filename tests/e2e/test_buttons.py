@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 
+import discord
 import pytest
 
 from tests.support.world.discord_members import MANAGE_MESSAGES, POST_MESSAGE, Message, Quota
@@ -181,6 +182,39 @@ async def test_a_button_of_another_version_is_answered_politely(world: World) ->
         picture = await world.paint()
         pressed = await world.discord.click(world.member, int(picture["id"]), "easel:paint:1", force=True)
         assert "older Easel" in await world.refusal(pressed)
+    assert world.fal.submits == 1
+
+
+NOT_HERE = "You may not write here at the moment, so Easel does not post here for you either."
+
+
+@pytest.mark.parametrize("way", ["denied", "timed out", "denied in threads"])
+async def test_who_may_not_write_in_a_channel_has_nothing_posted_there_by_easel(world: World, way: str) -> None:
+    muted = await world.discord.create_member(world.guild, "muted")
+    channel = world.channel
+    async with world.bot():
+        if way == "denied in threads":
+            world.channel = await world.discord.create_thread(channel)
+        picture = await world.paint()
+        form = await open_form(world, picture, muted)
+        if way == "timed out":
+            await world.discord.time_out(world.guild, muted)
+        else:
+            deny = discord.Permissions(send_messages=way == "denied", send_messages_in_threads=way != "denied")
+            await world.discord.set_permissions(channel, target=muted, deny=deny.value)
+        mention = f"<@{world.discord.bot_id}> a hat"
+        for refused in (
+            await world.press(picture, "edit", member=muted),
+            await world.discord.message_command(muted, "Edit image", int(picture["id"])),
+            await submit_form(world, form, muted),
+            await world.imagine(member=muted),
+        ):
+            assert await world.private_reply(refused) == NOT_HERE
+        first = await world.discord.post_message(muted, world.channel, mention, reply_to=int(picture["id"]))
+        await world.reply_to(await world.discord.post_message(world.member, world.channel, mention))
+        answers = await world.discord.messages(world.channel, after=first)
+        assert [seen["author"]["bot"] for seen in answers] == [False, True]  # an answer to the second alone
+        assert await world.quota(muted) == Quota(left=10, spent=0, reserved=0)
     assert world.fal.submits == 1
 
 

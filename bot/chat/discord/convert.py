@@ -89,8 +89,9 @@ def reply_address(interaction: Interaction) -> ReplyAddress:
     """Where the pictures of an interaction's request go.
 
     Raises:
-        NotAllowed: Easel may not post there.
+        NotAllowed: the member or Easel may not post there.
     """
+    check_may_ask(interaction)
     check_may_post(interaction.app_permissions, interaction.channel)
     return ReplyAddress(
         application_id=interaction.application_id,
@@ -101,6 +102,27 @@ def reply_address(interaction: Interaction) -> ReplyAddress:
     )
 
 
+def check_may_ask(interaction: Interaction) -> None:
+    """Check that the member may write where the picture would be posted.
+
+    Raises:
+        NotAllowed: they may not, so Easel does not for them.
+    """
+    if not may_write(interaction.user, interaction.permissions, interaction.channel):
+        raise NotAllowed("You may not write here at the moment, so Easel does not post here for you either.")
+
+
+def may_write(member: discord.abc.User, permissions: discord.Permissions, channel: object) -> bool:
+    """Whether a member with these permissions in a channel may write there, and is not timed out."""
+    timed_out = isinstance(member, discord.Member) and member.is_timed_out() and not permissions.administrator
+    return not timed_out and _may_send(permissions, channel)
+
+
+def _may_send(permissions: discord.Permissions, channel: object) -> bool:
+    in_thread = isinstance(channel, discord.Thread)
+    return permissions.send_messages_in_threads if in_thread else permissions.send_messages
+
+
 def check_may_post(permissions: discord.Permissions, channel: object) -> None:
     """Check Easel's permissions in a channel before anything is spent.
 
@@ -108,12 +130,11 @@ def check_may_post(permissions: discord.Permissions, channel: object) -> None:
         NotAllowed: Easel could not post the result there.
     """
     in_thread = isinstance(channel, discord.Thread)
-    may_send = permissions.send_messages_in_threads if in_thread else permissions.send_messages
     missing = [
         name
         for name, granted in (
             ("View Channel", permissions.view_channel),
-            ("Send Messages in Threads" if in_thread else "Send Messages", may_send),
+            ("Send Messages in Threads" if in_thread else "Send Messages", _may_send(permissions, channel)),
             ("Attach Files", permissions.attach_files),
             ("Read Message History", permissions.read_message_history),
         )

@@ -87,6 +87,19 @@ class ControlCommands:
         self._dispatch(guild, "CHANNEL_CREATE", self.world.channel_json(channel))
         return channel.id
 
+    def create_thread(self, *, channel: int, name: str) -> int:
+        """Create a public thread below a text channel."""
+        parent = self.world.channels[channel]
+        thread = Channel(id=self.world.new_id(), name=name, guild_id=parent.guild_id, parent_id=channel)
+        self.world.channels[thread.id] = thread
+        if parent.guild_id is not None:
+            self._dispatch(parent.guild_id, "THREAD_CREATE", self.world.channel_json(thread))
+        return thread.id
+
+    def time_out(self, *, guild: int, member: int, seconds: float) -> None:
+        """Time a member out; the interactions of one still come, and their permissions stay as they are."""
+        self.world.guilds[guild].timeouts[member] = time.time() + seconds
+
     def create_member(self, *, guild: int | None, name: str, roles: Sequence[int], accepts_dms: bool) -> int:
         """Create a user, as a member of a guild or only as an account."""
         user = User(id=self.world.new_id(), name=name, accepts_dms=accepts_dms)

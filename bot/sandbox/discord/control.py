@@ -78,6 +78,14 @@ class ControlMethods(ABC):
         arguments: Json = {"guild": guild, "name": name, "file_limit": file_limit, "updates": updates}
         return int(await self._call("create_channel", **arguments))
 
+    async def create_thread(self, channel: int, name: str = "thread") -> int:
+        """Create a public thread below a text channel."""
+        return int(await self._call("create_thread", channel=channel, name=name))
+
+    async def time_out(self, guild: int, member: int, seconds: float = 600) -> None:
+        """Time a member out: `communication_disabled_until`, while the interaction's permissions stay."""
+        await self._call("time_out", guild=guild, member=member, seconds=seconds)
+
     async def create_member(
         self,
         guild: int | None = None,

@@ -14,10 +14,11 @@ T = TypeVar("T")
 
 MIB = 1024 * 1024
 DISCORD_EPOCH_MS = 1_420_070_400_000
-TEXT_CHANNEL, DM_CHANNEL = 0, 1
+TEXT_CHANNEL, DM_CHANNEL, PUBLIC_THREAD = 0, 1, 11
 EPHEMERAL, LOADING, COMPONENTS_V2 = 1 << 6, 1 << 7, 1 << 15
 
 ADMINISTRATOR = 1 << 3
+ADD_REACTIONS = 1 << 6
 VIEW_CHANNEL = 1 << 10
 SEND_MESSAGES = 1 << 11
 MANAGE_MESSAGES = 1 << 13
@@ -25,11 +26,14 @@ EMBED_LINKS = 1 << 14
 ATTACH_FILES = 1 << 15
 READ_MESSAGE_HISTORY = 1 << 16
 USE_APPLICATION_COMMANDS = 1 << 31
+SEND_MESSAGES_IN_THREADS = 1 << 38
 USE_EXTERNAL_APPS = 1 << 50
 ALL_PERMISSIONS = (1 << 53) - 1
 EVERYONE_PERMISSIONS = (
     VIEW_CHANNEL
+    | ADD_REACTIONS
     | SEND_MESSAGES
+    | SEND_MESSAGES_IN_THREADS
     | EMBED_LINKS
     | ATTACH_FILES
     | READ_MESSAGE_HISTORY
@@ -122,15 +126,17 @@ class Guild:
     """The channel for Discord's notices to moderators (docs: resources/guild, public_updates_channel_id)."""
     roles: dict[int, Role] = field(default_factory=dict)
     members: dict[int, list[int]] = field(default_factory=dict)  # user → role ids
+    timeouts: dict[int, float] = field(default_factory=dict)  # user → Unix time of the end
 
 
 @dataclass(slots=True, kw_only=True)
 class Channel:
-    """A text channel, or a DM when it has a recipient."""
+    """A text channel, a thread when it has a parent, or a DM when it has a recipient."""
 
     id: int
     name: str
     guild_id: int | None = None
+    parent_id: int | None = None
     recipient_id: int | None = None
     file_limit: int | None = None
     overwrites: dict[int, tuple[int, int]] = field(default_factory=dict)  # role or user → allow, deny
@@ -142,7 +148,9 @@ class Channel:
     @property
     def type(self) -> int:
         """Discord's number for the kind of channel."""
-        return DM_CHANNEL if self.guild_id is None else TEXT_CHANNEL
+        if self.guild_id is None:
+            return DM_CHANNEL
+        return TEXT_CHANNEL if self.parent_id is None else PUBLIC_THREAD
 
     def changed(self) -> None:
         """Record that a message was created, edited or deleted."""

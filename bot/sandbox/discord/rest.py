@@ -18,6 +18,7 @@ from bot.sandbox.discord.model import (
     MANAGE_MESSAGES,
     READ_MESSAGE_HISTORY,
     SEND_MESSAGES,
+    SEND_MESSAGES_IN_THREADS,
     VIEW_CHANNEL,
     ApiError,
     Channel,
@@ -236,8 +237,10 @@ class Rest:
         return 204, None
 
     def _post(self, call: Call) -> Reply:
-        needed = SEND_MESSAGES | (ATTACH_FILES if call.files else 0)
-        channel = self._visible_channel(call.id("channel"), needed)
+        found = self.world.channels.get(call.id("channel"))
+        in_thread = found is not None and found.parent_id is not None
+        needed = SEND_MESSAGES_IN_THREADS if in_thread else SEND_MESSAGES
+        channel = self._visible_channel(call.id("channel"), needed | (ATTACH_FILES if call.files else 0))
         if channel.recipient_id and not self.world.users[channel.recipient_id].accepts_dms:
             raise ApiError(403, 50007, "Cannot send messages to this user")
         has = self.world.permissions(channel, self.world.bot.id)

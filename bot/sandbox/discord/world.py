@@ -31,6 +31,7 @@ class World:
         self.settings = settings
         self.cdn = Cdn(lifetime=settings.cdn_lifetime)
         self.started = time.monotonic()
+        self.started_at = time.time()
         self._last_id = 0
         self.users: dict[int, User] = {}
         self.guilds: dict[int, Guild] = {}
@@ -71,6 +72,7 @@ class World:
         guild = self.guilds[channel.guild_id]
         if user_id not in guild.members:
             return 0
+        overwrites = self.channels[channel.parent_id or channel.id].overwrites  # a thread has its parent's
         roles = [guild.id, *guild.members[user_id]]
         value = 0
         for role in roles:
@@ -78,7 +80,7 @@ class World:
         if user_id == guild.owner_id or value & ADMINISTRATOR:
             return ALL_PERMISSIONS
         for targets in ([guild.id], roles[1:], [user_id]):
-            pairs = [channel.overwrites.get(target, (0, 0)) for target in targets]
+            pairs = [overwrites.get(target, (0, 0)) for target in targets]
             for _, deny in pairs:
                 value &= ~deny
             for allow, _ in pairs:
@@ -119,7 +121,7 @@ class World:
             "mute": False,
             "pending": False,
             "flags": 0,
-            "communication_disabled_until": None,
+            "communication_disabled_until": iso(guild.timeouts[user_id]) if user_id in guild.timeouts else None,
         }
         if user:
             data["user"] = self.user_json(self.users[user_id])
@@ -149,6 +151,8 @@ class World:
         if channel.guild_id is None:
             return data
         guild = self.guilds[channel.guild_id]
+        if channel.parent_id is not None:
+            return data | self._thread_fields(channel)
         overwrites = [
             {
                 "id": str(target),
@@ -169,9 +173,29 @@ class World:
             "permission_overwrites": overwrites,
         }
 
-    def guild_channels(self, guild: Guild) -> list[Channel]:
-        """The channels of a guild, oldest first."""
-        return [channel for channel in self.channels.values() if channel.guild_id == guild.id]
+    def _thread_fields(self, channel: Channel) -> Json:
+        began = iso(self.started_at)
+        return {
+            "guild_id": str(channel.guild_id),
+            "name": channel.name,
+            "parent_id": str(channel.parent_id),
+            "owner_id": str(self.owner.id),
+            "message_count": len(channel.messages),
+            "member_count": 1,
+            "rate_limit_per_user": 0,
+            "thread_metadata": {
+                "archived": False,
+                "auto_archive_duration": 1440,
+                "archive_timestamp": began,
+                "create_timestamp": began,
+                "locked": False,
+            },
+        }
+
+    def guild_channels(self, guild: Guild, *, threads: bool = False) -> list[Channel]:
+        """The channels of a guild, or its threads, oldest first."""
+        of_guild = (channel for channel in self.channels.values() if channel.guild_id == guild.id)
+        return [channel for channel in of_guild if (channel.parent_id is not None) == threads]
 
     def guild_json(self, guild: Guild, *, event: bool = False) -> Json:
         """The guild object; with ``event`` as in GUILD_CREATE, which lists only the bot as a member."""
@@ -205,7 +229,7 @@ class World:
             "member_count": len(guild.members),
             "members": [self.member_json(guild, self.bot.id)] if guild.with_bot else [],
             "channels": [self.channel_json(channel) for channel in self.guild_channels(guild)],
-            "threads": [],
+            "threads": [self.channel_json(thread) for thread in self.guild_channels(guild, threads=True)],
             "presences": [],
             "voice_states": [],
             "stage_instances": [],
