@@ -9,6 +9,7 @@ import discord
 import pytest
 from PIL import Image, ImageChops
 
+from bot.chat.discord.public_refusals import PublicRefusals
 from bot.demo.stage import Stage, image_of, labels
 from bot.sandbox import painter
 from tests.support.demo.simcord_stage import (
@@ -172,6 +173,7 @@ async def test_a_number_chooses_one_of_several_pictures(stage: Stage) -> None:
 
 
 async def test_a_refused_reply_is_answered_publicly_and_the_answer_removes_itself(stage: Stage) -> None:
+    stage.app.client.refusals = PublicRefusals(member_seconds=0, channel_seconds=0)
     bot = stage.env.bot.user
     assert bot is not None
     photo = await stage.nora.send(stage.channel, "my house", attachments=[("house.png", picture_file())])

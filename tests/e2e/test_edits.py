@@ -9,6 +9,7 @@ from typing import Any
 import discord
 import pytest
 
+from bot.chat.discord.public_refusals import PublicRefusals
 from bot.sandbox.discord.server import Upload
 from tests.support.picture_files import png
 from tests.support.world.discord_members import Message, Quota
@@ -112,7 +113,7 @@ async def test_a_reply_that_mentions_easel_edits_the_picture(world: World) -> No
 
 async def test_a_reply_that_cannot_be_painted_gets_a_short_reply_that_is_deleted_again(world: World) -> None:
     async with world.bot() as opened:
-        opened.client.reply_refusal_seconds = 0.3
+        opened.client.refusals = PublicRefusals(member_seconds=0, channel_seconds=0, removed_after=0.3)
         picture = await world.paint()
         text_message = await world.discord.post_message(world.member, world.channel, "just words")
         target = {"id": str(text_message)}
@@ -182,7 +183,7 @@ async def test_a_mention_without_words_costs_nothing(world: World) -> None:
 
 async def test_without_message_history_easel_still_says_why_it_does_not_edit(world: World) -> None:
     async with world.bot() as opened:
-        opened.client.reply_refusal_seconds = 0.5
+        opened.client.refusals.removed_after = 0.5
         picture = await world.paint()
         await world.discord.set_permissions(world.channel, deny=READ_HISTORY)
         interaction = await reply(world, picture, "make it snow")

@@ -7,11 +7,12 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+import discord
 import pytest
 
 from bot.sandbox.discord.server import Upload
 from tests.support.picture_files import misdescribed, png, png_declaring
-from tests.support.world.discord_members import Quota
+from tests.support.world.discord_members import POST_MESSAGE, Quota
 from tests.support.world.world import World
 
 UNSPENT = Quota(left=10, spent=0, reserved=0)
@@ -160,6 +161,43 @@ async def test_a_redirect_away_from_discord_is_not_followed(world: World) -> Non
         assert "could not be read" in await world.private_failure(await world.edit())
         await assert_nothing_spent(world)
         assert connections == []
+
+
+# Refusals that everybody sees
+
+
+async def test_a_flood_of_mentions_earns_one_public_refusal_and_holds_back_no_picture(world: World) -> None:
+    mention = f"<@{world.discord.bot_id}> hello"
+    elsewhere = await world.discord.create_channel(world.guild, "elsewhere")
+    async with world.bot() as opened:
+        await world.discord.rate_limit(POST_MESSAGE, 5, 5.0)
+        flood = [await world.discord.post_message(world.member, world.channel, mention) for _ in range(30)]
+        job = await world.imagine()
+        await world.discord.post_message(world.member, elsewhere, mention)
+        await world.result_message(job, within=4)
+        await world.discord.wait_for_messages(
+            world.channel, lambda seen: [one["sandbox"]["reactions"] for one in seen].count(["❌"])
+        )
+        await world.discord.wait_for_message(elsewhere, lambda seen: "Nothing was charged." in seen["content"])
+        seen = await world.discord.messages(world.channel, deleted=True)
+        refusals = [one for one in seen if "Nothing was charged." in one["content"]]
+        assert [one["message_reference"]["message_id"] for one in refusals] == [str(flood[0])]
+        opened.client.refusals.member_seconds = opened.client.refusals.channel_seconds = 0
+        await world.reply_to(await world.discord.post_message(world.member, world.channel, mention))
+
+
+async def test_without_the_permission_to_react_the_second_refusal_is_silent(world: World) -> None:
+    mention = f"<@{world.discord.bot_id}> hello"
+    deny = discord.Permissions(add_reactions=True).value
+    async with world.bot() as opened:
+        await world.discord.set_permissions(world.channel, deny=deny)
+        await world.reply_to(await world.discord.post_message(world.member, world.channel, mention))
+        silent = await world.discord.post_message(world.member, world.channel, mention)
+        opened.client.refusals.channel_seconds = 0
+        other = await world.discord.create_member(world.guild, "other")
+        await world.reply_to(await world.discord.post_message(other, world.channel, mention))
+        [unanswered] = [one for one in await world.discord.messages(world.channel) if one["id"] == str(silent)]
+        assert unanswered["sandbox"]["reactions"] == []
 
 
 # Failures of the provider: the member learns which kind it was

@@ -1,4 +1,4 @@
-"""The redirection of discord.py, and the permissions of the invite link."""
+"""The redirection of discord.py, the permissions of the invite link, and how many refusals are remembered."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import pytest
 import yarl
 
 from bot.chat.discord.client import PERMISSIONS, invite_link, redirect
+from bot.chat.discord.public_refusals import MAX_REMEMBERED, PublicRefusals
 from bot.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -52,3 +53,14 @@ def test_the_readme_shows_the_invite_link_that_easel_prints() -> None:
     shown = f"scope=bot+applications.commands&permissions={PERMISSIONS.value}"
     assert shown in invite_link(1)
     assert shown in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_public_refusals_are_remembered_for_a_bounded_number_of_members() -> None:
+    now = 0.0
+    refusals = PublicRefusals(channel_seconds=0, now=lambda: now)
+    assert [refusals.may_speak(1, 2), refusals.may_speak(1, 2), refusals.may_speak(1, 3)] == [True, False, True]
+    now = 61.0
+    assert refusals.may_speak(1, 2)
+    for member in range(2 * MAX_REMEMBERED):
+        refusals.may_speak(1, member)
+    assert len(refusals._last) == MAX_REMEMBERED

@@ -21,6 +21,7 @@ from pydantic import SecretStr
 from bot.catalog.catalog import Catalog
 from bot.chat.discord.error_replies import answer_error
 from bot.chat.discord.errors import BAD_TOKEN
+from bot.chat.discord.public_refusals import PublicRefusals
 from bot.domain.errors import DiscordBusy, SetupError
 from bot.ports import Database
 from bot.storage import notes
@@ -129,8 +130,6 @@ class Easel(commands.Bot):
     """The bot at the gateway. `app.py` sets `services` before it logs in."""
 
     services: Services
-    reply_refusal_seconds: float = 30
-    """Seconds after which a refusal that had to be public is removed."""
 
     def __init__(self, *, database: Database) -> None:
         # Easel never joins a voice channel, so the libraries for that are not missing.
@@ -146,6 +145,7 @@ class Easel(commands.Bot):
             chunk_guilds_at_startup=False,
         )
         self._database = database
+        self.refusals = PublicRefusals()
 
     async def setup_hook(self) -> None:
         """Load the cogs, and sync the commands if they have changed since the last start."""

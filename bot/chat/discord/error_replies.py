@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING
 import discord
 from discord import app_commands
 
-from bot.chat.discord.errors import DISCORD_ERRORS, NO_READ_HISTORY, UNKNOWN_INTERACTION, error_kind
-from bot.chat.discord.messages.content import NO_MENTIONS
+from bot.chat.discord.errors import DISCORD_ERRORS, UNKNOWN_INTERACTION, error_kind
 from bot.chat.discord.messages.refusals import NOTHING_CHARGED, refusal_text
 from bot.domain.errors import Bug, EaselError
 
@@ -42,18 +41,12 @@ async def answer_error(interaction: Interaction, error: BaseException) -> None:
 
 
 async def answer_reply_error(client: Easel, message: discord.Message, error: BaseException) -> None:
-    """Reply to a message with what went wrong; the reply is public and removes itself. Never raises."""
+    """Reply publicly to a message with what went wrong, or react to it. Never raises."""
     text = _error_text(error, message.id)
     if text is None:
         return
-    seconds = client.reply_refusal_seconds
     try:
-        try:
-            await message.reply(text, delete_after=seconds, allowed_mentions=NO_MENTIONS)
-        except discord.HTTPException as failure:
-            if failure.code != NO_READ_HISTORY:
-                raise
-            await message.channel.send(text, delete_after=seconds, allowed_mentions=NO_MENTIONS)
+        await client.refusals.refuse(message, text)
     except DISCORD_ERRORS as failure:
         log.info("Discord did not take a reply: %s", error_kind(failure))
 

@@ -244,7 +244,8 @@ class ControlMethods(ABC):
         """A channel's messages, oldest first, in Discord's form and in full.
 
         Under ``sandbox``: ``at_ms, ephemeral, deleted, interaction_id, nonce, allowed_mentions, pinged``
-        (users, roles, everyone), ``files`` (filename, size, sha256), ``versions`` (every state it had).
+        (users, roles, everyone), ``reactions`` (the bot's), ``files`` (filename, size, sha256),
+        ``versions`` (every state it had).
         """
         arguments = {"channel": channel, "after": after, "ephemeral": ephemeral, "deleted": deleted}
         result: list[Json] = await self._call("messages", **arguments)

@@ -14,6 +14,7 @@ from bot.sandbox.discord.files import parse_body
 from bot.sandbox.discord.gateway import Gateway
 from bot.sandbox.discord.messages import Messages
 from bot.sandbox.discord.model import (
+    ADD_REACTIONS,
     ATTACH_FILES,
     MANAGE_MESSAGES,
     READ_MESSAGE_HISTORY,
@@ -77,6 +78,7 @@ class Rest:
             ("GET", message, self._get, True),
             ("PATCH", message, self._edit, True),
             ("DELETE", message, self._delete, True),
+            ("PUT", message + "/reactions/{emoji}/@me", self._react, True),
             ("GET", "/guilds/{guild}", self._guild, True),
             ("GET", "/guilds/{guild}/members/{user}", self._member, True),
             ("POST", "/interactions/{interaction}/{token}/callback", self.webhooks.callback, False),
@@ -284,6 +286,11 @@ class Rest:
         if message.author_id != self.world.bot.id:
             self._visible_channel(call.id("channel"), MANAGE_MESSAGES)
         self.messages.delete(message)
+        return 204, None
+
+    def _react(self, call: Call) -> Reply:
+        # Someone who has not reacted with the emoji before needs both permissions.
+        self._visible_message(call, READ_MESSAGE_HISTORY | ADD_REACTIONS).reactions.append(call.path["emoji"])
         return 204, None
 
     def _guild(self, call: Call) -> Reply:

@@ -318,6 +318,7 @@ class World:
                 "nonce": message.nonce,
                 "allowed_mentions": message.allowed_mentions,
                 "pinged": message.pinged,
+                "reactions": message.reactions,
                 "files": [
                     {"filename": f.blob.filename, "size": f.blob.size, "sha256": f.blob.sha256}
                     for f in message.files
