@@ -88,6 +88,7 @@ class Replies(commands.Cog):
         return ReplyAddress(
             application_id=self._client.application_id or 0,
             channel_id=message.channel.id,
+            event_id=message.id,
             file_limit=message.guild.filesize_limit if message.guild else 0,
         )
 

@@ -34,7 +34,7 @@ async def submit(interaction: Interaction, request: ImageRequest, form: Form | N
     if accepted.created:
         card_id = await _send_card(interaction, card_for(accepted, services))
         await services.members.after_accept(accepted.job, card_id)
-    elif accepted.job.reply.expires_at != reply.expires_at:  # not the same interaction, delivered twice
+    elif accepted.job.reply.event_id != interaction.id:  # not the same interaction, delivered twice
         raise BadSource("This form was submitted before. Open it again for another edit.")
 
 

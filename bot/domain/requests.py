@@ -101,6 +101,8 @@ class ReplyAddress:
 
     application_id: int
     channel_id: int
+    event_id: int = 0
+    """The interaction or the message that asked; 0 in jobs of earlier versions."""
     token: str | None = field(default=None, repr=False)
     expires_at: Instant = 0
     card_id: int | None = None

@@ -96,6 +96,7 @@ def reply_address(interaction: Interaction) -> ReplyAddress:
     return ReplyAddress(
         application_id=interaction.application_id,
         channel_id=interaction.channel_id or 0,
+        event_id=interaction.id,
         token=interaction.token,
         expires_at=instant_of(interaction.expires_at),
         file_limit=interaction.filesize_limit,

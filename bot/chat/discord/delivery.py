@@ -31,7 +31,7 @@ from bot.chat.discord.messages.progress import progress_message
 from bot.chat.discord.messages.refusals import refusal_text
 from bot.chat.discord.messages.result import alt_text, result_message
 from bot.chat.discord.sources import SourceReader
-from bot.domain.clock import Clock, as_datetime
+from bot.domain.clock import Clock
 from bot.domain.errors import ChannelUnavailable, DiscordBusy, EaselError, InvalidResponse
 from bot.domain.jobs import Finished, Job, Progress
 from bot.domain.pictures import FetchedSource, Picture
@@ -50,10 +50,6 @@ SEARCHED_MESSAGES = 2_000
 """How many messages of a channel are searched for a result at most."""
 CLOCK_DRIFT = timedelta(minutes=5)
 """How far our clock may be ahead of Discord's."""
-
-
-TOKEN_LIFETIME = timedelta(minutes=15)
-"""Of an interaction's token: Discord's docs, Receiving and Responding to Interactions."""
 
 
 class DiscordDelivery:
@@ -277,10 +273,8 @@ def _member_only(job: Job) -> discord.AllowedMentions:
 def _posting_began(job: Job) -> discord.Object:
     """A snowflake of Discord's own clock, some minutes before the posting began by ours."""
     offset = timedelta(milliseconds=(job.delivering_at or job.created_at) - job.created_at)
-    asked = discord.utils.snowflake_time(job.id)
-    if job.reply.expires_at:  # a form's job has the id of the interaction that opened it, perhaps long before
-        asked = as_datetime(job.reply.expires_at) - TOKEN_LIFETIME
-    began = asked + max(offset - CLOCK_DRIFT, timedelta())
+    # A form's job has the id of the interaction that opened the form, perhaps long before.
+    began = discord.utils.snowflake_time(job.reply.event_id or job.id) + max(offset - CLOCK_DRIFT, timedelta())
     return discord.Object(discord.utils.time_snowflake(began))
 
 
