@@ -68,7 +68,7 @@ class Moderation(commands.GroupCog, group_name="moderate", group_description="Wh
 
     @app_commands.command()
     @app_commands.describe(
-        images="How many pictures; 0 stops them.",
+        images="How many pictures; 0 stops them all, granted ones too.",
         per="In which time: it starts anew each day, week or month.",
         member="Only for this member.",
         role="Only for members with this role.",

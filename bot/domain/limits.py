@@ -22,6 +22,11 @@ class Limit:
     amount: int
     set_by: int = 0
 
+    @property
+    def stops(self) -> bool:
+        """Whether it leaves nothing at all, so that neither grants nor a more generous role help."""
+        return self.amount == 0
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Allowance:
@@ -43,7 +48,8 @@ class Allowance:
 def applicable_limits(limits: Iterable[Limit], requester: Requester, default: Limit) -> tuple[Limit, ...]:
     """The limits of a member: their own, else their most generous role's, else everyone's, else `default`.
 
-    Images and money are decided apart. The server's limit and the operator's apply as well.
+    A role whose limit is 0 comes before the more generous ones. Images and money are decided apart. The server's
+    limit and the operator's apply as well.
     """
     known = tuple(limits)
     chosen: list[Limit] = [limit for limit in known if limit.subject in ("guild", "operator")]
@@ -51,18 +57,20 @@ def applicable_limits(limits: Iterable[Limit], requester: Requester, default: Li
         of_unit = [limit for limit in known if limit.unit == unit]
         own = [limit for limit in of_unit if limit.subject == "member" and limit.subject_id == requester.user_id]
         everyone = [limit for limit in of_unit if limit.subject == "everyone"]
-        chosen += own or _most_generous_role(of_unit, requester.role_ids) or everyone
-        if unit == "images" and not (own or everyone or _most_generous_role(of_unit, requester.role_ids)):
-            chosen.append(default)
+        found = own or _limits_of_role(of_unit, requester.role_ids) or everyone
+        chosen += found or ([default] if unit == "images" else [])
     return tuple(chosen)
 
 
-def _most_generous_role(limits: Sequence[Limit], role_ids: Sequence[int]) -> list[Limit]:
-    """The limits of the one role whose narrowest limit gives the most a day."""
+def _limits_of_role(limits: Sequence[Limit], role_ids: Sequence[int]) -> list[Limit]:
+    """The limits of the one role that stops the member or, without such, whose narrowest gives the most a day."""
     by_role: dict[int, list[Limit]] = {}
     for limit in limits:
         if limit.subject == "role" and limit.subject_id in role_ids:
             by_role.setdefault(limit.subject_id, []).append(limit)
+    stopping = next((of_role for of_role in by_role.values() if any(limit.stops for limit in of_role)), None)
+    if stopping is not None:
+        return stopping
     return max(by_role.values(), key=lambda of_role: min(_daily(limit) for limit in of_role), default=[])
 
 

@@ -42,11 +42,12 @@ class _LimitUsage:
     @property
     def is_cap(self) -> bool:
         """Whether grants do not lift it."""
-        return self.limit.subject in ("guild", "operator")
+        return self.limit.stops or self.limit.subject in ("guild", "operator")
 
     def has_room(self, wanted: Amount, granted: int) -> bool:
         if self.limit.unit == "micros":
-            return wanted.money.micros <= self.left
+            free = self.limit.stops and wanted.images > 0  # what costs nothing is refused as well
+            return wanted.money.micros <= self.left and not free
         return wanted.images <= self.images_left(wanted, granted)
 
     def images_left(self, wanted: Amount, granted: int) -> int:
@@ -173,8 +174,8 @@ def _images_from_window(used: Sequence[_LimitUsage], wanted: Amount, granted: in
 
 
 def _narrowest(used: Iterable[_LimitUsage], wanted: Amount, granted: int) -> _LimitUsage:
-    """The limit with the least room; of several, the one whose window ends last."""
-    return min(used, key=lambda each: (each.images_left(wanted, granted), -each.window.end))
+    """The limit with the least room; of several, one that stops everything, then the one that ends last."""
+    return min(used, key=lambda each: (each.images_left(wanted, granted), not each.limit.stops, -each.window.end))
 
 
 def _allowance(used: Sequence[_LimitUsage], granted: int) -> Allowance:

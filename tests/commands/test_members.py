@@ -248,8 +248,8 @@ async def test_a_request_over_the_limit_is_refused_privately_before_any_submit(s
     result = await stage.nora.slash(stage.channel, "imagine", prompt="a fox", count=2)
     assert private_reply(result) == (
         "You asked for 2 pictures and have 1 left. "
-        f"The limit is 1 picture per day for everyone; it starts anew <t:{MIDNIGHT}:R>. "
-        "A moderator can give you more. Nothing was charged."
+        f"The limit is 1 picture per day for everyone. "
+        f"You get more <t:{MIDNIGHT}:R>, or ask a moderator. Nothing was charged."
     )
     assert stage.fal.submits == 0
 

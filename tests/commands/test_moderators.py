@@ -65,8 +65,8 @@ async def test_the_refusal_names_the_rule_and_when_it_starts_anew(stage: Stage) 
     reply = private_reply(await stage.nora.slash(stage.channel, "imagine", prompt="a boat"))
     first_of_february = 1769904000
     assert reply == (
-        f"You asked for 1 picture and have 0 left. The limit is 1 picture per month for {stage.nora.mention}; "
-        f"it starts anew <t:{first_of_february}:R>. A moderator can give you more. Nothing was charged."
+        f"You asked for 1 picture and have 0 left. The limit is 1 picture per month for {stage.nora.mention}. "
+        f"You get more <t:{first_of_february}:R>, or ask a moderator. Nothing was charged."
     )
 
 

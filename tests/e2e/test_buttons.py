@@ -265,3 +265,34 @@ async def test_limits_and_grants_show_in_the_quota_of_the_member_they_are_for(wo
         assert (
             await moderate("clear") == "Removed: 1 picture per day for everyone. The next wider limit holds now."
         )
+
+
+async def test_a_limit_of_0_means_nothing_at_all_until_a_moderator_lifts_it(world: World) -> None:
+    muted = await world.discord.create_role(world.guild, "muted")
+    artists = await world.discord.create_role(world.guild, "artists")
+    member = await world.discord.create_member(world.guild, "member", roles=[artists, muted])
+    boss = await world.create_moderator()
+    none = Quota(left=0, spent=0, reserved=0)
+
+    async def moderate(command: str, **options: object) -> str:
+        return await world.private_reply(
+            await world.discord.slash(boss, world.channel, f"moderate {command}", options)
+        )
+
+    async with world.bot():
+        await moderate("limit", images=20, per="day", role=artists)
+        reply = await moderate("limit", images=0, per="day", role=muted)
+        assert reply.startswith(f"Painting is now off for <@&{muted}>, also for granted pictures.")
+        reply = await moderate("grant", member=member, images=3, reason="a contest")
+        assert f"for when painting is no longer switched off for <@&{muted}>" in reply
+        refusal = await world.refusal(await world.imagine(member=member))
+        assert refusal.startswith(f"Painting is switched off here for <@&{muted}>. A moderator can")
+        assert await world.quota(member) == none
+        await moderate("clear", role=muted)
+        assert (await world.quota(member)).left == 23
+        await moderate("limit", images=0, per="week", member=member)
+        assert f"switched off here for <@{member}>" in await world.refusal(await world.imagine(member=member))
+        assert await world.quota(member) == none
+        await moderate("limit", images=1, per="week", member=member)
+        await world.result_message(await world.imagine(member=member))
+    assert world.fal.submits == 1

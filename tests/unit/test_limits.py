@@ -231,6 +231,13 @@ def test_the_most_generous_role_wins_with_all_its_windows() -> None:
     assert set(applicable_limits([*small, *strict], REQUESTER, DEFAULT)) == set(small)
 
 
+def test_a_roles_limit_of_0_comes_before_more_generous_roles_but_not_before_a_members_own() -> None:
+    stopped, generous, own = limit("role", 10, 0), limit("role", 11, 99), limit("member", 1, 3)
+    for limits in ([stopped, generous], [generous, stopped]):
+        assert applicable_limits(limits, REQUESTER, DEFAULT) == (stopped,)
+    assert applicable_limits([stopped, generous, own], REQUESTER, DEFAULT) == (own,)
+
+
 def test_limits_of_other_roles_and_members_do_not_apply() -> None:
     assert applicable_limits([limit("role", 12, 99), limit("member", 5, 99)], REQUESTER, DEFAULT) == (DEFAULT,)
 

@@ -29,17 +29,26 @@ def describe_options(request: ImageRequest, model_label: str, quality: str | Non
 
 def describe_limit(limit: Limit) -> str:
     """For example: 10 pictures per day for everyone."""
-    subject = {
+    if limit.stops:
+        return f"no pictures {describe_subject(limit)}"
+    amount = pictures(limit.amount) if limit.unit == "images" else Money(limit.amount)
+    return f"{amount} per {limit.window} {describe_subject(limit)}"
+
+
+def describe_subject(limit: Limit) -> str:
+    """Whom a limit is for, for example: for everyone."""
+    return {
         "member": f"for <@{limit.subject_id}>",
         "role": f"for <@&{limit.subject_id}>",
         "everyone": "for everyone",
         "guild": "for the whole server",
         "operator": "for all of Easel",
     }[limit.subject]
-    if limit.amount == 0:
-        return f"no pictures {subject}"
-    amount = pictures(limit.amount) if limit.unit == "images" else Money(limit.amount)
-    return f"{amount} per {limit.window} {subject}"
+
+
+def switched_off_text(limit: Limit) -> str:
+    """What members read of a limit of 0."""
+    return f"Painting is switched off here {describe_subject(limit)}. A moderator can switch it on again."
 
 
 def describe_allowance(allowance: Allowance) -> str:

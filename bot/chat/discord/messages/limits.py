@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bot.chat.discord.messages.content import join_lines
-from bot.chat.discord.messages.descriptions import describe_allowance, describe_limit, pictures
+from bot.chat.discord.messages.descriptions import describe_allowance, describe_limit, describe_subject, pictures
 from bot.domain.limits import Allowance, Limit
 
 
 def limit_set_text(limit: Limit, former: Limit | None) -> str:
     """The answer to `/moderate limit`: the limit now and before."""
     before = describe_limit(former) if former else "none of their own"
+    if limit.stops:
+        return f"Painting is now off {describe_subject(limit)}, also for granted pictures. Before: {before}."
     return f"The limit is now {describe_limit(limit)}. Before: {before}."
 
 
@@ -29,7 +31,10 @@ def limits_text(limits: Sequence[Limit]) -> str:
         for limit in limits
     ]
     return join_lines(
-        ["A member's own limit holds first, then their most generous role's, then everyone's.", *lines]
+        [
+            "A member's own limit holds first, then their role's (0, else the most generous), then everyone's.",
+            *lines,
+        ]
     )
 
 
@@ -37,6 +42,11 @@ def grant_text(member_id: int, change: int, allowance: Allowance) -> str:
     """The answer to `/moderate grant`; `change` is negative where pictures were taken back."""
     if change == 0:
         return f"<@{member_id}> has no granted pictures that could be taken back."
+    if change > 0 and allowance.limit.stops:
+        return (
+            f"<@{member_id}> was given {pictures(change)}, for when painting is no longer switched off "
+            f"{describe_subject(allowance.limit)}. `/moderate clear` or another limit does that."
+        )
     if change > 0:
         return f"<@{member_id}> was given {pictures(change)} and now has {describe_allowance(allowance)}."
     return (

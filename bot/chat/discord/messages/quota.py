@@ -5,13 +5,15 @@ from __future__ import annotations
 import discord
 
 from bot.chat.discord.messages.content import BRAND_COLOUR, MessageContent, timestamp
-from bot.chat.discord.messages.descriptions import describe_limit, pictures
+from bot.chat.discord.messages.descriptions import describe_limit, pictures, switched_off_text
 from bot.domain.limits import Allowance
 
 
 def quota_message(allowance: Allowance) -> MessageContent:
     """What is left of a member's allowance, the limit behind it, and when it starts anew."""
     advice = "Type /imagine to paint one." if allowance.left else "A moderator can give you more."
+    if allowance.limit.stops:
+        advice = switched_off_text(allowance.limit)
     embed = discord.Embed(title=f"{pictures(allowance.left)} left", description=advice, colour=BRAND_COLOUR)
     embed.add_field(name="Limit", value=describe_limit(allowance.limit), inline=False)
     embed.add_field(name="Spent", value=str(allowance.spent))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bot.chat.discord.messages.content import timestamp
-from bot.chat.discord.messages.descriptions import describe_limit
+from bot.chat.discord.messages.descriptions import describe_limit, switched_off_text
 from bot.domain.errors import EaselError, QuotaExceeded
 
 NOTHING_CHARGED = "Nothing was charged."
@@ -16,9 +16,9 @@ def refusal_text(error: EaselError) -> str:
 
 
 def _quota_sentences(error: QuotaExceeded) -> str:
-    if error.limit.amount == 0:
-        return f"Painting is switched off here: {describe_limit(error.limit)}. A moderator can change that."
+    if error.limit.stops:
+        return switched_off_text(error.limit)
     return (
-        f"{error.sentence} The limit is {describe_limit(error.limit)}; "
-        f"it starts anew {timestamp(error.resets_at)}. A moderator can give you more."
+        f"{error.sentence} The limit is {describe_limit(error.limit)}. "
+        f"You get more {timestamp(error.resets_at)}, or ask a moderator."
     )
