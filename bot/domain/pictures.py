@@ -16,6 +16,8 @@ class Picture:
     height: int
     url: str | None = field(default=None, repr=False)
     """A public link at the provider, for a picture that is too large for the channel."""
+    reduced: bool = False
+    """Whether it was made smaller to fit the channel; the link leads to the original."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

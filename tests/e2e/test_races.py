@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections import Counter
 from dataclasses import replace
 
 import pytest
 
 from bot.domain.clock import Clock, real_time
+from bot.sandbox.kit.files import StoredFile
+from tests.support.picture_files import encoded, noise
 from tests.support.world.discord_members import (
     ATTACH_FILES,
     INTERACTION_CALLBACK,
@@ -126,11 +129,30 @@ async def test_a_picture_that_is_too_large_for_the_channel_is_made_to_fit(world:
         known = await world.imagine(channel=small)
         message = await world.result_message(known, channel=small)
         assert message["attachments"][0]["size"] <= 400_000
+        [original] = re.findall(
+            r"\nMade smaller to fit this channel: \[original\]\(<(.+)>\)\n", message["content"]
+        )
+        assert original.startswith(world.fal.url)
         await world.discord.fail(POST_MESSAGE, 413, {"message": "Request entity too large", "code": 40005})
         job = await world.imagine()
         message = await world.assert_one_picture(job)
         assert message["attachments"][0]["size"] <= 1_500_000
         assert message["attachments"][0]["filename"].endswith((".jpeg", ".webp"))
+        assert "\nMade smaller to fit this channel: [original](<" in message["content"]
+        world.fal.picture_bytes = 0
+        assert "smaller" not in (await world.paint())["content"]
+
+
+async def test_a_signed_link_to_the_original_is_not_shown(world: World) -> None:
+    path = world.fal.files.new_path("large.png")
+    large = encoded(noise((512, 512)), "PNG")
+    world.fal.files.put(path, StoredFile(large, "image/png", "large.png"))
+    world.fal.faults.set("foreign_picture", url=f"{world.fal.url}{path}?X-Amz-Signature=0123456789")
+    small = await world.discord.create_channel(world.guild, "small", file_limit=100_000)
+    async with world.bot():
+        message = await world.result_message(await world.imagine(channel=small), channel=small)
+    assert "\nMade smaller to fit this channel.\n" in message["content"]
+    assert "Signature" not in message["content"]
 
 
 async def test_a_deleted_card_does_not_stop_the_picture(world: World) -> None:

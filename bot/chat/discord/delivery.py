@@ -175,8 +175,10 @@ class DiscordDelivery:
         links = list(finished.links)
         for picture in finished.pictures:
             smaller = await self._pictures.shrink(picture, limit)
-            if smaller is not None:
-                pictures.append(replace(smaller, url=picture.url))
+            if smaller is picture:
+                pictures.append(picture)
+            elif smaller is not None:
+                pictures.append(replace(smaller, url=picture.url, reduced=True))
             elif picture.url is not None:
                 links.append(picture.url)
         if not pictures and not links:

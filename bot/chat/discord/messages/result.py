@@ -9,6 +9,7 @@ import discord
 from bot.chat.discord.messages.buttons import delete_button, edit_button, view
 from bot.chat.discord.messages.content import (
     BRAND_COLOUR,
+    MAX_CONTENT,
     MessageContent,
     as_sentences,
     escape,
@@ -23,6 +24,8 @@ MAX_ALT_TEXT = 1024
 """Characters of an attachment's description: Discord's docs, Message resource."""
 MAX_EMBED = 4096
 """Characters of an embed's description: the same page."""
+LASTING_LINK = re.compile(r"https?://[\w.:\[\]-]+/[\w./%~+-]*", re.ASCII)
+"""Neither a query nor credentials, in which signatures stand, nor a character that ends a link in Discord."""
 INLINE_PROMPT = 1500
 """Characters of the longest prompt that is shown in the content; a longer one takes an embed."""
 
@@ -30,23 +33,47 @@ INLINE_PROMPT = 1500
 def result_message(job: Job, finished: Finished, model_label: str) -> MessageContent:
     """Mentions the member, and shows the prompt, the options and the price; the pictures are attached to it."""
     lines = [f"<@{job.requester.user_id}>"]
-    embeds = []
-    prompt = escape(job.request.prompt)
-    if len(prompt) <= INLINE_PROMPT:
-        lines[0] += f" {prompt}"
-    else:
-        embeds.append(discord.Embed(description=_embedded_prompt(job.request.prompt), colour=BRAND_COLOUR))
     if notes := " ".join(filter(None, (as_sentences(job.request.fallbacks), finished.note))):
         lines.append(notes)
-    lines += [
-        f"[Picture {number}]({link}): too large for this channel" for number, link in enumerate(finished.links, 1)
-    ]
+    lines += _size_lines(finished, hidden=job.request.spoiler)
     one = len(finished.pictures) == 1
     advice = "reply with @Easel to change it" if one else "reply with @Easel #2 to change the second"
     options = describe_options(job.request, model_label, finished.quality)
     lines.append(f"-# {options} · {job.charged.money} · {advice}")
+    embeds = []
+    prompt = escape(job.request.prompt)
+    if len(prompt) <= min(INLINE_PROMPT, MAX_CONTENT - len("\n".join(lines)) - 1):
+        lines[0] += f" {prompt}"
+    else:
+        embeds.append(discord.Embed(description=_embedded_prompt(job.request.prompt), colour=BRAND_COLOUR))
     buttons = view(edit_button(job.id), delete_button(job.id))
     return MessageContent(content=join_lines(lines), embeds=embeds, view=buttons)
+
+
+def _size_lines(finished: Finished, *, hidden: bool) -> list[str]:
+    """Which pictures are only links, and which were made smaller, with links to the originals.
+
+    Discord shows what a bare link leads to, so that of a hidden picture is in angle brackets.
+    """
+    lines = [
+        f"[Picture {number}]({f'<{link}>' if hidden else link}): too large for this channel"
+        for number, link in enumerate(finished.links, 1)
+    ]
+    reduced = [(number, picture) for number, picture in enumerate(finished.pictures, 1) if picture.reduced]
+    if not reduced:
+        return lines
+    originals = ", ".join(
+        f"[{'original' if len(finished.pictures) == 1 else f'original {number}'}](<{link}>)"
+        for number, picture in reduced
+        if (link := _lasting(picture.url))
+    )
+    said = "Made smaller to fit this channel"
+    return [*lines, f"{said}: {originals}" if originals else f"{said}."]
+
+
+def _lasting(link: str | None) -> str | None:
+    """A link without a signature, which would end soon and is not for everybody to keep."""
+    return link if link is not None and LASTING_LINK.fullmatch(link) else None
 
 
 def _embedded_prompt(prompt: str) -> str:
