@@ -81,11 +81,11 @@ async def open_form(interaction: Interaction, message: discord.Message, job_id: 
         BadSource: there is no picture to edit.
         NotAllowed: the member may not write there.
     """
+    members, member = interaction.client.services.members, requester(interaction)
     check_may_ask(interaction)
     pictures = pictures_in(message)
     if not pictures:
         raise BadSource("There is no picture in this message. Choose one that has a PNG, JPEG or WebP.")
-    members, member = interaction.client.services.members, requester(interaction)
     parent = await members.result(message.id)
     form = Form(
         id=interaction.id,

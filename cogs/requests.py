@@ -15,6 +15,7 @@ from bot.domain.errors import BadSource
 from bot.domain.forms import Form
 from bot.domain.jobs import AcceptedJob
 from bot.domain.requests import ImageRequest
+from bot.usecases.members import SUBMITTED_BEFORE
 
 log = logging.getLogger(__name__)
 
@@ -28,14 +29,16 @@ async def submit(interaction: Interaction, request: ImageRequest, form: Form | N
     Raises:
         Refused: nothing was reserved.
     """
-    services, reply = interaction.client.services, reply_address(interaction)
+    services, member, reply = interaction.client.services, requester(interaction), reply_address(interaction)
     job_id, parent_id = (form.id, form.parent_id) if form else (interaction.id, None)
-    accepted = await services.members.submit(job_id, requester(interaction), request, reply, parent_id)
+    accepted = await services.members.submit(job_id, member, request, reply, parent_id)
     if accepted.created:
         card_id = await _send_card(interaction, card_for(accepted, services))
         await services.members.after_accept(accepted.job, card_id)
+        if form is not None:
+            await services.members.close_form(form)
     elif accepted.job.reply.event_id != interaction.id:  # not the same interaction, delivered twice
-        raise BadSource("This form was submitted before. Open it again for another edit.")
+        raise BadSource(SUBMITTED_BEFORE)
 
 
 def card_for(accepted: AcceptedJob, services: Services, note: str = "") -> MessageContent:

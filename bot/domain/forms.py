@@ -15,6 +15,6 @@ class Form:
     user_id: int
     guild_id: int
     pictures: tuple[Source, ...]
-    """Those that the member may choose from."""
+    """Those that the member may choose from; none once the form was submitted."""
     parent_id: int | None = None
     """The job that made the pictures, where it is known."""

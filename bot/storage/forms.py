@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from bot.domain.forms import Form
@@ -16,15 +16,24 @@ MAX_FORMS = 10_000
 _FORM, _AFTER_FORMS = "form:", "form;"
 
 
-def keep(form: Form, oldest: int) -> Unit[None]:
-    """Write a form down, and forget those with an id below `oldest` or beyond `MAX_FORMS`."""
-    yield from notes.write(_name(form.id), json.dumps(asdict(form), separators=(",", ":")))
+def keep(form: Form, oldest: int, most: int = MAX_FORMS) -> Unit[None]:
+    """Write a form down, and forget those with an id below `oldest` or beyond the newest `most`."""
+    yield from _write(form)
     yield "DELETE FROM notes WHERE name >= $1 AND name < $2", (_FORM, _name(oldest))
     yield (
         "DELETE FROM notes WHERE name >= $1 AND name <= "
         "(SELECT name FROM notes WHERE name >= $1 AND name < $2 ORDER BY name DESC LIMIT 1 OFFSET $3)",
-        (_FORM, _AFTER_FORMS, MAX_FORMS),
+        (_FORM, _AFTER_FORMS, most),
     )
+
+
+def close(form: Form) -> Unit[None]:
+    """Remember of a form that was submitted only whose it was: its signed links are not kept."""
+    yield from _write(replace(form, pictures=()))
+
+
+def _write(form: Form) -> Unit[None]:
+    yield from notes.write(_name(form.id), json.dumps(asdict(form), separators=(",", ":")))
 
 
 def get(form_id: int) -> Unit[Form | None]:

@@ -25,6 +25,7 @@ from bot.usecases.inheritance import inherit
 
 log = logging.getLogger(__name__)
 
+SUBMITTED_BEFORE = "This form was submitted before. Open it again for another edit."
 RECENT = 10
 UPLOADS_READ_AT_ONCE = 4
 
@@ -210,14 +211,20 @@ class MemberService:
         """A form that this member has opened.
 
         Raises:
-            BadSource: it is another member's, too old, or was never opened.
+            BadSource: it is another member's, too old, was submitted before, or was never opened.
         """
         form = await self._database.read(forms.get(form_id))
         if form is None or form.guild_id != guild_id:
             raise BadSource("Easel no longer knows this form. Open it again.")
         if form.user_id != user_id:
             raise BadSource("Somebody else opened this form. Press Edit to open your own.")
+        if not form.pictures:
+            raise BadSource(SUBMITTED_BEFORE)
         return form
+
+    async def close_form(self, form: Form) -> None:
+        """Forget the pictures of a form that became a job."""
+        await self._database.write(forms.close(form))
 
     async def result(self, message_id: int) -> Job | None:
         """The job whose pictures a message holds."""
