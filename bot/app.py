@@ -101,7 +101,14 @@ async def open_app(
         stack.push_async_callback(client.close)
         hosts = settings.discord_media_hosts
         sources = await stack.enter_async_context(SourceReader(client=client, hosts=hosts, clock=clock))
-        delivery = DiscordDelivery(client=client, sources=sources, pictures=pictures, catalog=catalog, clock=clock)
+        delivery = DiscordDelivery(
+            client=client,
+            refusals=client.refusals,
+            sources=sources,
+            pictures=pictures,
+            catalog=catalog,
+            clock=clock,
+        )
         deps = ProviderDeps(
             settings=settings,
             catalog=catalog,

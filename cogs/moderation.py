@@ -111,7 +111,7 @@ class Moderation(commands.GroupCog, group_name="moderate", group_description="Wh
     @app_commands.command()
     @app_commands.describe(
         member="Who gets them.",
-        images="How many, beside the allowance; a negative number takes granted ones back.",
+        images="How many, on top of the limit; a negative number takes granted ones back.",
         reason="Why, for the record.",
     )
     async def grant(
@@ -121,7 +121,7 @@ class Moderation(commands.GroupCog, group_name="moderate", group_description="Wh
         images: Granted,
         reason: app_commands.Range[str, 1, 200],
     ) -> None:
-        """Give a member pictures beside their allowance."""
+        """Give a member pictures on top of their limit."""
         moderator = check_moderator(interaction)
         receiver = requester_of(member, moderator.channel_id)
         change, allowance = await interaction.client.services.moderators.grant(

@@ -186,6 +186,22 @@ async def test_a_flood_of_mentions_earns_one_public_refusal_and_holds_back_no_pi
         await world.reply_to(await world.discord.post_message(world.member, world.channel, mention))
 
 
+async def test_the_second_failure_of_an_edit_by_mention_within_a_minute_is_a_reaction(world: World) -> None:
+    mention, broken = f"<@{world.discord.bot_id}> a hat", [Upload("cat.png", b"I am a cat, honestly.")]
+    async with world.bot():
+        first, second = [
+            await world.discord.post_message(world.member, world.channel, mention, attachments=broken)
+            for _ in range(2)
+        ]
+        assert {await world.wait_finished(first), await world.wait_finished(second)} == {"failed"}
+        await world.discord.wait_for_messages(
+            world.channel, lambda seen: [one["sandbox"]["reactions"] for one in seen].count(["❌"]) == 1
+        )
+        seen = await world.discord.messages(world.channel, deleted=True)
+        assert len([one for one in seen if "Nothing was charged." in one["content"]]) == 1
+        await assert_nothing_spent(world)
+
+
 async def test_without_the_permission_to_react_the_second_refusal_is_silent(world: World) -> None:
     mention = f"<@{world.discord.bot_id}> hello"
     deny = discord.Permissions(add_reactions=True).value

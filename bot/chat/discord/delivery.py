@@ -30,6 +30,7 @@ from bot.chat.discord.messages.content import NO_MENTIONS
 from bot.chat.discord.messages.progress import progress_message
 from bot.chat.discord.messages.refusals import refusal_text
 from bot.chat.discord.messages.result import alt_text, result_message
+from bot.chat.discord.public_refusals import REACTION, PublicRefusals
 from bot.chat.discord.sources import SourceReader
 from bot.domain.clock import Clock
 from bot.domain.errors import ChannelUnavailable, DiscordBusy, EaselError, InvalidResponse
@@ -56,8 +57,16 @@ class DiscordDelivery:
     """The client must have logged in, and the source reader be open, before the first call."""
 
     def __init__(
-        self, *, client: discord.Client, sources: SourceReader, pictures: Pictures, catalog: Catalog, clock: Clock
+        self,
+        *,
+        client: discord.Client,
+        refusals: PublicRefusals,
+        sources: SourceReader,
+        pictures: Pictures,
+        catalog: Catalog,
+        clock: Clock,
     ) -> None:
+        self._refusals = refusals
         self._client = client
         self._sources = sources
         self._pictures = pictures
@@ -175,7 +184,7 @@ class DiscordDelivery:
         links = list(finished.links)
         for picture in finished.pictures:
             smaller = await self._pictures.shrink(picture, limit)
-            if smaller is picture:
+            if smaller == picture:
                 pictures.append(picture)
             elif smaller is not None:
                 pictures.append(replace(smaller, url=picture.url, reduced=True))
@@ -204,7 +213,7 @@ class DiscordDelivery:
         sentence = refusal_text(error)
         if self._token_valid(job) and await self._was_sent(job, self._send_private(job, sentence)):
             return
-        if not await self._was_sent(job, self._send_public(job, sentence)):
+        if not await self._was_sent(job, self._refuse_public(job, sentence)):
             log.warning("job %d: the member could not be told why it failed", job.id)
 
     async def _was_sent(self, job: Job, sending: Awaitable[object]) -> bool:
@@ -229,8 +238,13 @@ class DiscordDelivery:
         webhook.type = discord.WebhookType.application
         return webhook
 
-    async def _send_public(self, job: Job, sentence: str) -> None:
-        await self._send(job, content=f"<@{job.requester.user_id}> {sentence}")
+    async def _refuse_public(self, job: Job, sentence: str) -> None:
+        """In words; soon after others, what began with a message gets a reaction, so that pictures go first."""
+        reference = self._reference(job)
+        if reference is None or self._refusals.may_speak(job.reply.channel_id, job.requester.user_id):
+            await self._send(job, content=f"<@{job.requester.user_id}> {sentence}")
+        elif reference.message_id is not None:
+            await self._channel(job).get_partial_message(reference.message_id).add_reaction(REACTION)
 
     async def _send(self, job: Job, **message: Any) -> int:
         """Send to the job's channel and notify its member alone; returns the message's id.

@@ -290,7 +290,9 @@ class Rest:
 
     def _react(self, call: Call) -> Reply:
         # Someone who has not reacted with the emoji before needs both permissions.
-        self._visible_message(call, READ_MESSAGE_HISTORY | ADD_REACTIONS).reactions.append(call.path["emoji"])
+        message = self._visible_message(call, READ_MESSAGE_HISTORY | ADD_REACTIONS)
+        message.reactions.append(call.path["emoji"])
+        self.world.channels[message.channel_id].changed()
         return 204, None
 
     def _guild(self, call: Call) -> Reply:
