@@ -13,10 +13,11 @@ import discord
 from discord.ext import commands
 
 from bot.chat.discord.client import Easel
-from bot.chat.discord.convert import check_may_post, may_write, pictures_in, requester_of
+from bot.chat.discord.convert import pictures_in, requester_of
 from bot.chat.discord.error_replies import answer_reply_error
 from bot.chat.discord.errors import DISCORD_ERRORS, error_kind
 from bot.chat.discord.messages.content import NO_MENTIONS, MessageContent
+from bot.chat.discord.permissions import check_may_post, known_permissions, may_write
 from bot.domain.errors import BadPrompt, BadSource
 from bot.domain.requests import ImageRequest, ReplyAddress, Source
 from cogs.requests import card_for
@@ -43,7 +44,8 @@ class Replies(commands.Cog):
         mention = _typed_mention(bot, message.guild)
         if mention.search(message.content) is None:
             return
-        if not may_write(message.author, message.channel.permissions_for(message.author), message.channel):
+        permissions = known_permissions(message.channel, message.author)
+        if permissions is not None and not may_write(message.author, permissions, message.channel):
             return  # they were muted since; a refusal would be a message of theirs
         try:
             await self._edit_by_reply(message, message.author, mention)
@@ -83,8 +85,9 @@ class Replies(commands.Cog):
         Raises:
             NotAllowed: Easel may not post there.
         """
-        if message.guild is not None:
-            check_may_post(message.channel.permissions_for(message.guild.me), message.channel)
+        permissions = known_permissions(message.channel, message.guild.me if message.guild else None)
+        if permissions is not None:
+            check_may_post(permissions, message.channel)
         return ReplyAddress(
             application_id=self._client.application_id or 0,
             channel_id=message.channel.id,

@@ -113,7 +113,8 @@ async def submit_form(interaction: Interaction, data: Mapping[str, Any]) -> None
     fields = {part.get("custom_id"): part.get("value", part.get("values")) for part in parts}
     uploads = data.get("resolved", {}).get("attachments", {})
     mask, second = (
-        [source_of_upload(uploads[upload]) for upload in fields.get(name) or ()] for name in ("mask", "second")
+        [source_of_upload(uploads[upload]) for upload in fields.get(name) or () if upload in uploads]
+        for name in ("mask", "second")
     )
     request = ImageRequest(
         prompt=str(fields.get("prompt") or ""),

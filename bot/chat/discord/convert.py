@@ -8,6 +8,7 @@ from typing import Any
 import discord
 
 from bot.chat.discord.client import Interaction
+from bot.chat.discord.permissions import check_may_post, may_write
 from bot.domain.clock import instant_of
 from bot.domain.errors import NotAllowed
 from bot.domain.requests import ReplyAddress, Requester, Source
@@ -111,35 +112,3 @@ def check_may_ask(interaction: Interaction) -> None:
     """
     if not may_write(interaction.user, interaction.permissions, interaction.channel):
         raise NotAllowed("You may not write here at the moment, so Easel does not post here for you either.")
-
-
-def may_write(member: discord.abc.User, permissions: discord.Permissions, channel: object) -> bool:
-    """Whether a member with these permissions in a channel may write there, and is not timed out."""
-    timed_out = isinstance(member, discord.Member) and member.is_timed_out() and not permissions.administrator
-    return not timed_out and _may_send(permissions, channel)
-
-
-def _may_send(permissions: discord.Permissions, channel: object) -> bool:
-    in_thread = isinstance(channel, discord.Thread)
-    return permissions.send_messages_in_threads if in_thread else permissions.send_messages
-
-
-def check_may_post(permissions: discord.Permissions, channel: object) -> None:
-    """Check Easel's permissions in a channel before anything is spent.
-
-    Raises:
-        NotAllowed: Easel could not post the result there.
-    """
-    in_thread = isinstance(channel, discord.Thread)
-    missing = [
-        name
-        for name, granted in (
-            ("View Channel", permissions.view_channel),
-            ("Send Messages in Threads" if in_thread else "Send Messages", _may_send(permissions, channel)),
-            ("Attach Files", permissions.attach_files),
-            ("Read Message History", permissions.read_message_history),
-        )
-        if not granted
-    ]
-    if missing:
-        raise NotAllowed(f"Easel may not post pictures here. Ask a moderator to give it: {', '.join(missing)}.")

@@ -14,6 +14,7 @@ import discord
 
 from bot.chat.discord.errors import NO_READ_HISTORY
 from bot.chat.discord.messages.content import NO_MENTIONS
+from bot.chat.discord.permissions import known_permissions
 
 MEMBER_SECONDS = 60.0
 """Seconds between two refusals in words for one member in one channel."""
@@ -85,7 +86,5 @@ class PublicRefusals:
 
 def _may_react(message: discord.Message) -> bool:
     """Easel does not ask for the permission to react, which members usually have."""
-    if message.guild is None:
-        return False
-    permissions = message.channel.permissions_for(message.guild.me)
-    return permissions.add_reactions and permissions.read_message_history
+    permissions = known_permissions(message.channel, message.guild.me if message.guild else None)
+    return permissions is not None and permissions.add_reactions and permissions.read_message_history
