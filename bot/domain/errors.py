@@ -250,10 +250,14 @@ class NoPicture(InvalidResponse):
 
 
 class ModelRetired(ProviderError):
-    """The provider says that the model is gone for good."""
+    """The provider says that the model is gone for good; `kind` is the kind of request, where only that one is."""
 
     default = "The image service no longer offers this model."
     may_fail_over: ClassVar[bool] = True
+
+    def __init__(self, sentence: str | None = None, *, detail: str = "", kind: str | None = None) -> None:
+        self.kind = kind
+        super().__init__(sentence, detail=detail)
 
 
 class ProviderMisconfigured(ProviderError):

@@ -50,6 +50,8 @@ class Router:
         self._statuses: dict[tuple[str, str], ModelStatus] = {}
         self.retired: set[tuple[str, str]] = set()
         """Provider and model, where the provider said that the model is gone."""
+        self.retired_kinds: set[tuple[str, str, str]] = set()
+        """Provider, model and kind of request, where only that kind is gone, as far as the next refresh knows."""
 
     # Models
 
@@ -122,6 +124,9 @@ class Router:
         able: list[ProviderRequest] = []
         first: Unsupported | None = None
         for provider in self.providers(model, orders):
+            if (provider, model.name, request.kind) in self.retired_kinds:
+                first = first or _gone_kind(request.kind)
+                continue
             try:
                 able.append(self._at(model, request, provider))
             except Unsupported as refusal:
@@ -186,6 +191,8 @@ class Router:
         for status in health.models:
             pair = (health.provider, status.model)
             self._statuses[pair] = status
+            if status.gone is False:
+                self.retired_kinds = {each for each in self.retired_kinds if each[:2] != pair}
             if status.gone is not None and status.gone != (pair in self.retired):
                 changed.append((*pair, status.gone))
                 (self.retired.add if status.gone else self.retired.discard)(pair)
@@ -230,6 +237,12 @@ class Router:
     def state(self, provider: str) -> ProviderState:
         """How a provider is doing."""
         return self._breakers[provider].state
+
+
+def _gone_kind(kind: str) -> Unsupported:
+    if kind == "edit":
+        return Unsupported("cannot edit pictures at the moment.", "Or ask without one.")
+    return Unsupported("only edits pictures at the moment.", "Or give it one.")
 
 
 def parse_names(text: str) -> tuple[str, ...]:

@@ -146,7 +146,7 @@ class Submission:
             raise error
         if isinstance(error, ModelRetired):
             router.succeeded(candidate.provider)
-            await self._retire(candidate)
+            await self._retire(candidate, error.kind)
         elif router.failed(candidate.provider, error):
             if isinstance(error, ProviderMisconfigured):
                 log.error("a service needs its operator: %s: %s", candidate.provider, error.detail)
@@ -156,8 +156,12 @@ class Submission:
             raise error
         log.info("job %d: not accepted by %s: %s", self._claimed.job.id, candidate.provider, error.detail)
 
-    async def _retire(self, candidate: ProviderRequest) -> None:
+    async def _retire(self, candidate: ProviderRequest, kind: str | None) -> None:
         context, model = self._context, candidate.request.model
+        if kind is not None:
+            context.router.retired_kinds.add((candidate.provider, model, kind))
+            log.warning("%s no longer has %s for requests of the kind %s", candidate.provider, model, kind)
+            return
         context.router.retired.add((candidate.provider, model))
         await context.database.write(notes.retire_model(candidate.provider, model, context.clock.now()))
         log.warning("%s no longer has %s", candidate.provider, model)

@@ -50,6 +50,39 @@ async def test_a_provider_without_the_model_gets_no_more_jobs_for_it_even_after_
     assert retired_notes(full_world) == {"retired:fal:gpt-image-1.5"}
 
 
+async def test_without_its_endpoint_for_edits_a_provider_still_paints_and_is_tried_again_after_the_next_look(
+    full_world: World,
+) -> None:
+    full_world.fal.faults.set("model_gone", endpoint="fal-ai/gpt-image-1.5/edit")
+    async with full_world.bot() as app:
+
+        async def painter(job: int) -> str:
+            await full_world.result_message(job)
+            await full_world.wait_finished(job)
+            return str(full_world.job(job)["provider"])
+
+        assert [await painter(await full_world.edit(f"snow {number}")) for number in range(2)] == ["lumenfall"] * 2
+        assert await painter(await full_world.imagine()) == "fal"
+        assert submits(full_world) == (2, 2, 0)
+        full_world.fal.faults.clear()
+        await refresh(app.providers, app.router, app.database, app.clock)
+        assert await painter(await full_world.edit("snow again")) == "fal"
+    assert retired_notes(full_world) == set()
+
+
+async def test_an_edit_that_no_provider_can_do_any_more_is_refused_and_names_a_model_that_can(
+    world: World,
+) -> None:
+    world.fal.faults.set("model_gone", endpoint="fal-ai/gpt-image-1.5/edit")
+    async with world.bot():
+        first = await world.edit()
+        assert "no longer offers this model" in await world.private_failure(first)
+        second = await world.edit()
+        assert "GPT Image 1.5 cannot edit pictures at the moment. Choose" in await world.refusal(second)
+        await world.paint()
+    assert world.fal.submits == 2
+
+
 async def test_a_retired_model_is_painted_by_its_successor_at_the_successors_price(
     full_world: World,
 ) -> None:

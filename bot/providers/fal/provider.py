@@ -17,6 +17,7 @@ import httpx
 from bot.catalog.offers import Submit
 from bot.domain.errors import (
     InvalidResponse,
+    ModelRetired,
     ProviderError,
     RequestRejected,
     SubmitUnknown,
@@ -99,7 +100,12 @@ class FalProvider:
         response = await self._client.request(
             "POST", url, body={**body, **key_field}, headers=headers, submitting=True
         )
-        return self._ticket(response, submit.count, byok=own_key is not None)
+        try:
+            return self._ticket(response, submit.count, byok=own_key is not None)
+        except ModelRetired as retired:
+            if endpoint != submit.provider_request.offer.model:
+                retired.kind = submit.provider_request.request.kind
+            raise
 
     async def follow(
         self, ticket: Ticket, request: ImageRequest, stored_results: StoredResults

@@ -95,6 +95,8 @@ def error_from(response: httpx.Response, now: Instant, submit: Submit | None = N
         return ProviderBusy(detail=detail, retry_after=retry_after(response, now))
     if details.code == "UPSTREAM_ERROR" and response.status_code in (500, 502, 503):
         return ProviderBusy(detail=detail, retry_after=retry_after(response, now))
+    if response.status_code in (404, 410):
+        return _not_found(response, details, detail, submit)
     return _by_status(response, now, details, detail)
 
 
@@ -111,6 +113,19 @@ def _invalid(text: str, detail: str, submit: Submit | None) -> ProviderError:
     return RequestRejected(detail=detail)
 
 
+def _not_found(
+    response: httpx.Response, details: ErrorDetails, detail: str, submit: Submit | None
+) -> ProviderError:
+    """A model is gone, or an endpoint: without the one for edits the others may be served."""
+    if "model" in details.text:
+        return ModelRetired(detail=detail)
+    if submit is not None and submit.provider_request.request.kind == "edit":
+        return ModelRetired(detail=f"{detail} no such endpoint", kind="edit")
+    if response.status_code == 410:
+        return ModelRetired(detail=detail)
+    return ProviderMisconfigured(detail=f"{detail} no such endpoint")
+
+
 def _by_status(response: httpx.Response, now: Instant, details: ErrorDetails, detail: str) -> ProviderError:
     status = response.status_code
     if response.is_success or status in (408, 499):
@@ -120,10 +135,6 @@ def _by_status(response: httpx.Response, now: Instant, details: ErrorDetails, de
         return failed_submit(response, now, detail=detail)
     if status < 400:
         return ProviderMisconfigured(detail=f"{detail} moved elsewhere")
-    if status in (404, 410):
-        if status == 410 or "model" in details.text:
-            return ModelRetired(detail=detail)
-        return ProviderMisconfigured(detail=f"{detail} no such endpoint")
     error = for_status(response, now)
     error.detail = detail
     return error

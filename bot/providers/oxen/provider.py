@@ -16,7 +16,7 @@ import httpx
 
 from bot.catalog.offers import Submit
 from bot.domain.clock import elapsed
-from bot.domain.errors import InvalidResponse, ProviderError, SubmitUnknown
+from bot.domain.errors import InvalidResponse, ModelRetired, ProviderError, SubmitUnknown
 from bot.domain.jobs import Finished, Progress, Ticket
 from bot.domain.providers import CancelResult, ProviderHealth
 from bot.domain.requests import ImageRequest
@@ -133,7 +133,10 @@ class OxenProvider:
         body = await parse_json(response)
         links, contents = generated_in(body) if response.is_success else ((), ())
         if not links and not contents:
-            raise self._error_from(submit, response, body)
+            error = self._error_from(submit, response, body)
+            if is_edit and isinstance(error, ModelRetired) and error.detail == str(response.status_code):
+                error.kind = "edit"  # only the endpoint is gone: nothing is said of the model
+            raise error
         self._matcher.assign(submit, links)
         data = {"urls": list(links), "model": submit.provider_request.offer.model}
         return Ticket(provider=NAME, data=data, count=submit.count, results=contents)

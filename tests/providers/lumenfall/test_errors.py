@@ -125,6 +125,13 @@ async def test_an_odd_response_is_read_as_carefully(
     assert_discreet(caught.value)
 
 
+async def test_without_the_endpoint_for_edits_only_edits_are_gone(fixture: LumenfallFixture) -> None:
+    fixture.fault("answer_odd", status=404, body={"error": {"code": "NOT_FOUND", "message": "no such path"}})
+    with pytest.raises(ModelRetired) as retired:
+        await fixture.submit(fixture.build_submit(EDIT, input_picture(painted())))
+    assert retired.value.kind == "edit"
+
+
 async def test_a_refusal_says_how_long_to_wait_and_how_long_a_prompt_may_be() -> None:
     async with open_fixture(prompt_cap=1_000) as fixture:
         fixture.fault("rate_limited", retry_after="7", times=1)
