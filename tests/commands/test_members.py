@@ -85,7 +85,7 @@ async def test_the_card_is_public_and_shows_the_price_and_the_allowance(stage: S
     card = initial_response(stage.env)
     assert not card.get("flags", 0) & EPHEMERAL
     assert card["content"] == (
-        "🎨 **a fox**\n"
+        "🎨 **Painting:** a fox\n"
         "-# GPT Image 1.5 · 3 pictures · low\n"
         "Queued, next in line · at most $0.05 · 7 of 10 left today"
     )

@@ -259,7 +259,7 @@ async def test_a_job_claimed_before_its_card_exists_shows_its_progress_on_the_ca
         await world.assert_one_picture(job)
         texts = await _versions(world, card)
     assert any("ahead" in words for words in texts)
-    assert any("\nPainting" in words for words in texts[1:])
+    assert any("\nAt work" in words for words in texts[1:])
 
 
 @pytest.mark.parametrize("place", [-3, 10**40])
@@ -274,8 +274,8 @@ async def test_a_card_shows_no_nonsense_of_a_service_and_none_of_its_words(world
         await world.assert_one_picture(job)
         texts = await _versions(world, card)
     states = [words.splitlines()[2].partition(" · ")[0] for words in texts]
-    assert set(states) <= {"Queued, next in line", "Queued at the service", "Painting", "Painted"}
-    assert {"Queued at the service", "Painting"} <= set(states)
+    assert set(states) <= {"Queued, next in line", "Queued at the service", "At work", "Painted"}
+    assert {"Queued at the service", "At work"} <= set(states)
 
 
 async def test_a_card_says_who_is_next(world: World) -> None:

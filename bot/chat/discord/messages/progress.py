@@ -39,13 +39,14 @@ def _status(progress: Progress) -> str:
         return f"In the service's queue, {progress.position} ahead" if progress.position else "You are next"
     if progress.preview is not None:
         return "Taking shape…"
-    note = progress.note or "working on it"
+    # The line above says that it is being painted, or edited.
+    note = progress.note if progress.note not in ("", "painting") else "at work"
     return f"{note[:1].upper()}{note[1:]}"
 
 
 def _request_lines(job: Job, model_label: str, quality: str | None) -> list[str]:
-    sign = "✏️" if job.request.kind == "edit" else "🎨"
+    verb = "Editing" if job.request.kind == "edit" else "Painting"
     return [
-        f"{sign} **{escape(truncate(job.request.prompt, 200))}**",
+        f"🎨 **{verb}:** {escape(truncate(job.request.prompt, 200))}",
         f"-# {describe_options(job.request, model_label, quality)}",
     ]
