@@ -40,14 +40,15 @@ def submit_again(job: Job, provider: str, lost_cost: Money | None, now: Instant)
     return begun
 
 
-def forget_submit(job: Job, note: str, now: Instant) -> Unit[bool]:
+def forget_submit(job: Job, note: str, now: Instant, *, resubmits: int = 0) -> Unit[bool]:
     """Forget a submit of which nothing more can be learnt, and note for the operator what it may have cost.
 
-    False if the lease was lost.
+    `resubmits` is 1 where the work was painted, and will be painted once more. False if the lease was lost.
     """
     rows = yield (
-        "UPDATE jobs SET submitted_at = NULL WHERE id = $1 AND attempts = $2 AND state = 'running' RETURNING id",
-        (job.id, job.attempts),
+        "UPDATE jobs SET submitted_at = NULL, resubmits = resubmits + $3 "
+        "WHERE id = $1 AND attempts = $2 AND state = 'running' RETURNING id",
+        (job.id, job.attempts, resubmits),
     )
     if rows:
         yield operator_note(job, note, now)

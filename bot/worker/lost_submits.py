@@ -69,7 +69,11 @@ class LostSubmits:
             async with asyncio.timeout(self._context.retry_policy.ask):
                 return await self._find()
         except ResultLost as lost:
-            raise SubmitUnknown(detail=f"{error.detail}, {lost.detail}") from None
+            if self._claimed.job.resubmits or not isinstance(error, SubmitFailed):
+                raise SubmitUnknown(detail=f"{error.detail}, {lost.detail}") from None
+            cost = lost.cost or self._claimed.job.reserved.money
+            await self._forget(f"a lost answer: {cost} was paid for pictures that were lost", resubmits=1)
+            return None
         except (SubmitUnknown, TimeoutError) as unknown:
             if isinstance(unknown, SubmitUnknown) and unknown.under_way:
                 raise
@@ -83,12 +87,13 @@ class LostSubmits:
         await self._forget(f"{provider} gave an unreadable answer: {price} may have been paid for nothing")
         raise SubmitUnreadable(detail=error.detail)
 
-    async def _forget(self, note: str) -> None:
+    async def _forget(self, note: str, *, resubmits: int = 0) -> None:
         """Nothing more can be learnt of the submit: leave it to the operator's ledger."""
-        claimed = self._claimed
-        log.warning("job %d: %s", claimed.job.id, note)
-        await claimed.fenced(submits.forget_submit(claimed.job, note, self._context.clock.now()))
-        claimed.job = replace(claimed.job, submitted_at=None)
+        claimed, now = self._claimed, self._context.clock.now()
+        job = claimed.job
+        log.warning("job %d: %s", job.id, note)
+        await claimed.fenced(submits.forget_submit(job, note, now, resubmits=resubmits))
+        claimed.job = replace(job, submitted_at=None, resubmits=job.resubmits + resubmits)
 
     async def _find(self) -> Ticket | None:
         name = self._claimed.job.provider or ""

@@ -123,6 +123,18 @@ async def test_pictures_billed_by_lumenfall_in_a_lost_response_are_noted_at_thei
     assert full_world.ledger_micros(job, "settle") == second.cost_micros
 
 
+async def test_pictures_billed_by_lumenfall_behind_a_5xx_are_noted_and_the_next_provider_paints(
+    full_world: World,
+) -> None:
+    full_world.lumenfall.faults.set("answer_html", status=502)
+    async with full_world.bot(LUMENFALL_PARTIALS="0", SERVICE_ORDER=provider_order("lumenfall", "fal")):
+        job = await full_world.imagine()
+        await full_world.assert_one_picture(job)
+    assert (submits(full_world), full_world.job(job)["attempts"]) == ((1, 1, 0), 1)
+    cost = Money(full_world.lumenfall.history.spent_micros)
+    assert full_world.operator_notes(job) == [f"a lost answer: {cost} was paid for pictures that were lost"]
+
+
 async def test_a_lost_submit_that_lumenfall_still_paints_is_not_repeated_before_it_ends(
     full_world: World,
 ) -> None:
