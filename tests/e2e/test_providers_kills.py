@@ -32,7 +32,8 @@ async def test_after_a_kill_between_submit_and_ticket_each_providers_picture_sti
         full_world.fal.faults.set("submit_slow", seconds=30, times=1)
         full_world.oxen.faults.set("submit_slow", seconds=30, times=1)
         full_world.lumenfall.run_seconds = 4.0
-        members = {name: await full_world.discord.create_member(None, name) for name in channels}
+        guilds = {name: full_world.discord.world.channels[channel].guild_id for name, channel in channels.items()}
+        members = {name: await full_world.discord.create_member(guilds[name], name) for name in channels}
         jobs = {
             name: await full_world.imagine(f"a boat of {name}", channel=channel, member=members[name])
             for name, channel in channels.items()
