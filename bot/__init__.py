@@ -4,7 +4,7 @@ domain       the nouns, one to a file, and every error with its sentence
 net          where Easel may go, how it calls (httpx), who may call it
 logs         log lines without secrets
 settings     every environment variable, parsed once
-pictures     Pillow, off the event loop
+pictures     Pillow, in processes that can be killed
 catalog      models as data: what each can do at each provider, and what it costs
 ports        the three plugs: Provider, Delivery, Database
 routing      which providers can do a request, and which is next

@@ -22,7 +22,9 @@ from bot.chat.discord.sources import SourceReader
 from bot.domain.clock import Clock
 from bot.domain.errors import SetupError, StorageError
 from bot.domain.limits import Limit
-from bot.pictures import Pictures
+from bot.pictures.budget import Budget
+from bot.pictures.pictures import Pictures
+from bot.pictures.processes import Processes
 from bot.ports import Provider
 from bot.providers.registry import (
     LABELS,
@@ -40,7 +42,7 @@ from bot.storage import notes
 from bot.storage.sqlite import Sqlite, open_sqlite
 from bot.usecases.members import Defaults, MemberService
 from bot.usecases.moderators import ModeratorService
-from bot.worker.context import MemoryBudget, RetryPolicy, WorkerContext
+from bot.worker.context import RetryPolicy, WorkerContext
 from bot.worker.provider_refresh import refresh
 from bot.worker.worker import Worker
 
@@ -83,8 +85,11 @@ async def open_app(
     retry_policy: RetryPolicy | None = None,
     poll_policy: PollPolicy | None = None,
     breaker_settings: BreakerSettings | None = None,
+    picture_processes: Processes | None = None,
 ) -> AsyncIterator[App]:
     """Open the database, the HTTP clients and everything that is built on them.
+
+    `picture_processes` that are given are shared, and stay open.
 
     Raises:
         SetupError: something cannot work as it is set.
@@ -96,7 +101,7 @@ async def open_app(
     async with AsyncExitStack() as stack:
         database = await open_sqlite(settings.database_url.path, clock.now())
         stack.push_async_callback(database.aclose)
-        pictures = stack.enter_context(closing(Pictures()))
+        pictures = stack.enter_context(closing(Pictures(picture_processes)))
         client = Easel(database=database)
         stack.push_async_callback(client.close)
         hosts = settings.discord_media_hosts
@@ -142,11 +147,13 @@ async def open_app(
             pictures=pictures,
             clock=clock,
             retry_policy=retry_policy or RetryPolicy(lease=settings.lease_seconds),
-            source_budgets={name: MemoryBudget(SOURCE_BYTES) for name in providers},
+            source_budgets={name: Budget(SOURCE_BYTES, SOURCE_BYTES // 2) for name in providers},
             submit_slots={
                 name: asyncio.Semaphore(SYNCHRONOUS_SUBMITS) for name in synchronous_providers(settings)
             },
-            delivery_slots=defaultdict(lambda: asyncio.Semaphore(settings.uploads_at_once)),
+            delivery_slots=defaultdict(
+                lambda: Budget(settings.uploads_at_once, max(1, settings.uploads_at_once // 2))
+            ),
         )
         yield App(
             settings=settings,

@@ -10,6 +10,7 @@ import pytest
 pytest.register_assert_rewrite("tests.support", "tests.providers.contract")
 
 from tests.providers.contract import table as contract_table  # noqa: E402
+from tests.support.picture_processes import SHARED  # noqa: E402
 from tests.support.world.world import World, open_world  # noqa: E402 - its assertions explain themselves only from here on
 
 
@@ -33,6 +34,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """Options to record the providers' requests anew, and to write the contract's table to a file."""
     parser.addoption("--record", action="store_true", help="write tests/providers/recordings anew")
     parser.addoption("--contract-table", metavar="PATH", help="write the contract's table to this file as well")
+
+
+def pytest_unconfigure() -> None:
+    """End the processes in which the tests' pictures were opened."""
+    SHARED.close()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

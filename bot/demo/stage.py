@@ -30,6 +30,7 @@ from bot.demo.clock import StageClock
 from bot.demo.providers import StandIns, open_stand_ins
 from bot.domain.clock import Clock, elapsed
 from bot.domain.errors import EaselError
+from bot.pictures.processes import Processes
 from bot.ports import Unit
 from bot.providers.shared.polling import PollPolicy
 from bot.sandbox.fal.server import FalSandbox
@@ -195,11 +196,12 @@ async def open_stage(
     start: float = 0,
     retry_policy: RetryPolicy = RETRY_POLICY,
     all_providers: bool = False,
+    picture_processes: Processes | None = None,
 ) -> AsyncIterator[Stage]:
     """Open Easel over a database file, new or old, create the server and start the worker.
 
     `start` is in seconds since the beginning of 2026, where SimCord's clock starts. `all_providers` opens
-    Lumenfall and Oxen.ai too, and not fal alone.
+    Lumenfall and Oxen.ai too, and not fal alone. `picture_processes` that are given stay open.
     """
     clock = StageClock()
     async with AsyncExitStack() as stack:
@@ -211,7 +213,13 @@ async def open_stage(
         async def open_easel() -> App:
             times = Clock(now=clock.now, discord_now=clock.discord_now)
             app = await apps.enter_async_context(
-                open_app(found, clock=times, retry_policy=retry_policy, poll_policy=POLL_POLICY)
+                open_app(
+                    found,
+                    clock=times,
+                    retry_policy=retry_policy,
+                    poll_policy=POLL_POLICY,
+                    picture_processes=picture_processes,
+                )
             )
             if all_providers:  # as `bot.app.run` does at every start
                 await refresh(app.providers, app.router, app.database, app.clock)

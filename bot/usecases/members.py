@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -17,6 +16,7 @@ from bot.domain.limits import Allowance, Limit
 from bot.domain.money import Amount
 from bot.domain.providers import ProviderOrder
 from bot.domain.requests import ImageRequest, ReplyAddress, Requester
+from bot.pictures.budget import Budget
 from bot.ports import Database, Delivery
 from bot.routing.router import Router
 from bot.storage import forms, jobs, reservations, spool
@@ -57,7 +57,7 @@ class MemberService:
         self._router = router
         self._clock = clock
         self._defaults = defaults
-        self._reading = asyncio.Semaphore(UPLOADS_READ_AT_ONCE)
+        self._reading = Budget(UPLOADS_READ_AT_ONCE, 1)
 
     async def models(self, guild_id: int) -> list[Model]:
         """The models that a server's members may ask for."""
@@ -167,7 +167,7 @@ class MemberService:
         if all(source.refetchable for source in job.request.pictures):
             return
         contents: dict[int, bytes] = {}
-        async with self._reading:
+        async with self._reading.room(1, job.requester.user_id):
             for number, source in enumerate(job.request.pictures):
                 if source.refetchable:
                     continue

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from bot.catalog.offers import ProviderRequest
@@ -14,7 +13,8 @@ from bot.domain.errors import ProviderMisconfigured
 from bot.domain.jobs import Job, Progress
 from bot.domain.limits import Limit
 from bot.domain.providers import ProviderOrder
-from bot.pictures import Pictures
+from bot.pictures.budget import Budget
+from bot.pictures.pictures import Pictures
 from bot.ports import Database, Delivery, Provider, Unit
 from bot.routing.router import Router
 from bot.storage import provider_orders
@@ -65,30 +65,6 @@ class RetryPolicy:
         return min(max(spread, asked or 0.0), 5 * self.longest_retry)
 
 
-class MemoryBudget:
-    """Bytes that may be in memory at a time, first come, first served; more than all of them counts as all."""
-
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._used = 0
-        self._turn = asyncio.Lock()
-        self._changed = asyncio.Condition()
-
-    @asynccontextmanager
-    async def room(self, size: int) -> AsyncIterator[None]:
-        """Wait until so many bytes are free, and take them."""
-        size = min(size, self._most)
-        async with self._turn, self._changed:
-            await self._changed.wait_for(lambda: self._used + size <= self._most)
-            self._used += size
-        try:
-            yield
-        finally:
-            async with self._changed:
-                self._used -= size
-                self._changed.notify_all()
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerContext:
     """What every job runner works with. Bounds are per provider, so that a slow one delays no other."""
@@ -101,11 +77,11 @@ class WorkerContext:
     pictures: Pictures
     clock: Clock
     retry_policy: RetryPolicy
-    source_budgets: Mapping[str, MemoryBudget]
+    source_budgets: Mapping[str, Budget]
     """For the source pictures that are in memory while they are submitted."""
     submit_slots: Mapping[str, asyncio.Semaphore]
     """Of synchronous providers only: a submit there holds a connection, and its pictures, until the result."""
-    delivery_slots: Mapping[str, asyncio.Semaphore]
+    delivery_slots: Mapping[str, Budget]
     tidied: set[int] = field(default_factory=set)
     """Ended jobs of which nothing is left in Discord; the worker notes them with its next write."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -147,10 +147,12 @@ class ResultPoller:
                     self._note_loss(part, part.error.cost)
                 continue
             provider_request = self._claimed.provider_request(part.ticket.provider, part.ticket.count)
-            pictures += [await self._converted(picture, provider_request) for picture in part.finished.pictures]
+            converted = [await self._converted(picture, provider_request) for picture in part.finished.pictures]
+            pictures += converted
             notes.update(dict.fromkeys(_changes(provider_request)))
             if provider_request is not None and quality != "":
                 quality = provider_request.quality
+            notes.update(dict.fromkeys(_not_converted(converted, provider_request)))
             cost += self._cost(part.finished, provider_request)
         images = min(len(pictures), request.count)
         if images < request.count:
@@ -207,3 +209,10 @@ async def _no_updates() -> Updates:
 def _changes(provider_request: ProviderRequest | None) -> list[str]:
     changes = provider_request.changes if provider_request else ()
     return [f"{change[:1].upper()}{change[1:]}." for change in changes]
+
+
+def _not_converted(pictures: Sequence[Picture], provider_request: ProviderRequest | None) -> list[str]:
+    kind = provider_request.convert_to if provider_request else None
+    if kind is None or all(picture.content_type == f"image/{kind}" for picture in pictures):
+        return []
+    return [f"Too large to become {kind.upper()}, so it stays as it was painted."]

@@ -33,6 +33,7 @@ from bot.domain.errors import (
 from bot.domain.jobs import Finished, Job, JobState, Progress
 from bot.domain.money import Amount
 from bot.domain.providers import CancelResult
+from bot.pictures.budget import on_behalf_of
 from bot.storage import jobs, submits
 from bot.worker.context import ClaimedJob, LeaseLost, ShuttingDown, WorkerContext
 from bot.worker.results import ResultPoller
@@ -72,6 +73,7 @@ class JobRunner:
 
     async def run(self) -> None:
         """Bring the job to its end, or reschedule it."""
+        on_behalf_of.set(self.job.requester.user_id)
         try:
             async with asyncio.TaskGroup() as group:
                 background = [group.create_task(self._keep_lease()), group.create_task(self._report_progress())]
@@ -188,7 +190,7 @@ class JobRunner:
         await self._give_up()
 
     async def _deliver_generated(self, poller: ResultPoller) -> None:
-        async with self._context.delivery_slots[self.job.tickets[0].provider]:
+        async with self._context.delivery_slots[self.job.tickets[0].provider].room(1):
             outcome = await self._deliver(*await self._fetched(poller))
         # The pictures are out of memory now, so the slot is free for another delivery.
         await self._finish(outcome)

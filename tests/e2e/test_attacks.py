@@ -17,7 +17,7 @@ from bot.domain.clock import Clock, real_time
 from bot.sandbox.fal.options import PublicHosts
 from bot.sandbox.kit.files import StoredFile
 from bot.worker.context import RetryPolicy
-from tests.support.picture_files import png_without_pixels
+from tests.support.picture_files import png, png_without_pixels
 from tests.support.waiting import wait_until
 from tests.support.world.discord_members import (
     INTERACTION_CALLBACK,
@@ -50,10 +50,10 @@ async def test_a_slow_failure_notice_outlives_its_lease_and_the_card_is_deleted(
 
 
 async def test_a_picture_too_large_for_its_channel_is_linked_and_charged_once(world: World) -> None:
-    path = world.fal.files.new_path("broken.png")
-    world.fal.files.put(path, StoredFile(png_without_pixels(), "image/png", "broken.png"))
+    path = world.fal.files.new_path("large.png")
+    world.fal.files.put(path, StoredFile(png(), "image/png", "large.png"))
     world.fal.faults.set("foreign_picture", url=world.fal.url + path)
-    small = await world.discord.create_channel(world.guild, "small", file_limit=100_000)
+    small = await world.discord.create_channel(world.guild, "small", file_limit=50)
     async with world.bot():
         job = await world.imagine(channel=small)
         message = await world.discord.wait_for_message(small, lambda seen: world.fal.url + path in seen["content"])
@@ -65,9 +65,9 @@ async def test_a_picture_too_large_for_its_channel_is_linked_and_charged_once(wo
 
 
 async def test_a_picture_too_large_for_its_channel_and_without_a_link_costs_nothing(world: World) -> None:
-    url = f"data:image/png;base64,{base64.b64encode(png_without_pixels()).decode()}"
+    url = f"data:image/png;base64,{base64.b64encode(png()).decode()}"
     world.fal.faults.set("foreign_picture", url=url)
-    small = await world.discord.create_channel(world.guild, "small", file_limit=100_000)
+    small = await world.discord.create_channel(world.guild, "small", file_limit=50)
     async with world.bot():
         job = await world.imagine(channel=small)
         assert await world.private_failure(job)
@@ -75,6 +75,17 @@ async def test_a_picture_too_large_for_its_channel_and_without_a_link_costs_noth
         assert await world.quota() == Quota(left=10, spent=0, reserved=0)
     assert world.ledger_images(job) == RELEASED
     assert await world.discord.messages(small) == []
+
+
+async def test_a_picture_that_nobody_can_open_is_neither_posted_nor_charged(world: World) -> None:
+    url = f"data:image/png;base64,{base64.b64encode(png_without_pixels()).decode()}"
+    world.fal.faults.set("foreign_picture", url=url)
+    async with world.bot():
+        job = await world.imagine()
+        assert "not a usable picture" in await world.private_failure(job)
+        assert await world.wait_finished(job) == "failed"
+    assert world.ledger_images(job) == RELEASED
+    assert await world.result_messages() == []
 
 
 async def test_one_unusable_link_among_four_leaves_three_pictures_delivered_and_charged(world: World) -> None:

@@ -8,6 +8,10 @@ import sqlite3
 from collections.abc import Mapping
 from pathlib import Path
 
+import psutil
+
+from bot.sandbox.kit.files import StoredFile
+from tests.support.picture_files import slow_jpeg
 from tests.support.waiting import wait_until
 from tests.support.world.bot_process import BotProcess
 from tests.support.world.discord_members import POST_MESSAGE
@@ -146,6 +150,27 @@ async def test_after_a_kill_while_posting_the_picture_is_not_posted_again(world:
         await bot.stop()
     assert len(await world.result_messages()) == 1
     assert_once(world, job, submits=1)
+
+
+async def test_a_picture_that_takes_minutes_to_open_holds_up_neither_others_nor_a_stop(world: World) -> None:
+    path = world.fal.files.new_path("slow.jpg")
+    world.fal.files.put(path, StoredFile(slow_jpeg(), "image/jpeg", "slow.jpg"))
+    world.fal.faults.set("foreign_picture", url=world.fal.url + path, times=4)
+    async with world.connected_process() as bot:
+        slow = [await world.imagine() for _ in range(4)]
+        children = await wait_until(lambda: _busy_children(bot.pid))
+        other = await world.discord.create_member(world.guild, "yuki")
+        await world.result_message(await world.imagine(member=other))
+        code, seconds = await bot.stop()
+        assert (code, seconds < 3) == (0, True)
+    assert not any(child.is_running() for child in children)
+    assert all(world.job(job)["state"] in ("waiting", "running") for job in slow)
+
+
+def _busy_children(parent: int) -> list[psutil.Process]:
+    """A process's processes, once one of them has computed for half a second."""
+    found = psutil.Process(parent).children()
+    return found if any(child.cpu_times().user > 0.5 for child in found) else []
 
 
 def assert_once(world: World, job: int, *, submits: int) -> None:

@@ -8,9 +8,9 @@ import pytest
 
 from bot.catalog.catalog import Catalog
 from bot.domain.errors import SetupError
-from bot.pictures import Pictures
 from bot.providers.registry import SPECS, catalog_for, check_configured, open_providers, synchronous_providers
 from bot.settings import Settings, load
+from tests.support.picture_processes import open_pictures
 from tests.support.providers.deps import provider_deps
 
 KEYS: dict[str, Any] = {"fal_key": "id:secret", "lumenfall_api_key": "lmnfl_id.secret", "oxen_api_key": "key"}
@@ -28,13 +28,12 @@ def test_every_provider_of_the_catalogue_has_a_spec_whose_settings_exist() -> No
 
 
 async def test_the_providers_that_have_a_key_are_opened_in_order() -> None:
-    pictures = Pictures()
+    pictures = open_pictures()
     async with open_providers(provider_deps(pictures, **KEYS)) as providers:
         assert list(providers) == ["fal", "lumenfall", "oxen"]
         assert [provider.name for provider in providers.values()] == list(providers)
     async with open_providers(provider_deps(pictures, oxen_api_key="key")) as providers:
         assert list(providers) == ["oxen"]
-    pictures.close()
 
 
 def test_without_any_key_the_operator_reads_which_to_set() -> None:

@@ -35,13 +35,20 @@ def noise(size: tuple[int, int], mode: str = "RGB") -> Image.Image:
 def png_declaring(width: int, height: int) -> bytes:
     """A PNG of few bytes whose header declares many pixels."""
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return _png_of_chunks((b"IHDR", header), (b"IDAT", zlib.compress(bytes(1000))), (b"IEND", b""))
+    return png_of_chunks((b"IHDR", header), (b"IDAT", zlib.compress(bytes(1000))), (b"IEND", b""))
 
 
 def png_without_pixels() -> bytes:
     """A PNG with valid checksums and 300 kB of data that cannot be unpacked."""
     header = struct.pack(">IIBBBBB", 1024, 1024, 8, 2, 0, 0, 0)
-    return _png_of_chunks((b"IHDR", header), (b"IDAT", random.Random(1).randbytes(300_000)), (b"IEND", b""))
+    return png_of_chunks((b"IHDR", header), (b"IDAT", random.Random(1).randbytes(300_000)), (b"IEND", b""))
+
+
+def slow_jpeg(side: int = 4000, scans: int = 3000) -> bytes:
+    """A small JPEG whose last scan comes again and again: to open it takes minutes."""
+    content = encoded(Image.new("L", (side, side), 128), "JPEG", progressive=True, quality=50)
+    last = content[content.rindex(b"\xff\xda") : -2]
+    return content[:-2] + last * scans + content[-2:]
 
 
 def webp_declaring(width: int, height: int) -> bytes:
@@ -64,7 +71,8 @@ def misdescribed(filename: str, content: bytes, *, size: int | None = None) -> B
     )
 
 
-def _png_of_chunks(*chunks: tuple[bytes, bytes]) -> bytes:
+def png_of_chunks(*chunks: tuple[bytes, bytes]) -> bytes:
+    """A PNG with a right check sum for each chunk."""
     content = PNG_SIGNATURE
     for kind, data in chunks:
         content += struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from bot.catalog.catalog import Catalog
-from bot.pictures import Pictures
 from tests.support.clock import AdjustableClock
 
 
@@ -15,14 +12,6 @@ from tests.support.clock import AdjustableClock
 def catalog() -> Catalog:
     """The catalogue that ships with Easel."""
     return Catalog.load()
-
-
-@pytest.fixture(scope="module")
-def pictures() -> Iterator[Pictures]:
-    """Pictures with its own threads, closed in the end."""
-    opened = Pictures()
-    yield opened
-    opened.close()
 
 
 @pytest.fixture

@@ -37,7 +37,7 @@ from bot.domain.errors import ChannelUnavailable, DiscordBusy, EaselError, Inval
 from bot.domain.jobs import Finished, Job, Progress
 from bot.domain.pictures import FetchedSource, Picture
 from bot.domain.requests import Source
-from bot.pictures import Pictures
+from bot.pictures.pictures import Pictures
 
 log = logging.getLogger(__name__)
 

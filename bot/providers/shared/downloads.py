@@ -15,7 +15,7 @@ from bot.domain.errors import BadSource, InvalidResponse, NoPicture, ProviderBus
 from bot.domain.pictures import Picture
 from bot.net.hosts import AllowedHosts
 from bot.net.http import Timeouts, request
-from bot.pictures import Pictures
+from bot.pictures.pictures import Pictures
 from bot.providers.shared.http import OversizedResponse, provider_errors
 from bot.providers.shared.polling import PollPolicy
 

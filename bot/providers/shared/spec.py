@@ -14,7 +14,7 @@ from bot.catalog.offers import Offer
 from bot.domain.clock import Clock
 from bot.domain.errors import SetupError
 from bot.net.http import Timeouts
-from bot.pictures import Pictures
+from bot.pictures.pictures import Pictures
 from bot.ports import Provider
 from bot.providers.shared.polling import PollPolicy
 from bot.settings import Settings

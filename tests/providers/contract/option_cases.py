@@ -13,7 +13,7 @@ from bot.catalog.schema import Option
 from bot.domain.errors import SourceRejected
 from bot.domain.pictures import Picture
 from bot.domain.requests import ImageRequest
-from bot.pictures import TYPES
+from bot.pictures.files import TYPES
 from tests.providers.contract.case import Cases
 from tests.providers.contract.world import ContractWorld
 from tests.support.providers.deps import SOURCE, input_picture, painted, picture_host

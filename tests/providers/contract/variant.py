@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from bot.catalog.offers import Offer
 from bot.domain.money import Money
-from bot.pictures import Pictures
+from bot.pictures.pictures import Pictures
 from bot.ports import Provider
 from bot.providers.shared.polling import PollPolicy
 from bot.providers.shared.spec import ProviderDeps, ProviderSpec

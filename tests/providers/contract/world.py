@@ -18,9 +18,10 @@ from bot.domain.jobs import Finished, Progress, Ticket
 from bot.domain.pictures import InputPicture, Picture
 from bot.domain.requests import ImageRequest
 from bot.net.http import Timeouts
-from bot.pictures import Pictures
+from bot.pictures.pictures import Pictures
 from bot.ports import Provider
 from tests.providers.contract.variant import Fault, Lack, Stage, Variant, opened
+from tests.support.picture_processes import open_pictures
 from tests.support.providers.deps import clock_ahead
 from tests.support.raw_server import Change, changing_proxy
 
@@ -200,10 +201,9 @@ class ContractWorld:
 
 @asynccontextmanager
 async def open_world(variant: Variant, caplog: pytest.LogCaptureFixture) -> AsyncIterator[ContractWorld]:
-    """The threads, the stand-in, and the providers; closed in the opposite order."""
+    """The stand-in and the providers; closed in the opposite order."""
     async with AsyncExitStack() as stack:
-        pictures = Pictures()
-        stack.callback(pictures.close)
+        pictures = open_pictures()
         await stack.enter_async_context(opened(variant))
         providers = await stack.enter_async_context(AsyncExitStack())
         world = ContractWorld(variant, pictures, providers, caplog)

@@ -15,6 +15,7 @@ from bot.demo.stage import Stage, job_of, open_stage
 from bot.domain.errors import Refused
 from bot.domain.jobs import Job
 from bot.sandbox import painter
+from tests.support.picture_processes import SHARED
 
 
 class ErrorLog(logging.Handler):
@@ -35,7 +36,7 @@ async def open_test_stage(folder: Path, *, expected: Sequence[str] = ()) -> Asyn
     error_log = ErrorLog()
     logging.getLogger().addHandler(error_log)
     try:
-        async with open_stage(folder / "easel.db") as stage:
+        async with open_stage(folder / "easel.db", picture_processes=SHARED) as stage:
             stage.fal.queue_seconds, stage.fal.run_seconds = 0.0, 0.02
             yield stage
             errors = [

@@ -16,7 +16,7 @@ from bot.domain.jobs import Progress
 from bot.domain.pictures import InputPicture, Picture
 from bot.domain.requests import ImageRequest, Source
 from bot.net.http import Timeouts
-from bot.pictures import Pictures
+from bot.pictures.pictures import Pictures
 from bot.providers.registry import adapt_catalog
 from bot.providers.shared.polling import PollPolicy
 from bot.providers.shared.spec import ProviderDeps

@@ -14,12 +14,13 @@ from bot.domain.pictures import InputPicture
 from bot.domain.requests import ImageRequest
 from bot.net.hosts import AllowedHosts
 from bot.net.http import open_client
-from bot.pictures import Pictures
+from bot.pictures.pictures import Pictures
 from bot.providers.fal.provider import FalProvider
 from bot.providers.shared.downloads import Downloads
 from bot.sandbox.fal.records import QueueRequest
 from bot.sandbox.fal.server import FalSandbox
 from bot.settings import Settings
+from tests.support.picture_processes import open_pictures
 from tests.support.providers.deps import (
     CATALOG,
     LOCAL_HOSTS,
@@ -130,8 +131,7 @@ class FalFixture:
 @asynccontextmanager
 async def open_fixture(**options: Any) -> AsyncIterator[FalFixture]:
     async with AsyncExitStack() as stack:
-        pictures = Pictures()
-        stack.callback(pictures.close)
+        pictures = open_pictures()
         quick = {"key": KEY, "queue_seconds": 0.03, "run_seconds": 0.02, "one_picture": True}
         sandbox = await stack.enter_async_context(FalSandbox(**{**quick, **options}))
         providers = await stack.enter_async_context(AsyncExitStack())

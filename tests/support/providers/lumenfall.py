@@ -15,12 +15,13 @@ from bot.domain.jobs import Finished, Progress, Ticket
 from bot.domain.pictures import InputPicture
 from bot.domain.requests import ImageRequest
 from bot.net.http import Timeouts
-from bot.pictures import Pictures
+from bot.pictures.pictures import Pictures
 from bot.ports import StoredResults
 from bot.providers.lumenfall.provider import AT_ONCE, LumenfallProvider
 from bot.sandbox.lumenfall.records import GatewayRequest
 from bot.sandbox.lumenfall.server import LumenfallSandbox
 from bot.settings import Settings
+from tests.support.picture_processes import open_pictures
 from tests.support.providers.deps import (
     CATALOG,
     LOCAL_HOSTS,
@@ -115,8 +116,7 @@ async def follow(
 @asynccontextmanager
 async def open_fixture(**options: Any) -> AsyncIterator[LumenfallFixture]:
     async with AsyncExitStack() as stack:
-        pictures = Pictures()
-        stack.callback(pictures.close)
+        pictures = open_pictures()
         behaviour = {"key": KEY, "run_seconds": 0.01, "partial_seconds": 0.0, "one_picture": True, **options}
         sandbox = await stack.enter_async_context(LumenfallSandbox(**behaviour))
         providers = await stack.enter_async_context(AsyncExitStack())

@@ -18,10 +18,11 @@ from bot.domain.jobs import Finished, Progress, Ticket
 from bot.domain.pictures import InputPicture
 from bot.domain.providers import ModelStatus
 from bot.domain.requests import ImageRequest
-from bot.pictures import Pictures
+from bot.pictures.pictures import Pictures
 from bot.providers.oxen.provider import OxenProvider
 from bot.sandbox.oxen.server import OxenSandbox
 from bot.settings import Settings
+from tests.support.picture_processes import open_pictures
 from tests.support.providers.deps import (
     CATALOG,
     POLL_POLICY,
@@ -122,8 +123,7 @@ async def eventually(true: Callable[[], bool]) -> None:
 @asynccontextmanager
 async def open_fixture() -> AsyncIterator[OxenFixture]:
     async with AsyncExitStack() as stack:
-        pictures = Pictures()
-        stack.callback(pictures.close)
+        pictures = open_pictures()
         sandbox = OxenSandbox(key=KEY, queue_seconds=0.03, run_seconds=0.02, one_picture=True)
         await stack.enter_async_context(sandbox)
         providers = await stack.enter_async_context(AsyncExitStack())

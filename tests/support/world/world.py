@@ -24,6 +24,7 @@ from bot.sandbox.fal.server import FalSandbox
 from bot.sandbox.lumenfall.server import LumenfallSandbox
 from bot.sandbox.oxen.server import OxenSandbox
 from bot.worker.context import RetryPolicy
+from tests.support.picture_processes import SHARED
 from tests.support.world.bot_process import BotProcess
 from tests.support.world.discord_members import DiscordMembers, Message
 from tests.support.world.stored_jobs import CHARGED, StoredJobs
@@ -137,7 +138,12 @@ class World(DiscordMembers, StoredJobs):
         given = {name.lower(): value for name, value in self.environment(**more).items()}
         loaded = settings.load(_env_file=None, **given)
         async with app.open_app(
-            loaded, clock=clock, retry_policy=retry_policy, poll_policy=FAST_POLLING, breaker_settings=FAST_BREAKER
+            loaded,
+            clock=clock,
+            retry_policy=retry_policy,
+            poll_policy=FAST_POLLING,
+            breaker_settings=FAST_BREAKER,
+            picture_processes=SHARED,
         ) as opened:
             opened.client._connection.guild_ready_timeout = 0.05
             await log_in(opened.client, opened.settings.discord_token)

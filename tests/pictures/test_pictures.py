@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 import time
+import zlib
 from io import BytesIO
 
 import pytest
@@ -11,8 +12,15 @@ from PIL import Image
 
 from bot.domain.errors import BadSource
 from bot.domain.pictures import Picture
-from bot.pictures import Pictures
-from tests.support.picture_files import encoded, noise, png_declaring, webp_declaring
+from bot.pictures.pictures import Pictures
+from tests.support.picture_files import (
+    encoded,
+    noise,
+    png_declaring,
+    png_of_chunks,
+    png_without_pixels,
+    webp_declaring,
+)
 
 
 @pytest.mark.parametrize(("kind", "suffix"), [("PNG", ".png"), ("JPEG", ".jpg"), ("WEBP", ".webp")])
@@ -137,7 +145,7 @@ async def test_a_jpeg_bomb_is_refused(pictures: Pictures) -> None:
     content = bytearray(encoded(Image.new("L", (8, 8)), "JPEG"))
     start = content.index(b"\xff\xc0")
     content[start + 5 : start + 9] = struct.pack(">HH", 65_000, 65_000)
-    with pytest.raises(BadSource, match="has more than 50 megapixels"):
+    with pytest.raises(BadSource, match="has 4225 megapixels; the most is 50"):
         await pictures.inspect(bytes(content), filename="bomb.jpg")
 
 
@@ -247,3 +255,103 @@ async def test_a_turned_photo_stays_upright(pictures: Pictures) -> None:
 
 async def test_a_size_that_no_picture_can_have_gives_none(pictures: Pictures) -> None:
     assert await pictures.shrink(await inspected(pictures, noise((200, 200))), 100) is None
+
+
+def grey16(left: int, right: int) -> Image.Image:
+    """16 bits a pixel, as a painting program or a scanner writes them."""
+    row = left.to_bytes(2, "little") * 10 + right.to_bytes(2, "little") * 10
+    return Image.frombytes("I;16", (20, 10), row * 10)
+
+
+async def test_a_mask_of_16_bits_keeps_its_dark_part(pictures: Pictures) -> None:
+    picture = await inspected(pictures, Image.new("RGB", (20, 10)))
+    mask = await pictures.check_mask(await inspected(pictures, grey16(0x1000, 0xF000)), picture)
+    with Image.open(BytesIO(mask.content)) as made:
+        alpha = made.getchannel("A")
+        assert (alpha.getpixel((2, 5)), alpha.getpixel((17, 5))) == (255, 0)
+
+
+async def test_a_picture_of_16_bits_keeps_its_shades_in_another_format(pictures: Pictures) -> None:
+    made = await pictures.convert(await inspected(pictures, grey16(0x4000, 0xC000)), "webp", 90)
+    with Image.open(BytesIO(made.content)) as image:
+        shades = image.convert("L")
+    assert abs(int(shades.getpixel((2, 5))) - 0x40) < 6  # type: ignore[arg-type]
+    assert abs(int(shades.getpixel((17, 5))) - 0xC0) < 6  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("orientation", [3, 6, 8])
+async def test_a_turned_avif_becomes_an_upright_png(pictures: Pictures, orientation: int) -> None:
+    turned = Image.Exif()
+    turned[0x0112] = orientation
+    image = Image.new("RGB", (60, 40), "blue")
+    image.paste("red", (0, 0, 20, 40))
+    picture = await pictures.inspect(encoded(image, "AVIF", quality=95, exif=turned), filename="phone.avif")
+    with Image.open(BytesIO(picture.content)) as made:
+        red = {3: (55, 20), 6: (20, 5), 8: (20, 55)}[orientation]
+        assert made.size == (picture.width, picture.height) == ((60, 40) if orientation == 3 else (40, 60))
+        assert made.convert("RGB").getpixel(red)[0] > 200  # type: ignore[index]
+        assert made.getexif().get(0x0112, 1) == 1
+
+
+# What is charged for has been decoded
+
+
+def png_of_rows(rows: int) -> bytes:
+    """A PNG of 64 rows with right check sums, and pixels for only so many."""
+    header = struct.pack(">IIBBBBB", 64, 64, 8, 2, 0, 0, 0)
+    return png_of_chunks((b"IHDR", header), (b"IDAT", zlib.compress(bytes(rows * (64 * 3 + 1)))), (b"IEND", b""))
+
+
+@pytest.mark.parametrize("content", [png_without_pixels(), png_of_rows(63), png_of_rows(0)])
+async def test_a_png_with_right_check_sums_that_nobody_can_open_is_no_result(
+    pictures: Pictures, content: bytes
+) -> None:
+    with pytest.raises(BadSource):
+        await pictures.inspect(content, filename="1", result=True)
+
+
+async def test_a_png_with_all_of_its_rows_is_a_result(pictures: Pictures) -> None:
+    assert (await pictures.inspect(png_of_rows(64), filename="1", result=True)).height == 64
+
+
+@pytest.mark.parametrize("interlaced", [False, True])
+@pytest.mark.parametrize(
+    ("mode", "size"), [("1", (9, 5)), ("P", (1, 7)), ("L", (5, 1)), ("RGB", (33, 70)), ("RGBA", (2, 2))]
+)
+async def test_every_kind_of_png_is_a_result_only_with_its_last_byte(
+    pictures: Pictures, mode: str, size: tuple[int, int], interlaced: bool
+) -> None:
+    rows = _rows(mode, size, interlaced=interlaced)
+    whole, cut = (_png(mode, size, data, interlaced=interlaced) for data in (rows, rows[:-1]))
+    assert (await pictures.inspect(whole, filename="1", result=True)).width == size[0]
+    with pytest.raises(BadSource):
+        await pictures.inspect(cut, filename="1", result=True)
+
+
+def _rows(mode: str, size: tuple[int, int], *, interlaced: bool) -> bytes:
+    """The bytes of a picture's rows, all of filter 0 and of black pixels."""
+    bits = {"1": 1, "P": 8, "L": 8, "RGB": 24, "RGBA": 32}[mode]
+    grid = [(x, y) for y in range(size[1]) for x in range(size[0])]
+    passes: dict[str | int, dict[int, int]] = {}
+    for x, y in grid:
+        row = passes.setdefault(ADAM7[y % 8][x % 8] if interlaced else 1, {})
+        row[y] = row.get(y, 0) + 1
+    return bytes(sum(1 + (columns * bits + 7) // 8 for rows in passes.values() for columns in rows.values()))
+
+
+ADAM7 = ["16462646", "77777777", "56565656", "77777777", "36463646", "77777777", "56565656", "77777777"]
+"""The pass of each pixel of an 8 × 8 square, as the PNG specification prints it."""
+
+
+def _png(mode: str, size: tuple[int, int], rows: bytes, *, interlaced: bool) -> bytes:
+    depth, colour = {"1": (1, 0), "P": (8, 3), "L": (8, 0), "RGB": (8, 2), "RGBA": (8, 6)}[mode]
+    header = struct.pack(">IIBBBBB", *size, depth, colour, 0, 0, int(interlaced))
+    palette = ((b"PLTE", bytes(3)),) if mode == "P" else ()
+    packed = zlib.compress(rows)
+    halves = ((b"IDAT", packed[:5]), (b"IDAT", b""), (b"IDAT", packed[5:]))
+    return png_of_chunks((b"IHDR", header), *palette, *halves, (b"IEND", b""))
+
+
+async def test_a_picture_too_large_to_be_converted_stays_as_it_is(pictures: Pictures) -> None:
+    picture = await inspected(pictures, Image.new("1", (8_000, 6_000)))
+    assert await pictures.convert(picture, "avif", 80) is picture

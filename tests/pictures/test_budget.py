@@ -1,4 +1,4 @@
-"""What all jobs share: the memory budget, never exceeded and never leaked, and the distance between two tries."""
+"""The budget: never exceeded and never leaked, and every reservation is served at last."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bot.worker.context import MemoryBudget, RetryPolicy
+from bot.pictures.budget import Budget
 
 
 class Reservation:
     """A task that holds memory from when it fits until it is released."""
 
-    def __init__(self, budget: MemoryBudget, size: int) -> None:
+    def __init__(self, budget: Budget, size: int) -> None:
         self._budget = budget
         self._size = size
         self._release = asyncio.Event()
@@ -49,14 +49,14 @@ async def let_tasks_run() -> None:
         await asyncio.sleep(0)
 
 
-async def is_whole(budget: MemoryBudget, most: int) -> bool:
+async def is_whole(budget: Budget, most: int) -> bool:
     """Whether the whole budget can be reserved at once."""
     async with asyncio.timeout(5), budget.room(most):
         return True
 
 
 async def test_a_reservation_that_does_not_fit_waits_until_another_is_released() -> None:
-    budget = MemoryBudget(10)
+    budget = Budget(10)
     first, second, third = (Reservation(budget, size) for size in (4, 6, 1))
     await let_tasks_run()
     assert (first.is_held(), second.is_held(), third.is_held()) == (True, True, False)
@@ -69,7 +69,7 @@ async def test_a_reservation_that_does_not_fit_waits_until_another_is_released()
 
 
 async def test_a_reservation_beyond_the_budget_waits_for_the_whole_budget() -> None:
-    budget = MemoryBudget(10)
+    budget = Budget(10)
     small, huge = Reservation(budget, 1), Reservation(budget, 1_000_000)
     await let_tasks_run()
     assert (small.is_held(), huge.is_held()) == (True, False)
@@ -86,7 +86,7 @@ async def test_a_reservation_beyond_the_budget_waits_for_the_whole_budget() -> N
 
 
 async def test_small_reservations_do_not_starve_a_large_one() -> None:
-    budget = MemoryBudget(10)
+    budget = Budget(10)
     inside = [Reservation(budget, 3) for _ in range(3)]
     await let_tasks_run()
     huge = Reservation(budget, 10)
@@ -105,7 +105,7 @@ async def test_small_reservations_do_not_starve_a_large_one() -> None:
 
 
 async def test_a_reservation_of_nothing_never_waits() -> None:
-    budget = MemoryBudget(10)
+    budget = Budget(10)
     full = Reservation(budget, 10)
     await let_tasks_run()
     async with asyncio.timeout(5), budget.room(0):
@@ -115,7 +115,7 @@ async def test_a_reservation_of_nothing_never_waits() -> None:
 
 @pytest.mark.parametrize("inside", [True, False])
 async def test_a_cancelled_reservation_is_released_and_blocks_no_other(inside: bool) -> None:
-    budget = MemoryBudget(10)
+    budget = Budget(10)
     holder = Reservation(budget, 10)
     waiting = [Reservation(budget, size) for size in (10, 5, 5)]
     await let_tasks_run()
@@ -131,7 +131,7 @@ async def test_a_cancelled_reservation_is_released_and_blocks_no_other(inside: b
 
 
 async def test_an_exception_releases_the_reservation() -> None:
-    budget = MemoryBudget(10)
+    budget = Budget(10)
     for _ in range(3):
         with pytest.raises(RuntimeError, match="no picture"):
             async with budget.room(10):
@@ -141,7 +141,7 @@ async def test_an_exception_releases_the_reservation() -> None:
 
 async def test_cancelled_at_any_moment_the_budget_is_whole_again() -> None:
     for turns in range(30):
-        budget = MemoryBudget(10)
+        budget = Budget(10)
         reservations = [Reservation(budget, size) for size in (6, 6, 12, 2)]
         for _ in range(turns % 10):
             await asyncio.sleep(0)
@@ -161,7 +161,7 @@ def test_reservations_never_exceed_the_budget_and_all_are_served(
     most: int, sizes: list[int], chance: random.Random
 ) -> None:
     async def play() -> None:
-        budget, held, highest, served = MemoryBudget(most), 0, 0, 0
+        budget, held, highest, served = Budget(most), 0, 0, 0
 
         async def one(size: int) -> None:
             nonlocal held, highest, served
@@ -184,7 +184,7 @@ def test_reservations_never_exceed_the_budget_and_all_are_served(
 
 
 async def test_many_reservations_share_the_budget() -> None:
-    budget = MemoryBudget(100)
+    budget = Budget(100)
     async with AsyncExitStack() as stack, asyncio.timeout(5):
         for _ in range(100):
             await stack.enter_async_context(budget.room(1))
@@ -194,16 +194,3 @@ async def test_many_reservations_share_the_budget() -> None:
     await let_tasks_run()
     assert waiting.is_held()
     await waiting.release()
-
-
-@pytest.mark.parametrize("asked", [0.0, -5.0, 0.4])
-def test_a_job_is_tried_again_after_a_second_and_more_whatever_a_provider_asks_for(asked: float) -> None:
-    policy = RetryPolicy()
-    for attempts, least in ((1, 1), (2, 1.5), (5, 5), (9, 25), (100, 60)):
-        assert least <= policy.wait(attempts, asked) <= max(1.6, 1.3 * least)
-
-
-def test_a_provider_that_asks_for_a_longer_wait_gets_it_within_bounds() -> None:
-    assert RetryPolicy().wait(1, 7) == 7
-    assert RetryPolicy().wait(1, 3600) == 300
-    assert 2 <= RetryPolicy().wait(1) <= 2.4

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from contextlib import closing, suppress
+from contextlib import suppress
 from dataclasses import replace
 from io import BytesIO
 from typing import get_args
@@ -17,8 +17,10 @@ from PIL import Image, ImageDraw, ImageFilter
 from bot.domain.errors import BadSource, InvalidResponse
 from bot.domain.pictures import Picture
 from bot.domain.requests import OutputFormat
-from bot.pictures import KINDS, SUFFIXES, Pictures
+from bot.pictures.files import KINDS, SUFFIXES
+from bot.pictures.pictures import Pictures
 from tests.support.picture_files import encoded, noise, png_declaring, webp_declaring
+from tests.support.picture_processes import open_pictures
 
 FORMATS: tuple[OutputFormat, ...] = get_args(OutputFormat)
 
@@ -202,12 +204,12 @@ def test_a_damaged_file_is_a_picture_or_none_and_raises_nothing_else(
     content[place : place + len(junk)] = junk
 
     async def play() -> None:
-        with closing(Pictures()) as pictures:
-            preview = await pictures.preview(bytes(content))
-            assert preview is None or max(preview.width, preview.height) <= 640
-            with suppress(BadSource):
-                picture = await pictures.inspect(bytes(content), filename="1", result=result)
-                with suppress(InvalidResponse):
-                    await pictures.convert(picture, "webp", 50)
+        pictures = open_pictures()
+        preview = await pictures.preview(bytes(content))
+        assert preview is None or max(preview.width, preview.height) <= 640
+        with suppress(BadSource):
+            picture = await pictures.inspect(bytes(content), filename="1", result=result)
+            with suppress(InvalidResponse):
+                await pictures.convert(picture, "webp", 50)
 
     asyncio.run(play())

@@ -1,0 +1,81 @@
+"""What runs in a picture process: `python -m bot.pictures.child`. It imports Pillow, and no other library.
+
+It reads a task and a picture from its standard input and writes a picture to its standard output, one after the
+other, until its input ends.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import resource
+import signal
+import sys
+from collections.abc import Callable
+from typing import IO
+
+from PIL import Image
+
+from bot.domain.errors import BadSource, InvalidResponse
+from bot.domain.pictures import Picture
+from bot.pictures import wire
+from bot.pictures.conversion import convert, preview, shrink
+from bot.pictures.inspection import inspect
+from bot.pictures.masks import as_mask
+from bot.pictures.opening import TooHeavy
+
+MEMORY_LIMIT = 320 * 1024 * 1024
+"""Bytes of data (RLIMIT_DATA) that a process may have; an idle one has 10 MB."""
+_PR_SET_PDEATHSIG = 1
+"""Of Linux's prctl(2)."""
+
+TASKS: dict[str, Callable[..., Picture | None]] = {
+    "inspect": inspect,
+    "preview": preview,
+    "convert": convert,
+    "shrink": shrink,
+    "mask": as_mask,
+}
+
+
+def main() -> None:
+    """Work until the input ends."""
+    if sys.platform == "linux":
+        # The kernel ends this process together with the bot, also in the middle of a picture.
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    resource.setrlimit(resource.RLIMIT_DATA, (MEMORY_LIMIT, hard))
+    Image.MAX_IMAGE_PIXELS = None  # each picture is checked against our own limits
+    serve(sys.stdin.buffer, sys.stdout.buffer)
+
+
+def serve(source: IO[bytes], target: IO[bytes]) -> None:
+    """Do one task after the other."""
+    while True:
+        try:
+            head, content = wire.receive(source)
+        except EOFError:
+            return
+        reply, made = _answer(head, content)
+        del content
+        wire.send(target, reply, made)
+        del made
+
+
+def _answer(head: wire.Head, content: bytes) -> wire.Answer:
+    picture = Picture(content=content, **head["picture"])
+    try:
+        made = TASKS[head["task"]](picture, **head["options"])
+    except BadSource as error:
+        return {"bad_source": error.sentence}, b""
+    except InvalidResponse as error:
+        return {"invalid": error.detail}, b""
+    except TooHeavy:
+        return {"too_heavy": True}, b""
+    if made is None:
+        return {"picture": None}, b""
+    same = made.content is content
+    return {"picture": wire.facts(made), "same": same}, b"" if same else made.content
+
+
+if __name__ == "__main__":
+    main()
