@@ -30,6 +30,14 @@ _ABOUT_THE_WIRE = (b"content-encoding", b"content-length", b"transfer-encoding")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Pace:
+    """At least so many bytes in so many seconds, from the first byte of a body to its last."""
+
+    least: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Timeouts:
     """Seconds: until there is a connection, between two reads, and for the whole exchange.
 
@@ -39,6 +47,8 @@ class Timeouts:
     connect: float = 10.0
     read: float = 60.0
     total: float = 120.0
+    pace: Pace | None = None
+    """For bodies that are large and wanted soon; the rest of one may always be smaller."""
 
     def as_httpx(self) -> httpx.Timeout:
         """The same for httpx, which knows no total."""
@@ -133,18 +143,19 @@ async def request(
         httpx.RequestError, httpx.InvalidURL: as `stream`.
     """
     async with stream(client, method, url, timeouts=timeouts, **options) as response:
-        return await read(response, limit)
+        return await read(response, limit, timeouts.pace)
 
 
-async def read(response: httpx.Response, limit: int = JSON_LIMIT) -> httpx.Response:
+async def read(response: httpx.Response, limit: int = JSON_LIMIT, pace: Pace | None = None) -> httpx.Response:
     """The whole of a streamed response, its body unpacked.
 
     Raises:
         ResponseTooLarge: more than `limit` bytes, as sent or once unpacked.
         httpx.DecodingError: a compressed body that is damaged.
+        httpx.ReadTimeout: it came slower than at the pace.
         httpx.RequestError: it broke off.
     """
-    content = _unpacked(await _raw(response, limit), response, limit)
+    content = _unpacked(await _raw(response, limit, pace), response, limit)
     # Left as they are, these headers would have httpx unpack the body once more.
     headers = [(name, value) for name, value in response.headers.raw if name.lower() not in _ABOUT_THE_WIRE]
     return httpx.Response(
@@ -156,16 +167,26 @@ async def read(response: httpx.Response, limit: int = JSON_LIMIT) -> httpx.Respo
     )
 
 
-async def _raw(response: httpx.Response, limit: int) -> bytes:
+async def _raw(response: httpx.Response, limit: int, pace: Pace | None) -> bytes:
     announced = response.headers.get("content-length", "")
     if announced.isdecimal() and (len(announced) > 18 or int(announced) > limit):
         raise ResponseTooLarge("announced", request=response.request)
-    parts, size = [], 0
-    async for part in response.aiter_raw():
-        size += len(part)
-        if size > limit:
-            raise ResponseTooLarge("received", request=response.request)
-        parts.append(part)
+    parts, size, due = [], 0, 0
+    loop = asyncio.get_running_loop()
+    try:
+        async with asyncio.timeout(None) as patience:
+            async for part in response.aiter_raw():
+                size += len(part)
+                if size > limit:
+                    raise ResponseTooLarge("received", request=response.request)
+                parts.append(part)
+                if pace is not None and size >= due:
+                    due = size + pace.least
+                    patience.reschedule(loop.time() + pace.seconds)
+    except TimeoutError:
+        if not patience.expired():
+            raise
+        raise httpx.ReadTimeout("too slow", request=response.request) from None
     return b"".join(parts)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections import Counter
+from contextlib import suppress
 from dataclasses import replace
 
 import pytest
@@ -12,6 +13,8 @@ import pytest
 from bot.domain.clock import Clock, real_time
 from bot.sandbox.kit.files import StoredFile
 from tests.support.picture_files import encoded, noise
+from tests.support.raw_server import Connection, serving
+from tests.support.waiting import wait_until
 from tests.support.world.discord_members import (
     ATTACH_FILES,
     INTERACTION_CALLBACK,
@@ -44,6 +47,38 @@ async def test_64_requests_at_once_with_5_left_are_5_pictures_and_59_private_ref
                 await world.wait_finished(record["interaction"])
         assert await world.quota() == Quota(left=0, spent=5, reserved=0)
         assert world.fal.submits == len(await world.result_messages()) == 5
+
+
+async def test_dripping_results_of_one_member_hold_up_no_picture_of_another(world: World) -> None:
+    async def drip(connection: Connection) -> None:
+        await connection.head()
+        await connection.send(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
+        with suppress(ConnectionError):
+            while True:
+                await connection.send(b"\0")
+                await asyncio.sleep(0.1)
+
+    other = await world.discord.create_member(world.guild, "yuki")
+    async with serving(drip) as dripping, world.bot(FAL_MEDIA_HOSTS="127.0.0.1:*"):
+        world.fal.faults.set("foreign_picture", times=6, url=dripping.url() + "/a.png")
+        jobs = [await world.imagine() for _ in range(6)]
+        await wait_until(lambda: world.fal.faults.struck.get("foreign_picture") == 6)
+        await dripping.until(lambda server: bool(server.heads))
+        await world.result_message(await world.imagine(member=other), within=4)
+        assert {world.job(job)["state"] for job in jobs} == {"running"}
+
+
+async def test_stalled_uploads_of_one_member_hold_up_no_edit_of_another(world: World) -> None:
+    await world.discord.delay("GET /ephemeral-attachments", 60, times=5)
+    other = await world.discord.create_member(world.guild, "yuki")
+    async with world.bot():
+        stalled = [await world.edit() for _ in range(5)]
+        for job in stalled:
+            await world.card(job)
+        await wait_until(lambda: world.discord.traffic.requests["GET /ephemeral-attachments"])
+        await world.discord.clear_faults()
+        await world.result_message(await world.edit(member=other))
+        assert {world.job(job)["state"] for job in stalled} == {"waiting"}
 
 
 async def test_30_members_in_several_channels_at_once_each_get_their_picture(world: World) -> None:

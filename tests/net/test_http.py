@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import json
 import logging
 import re
+import time
 import tracemalloc
 import zlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import httpx
 import pytest
 
 from bot.logs import configure
 from bot.net.errors import ResponseTooLarge
-from bot.net.http import Timeouts, json_of, open_client, request, stream
+from bot.net.http import Pace, Timeouts, json_of, open_client, request, stream
 from bot.net.sse import Event, events, is_event_stream
 from tests.support.raw_server import OK, Connection, RawServer, healthy, serving
 
@@ -333,3 +336,33 @@ async def test_a_redirect_to_nowhere_is_a_response_like_any_other(status: bytes,
     async with answering(answer) as (server, client):
         response = await request(client, "POST", server.url(), timeouts=TIMEOUTS, json={})
     assert (str(response.status_code), response.text) == (status[:3].decode(), "ok")
+
+
+# Pace
+
+
+async def dripped(parts: int, size: int, pace: Pace) -> httpx.Response:
+    """What `request` makes of a body that comes in parts, one each 50 ms."""
+
+    async def script(connection: Connection) -> None:
+        await connection.head()
+        await connection.send(message(length=parts * size))
+        for _ in range(parts):
+            await connection.send(bytes(size))
+            await asyncio.sleep(0.05)
+
+    timeouts = replace(TIMEOUTS, pace=pace)
+    async with serving(script) as server, open_client(base_urls=[server.url()]) as client:
+        return await request(client, "GET", server.url(), timeouts=timeouts, limit=100_000)
+
+
+async def test_a_body_that_drips_is_given_up_long_before_the_exchange() -> None:
+    began = time.monotonic()
+    with pytest.raises(httpx.ReadTimeout, match="too slow"):
+        await dripped(100, 1, Pace(least=1000, seconds=0.3))
+    assert time.monotonic() - began < 3
+
+
+async def test_a_body_at_the_pace_may_take_many_times_as_long() -> None:
+    response = await dripped(30, 1000, Pace(least=1000, seconds=0.6))
+    assert len(response.content) == 30_000

@@ -15,9 +15,9 @@ from bot.domain.pictures import FetchedSource
 from bot.domain.requests import Source
 from bot.net.errors import ResponseTooLarge
 from bot.net.hosts import AllowedHosts
-from bot.net.http import Timeouts, open_client, read, stream
+from bot.net.http import Pace, Timeouts, open_client, read, stream
 
-READ_TIMEOUTS = Timeouts(connect=10, read=30, total=30)
+READ_TIMEOUTS = Timeouts(connect=10, read=10, total=30, pace=Pace(least=65_536, seconds=5.0))
 FRESH_FOR = 10 * 60
 """Seconds for which a signed link must still be valid when a provider is given it."""
 
@@ -85,7 +85,7 @@ class SourceReader:
             async with stream(self._http, "GET", url, timeouts=READ_TIMEOUTS) as response:
                 if response.status_code != 200:
                     raise unreadable
-                return (await read(response, limit)).content
+                return (await read(response, limit, READ_TIMEOUTS.pace)).content
         except ResponseTooLarge:
             raise BadSource(f"{filename} has more than {limit // 1024 // 1024} MB. Send a smaller one.") from None
         except (httpx.RequestError, httpx.InvalidURL):

@@ -14,14 +14,15 @@ import httpx
 from bot.domain.errors import BadSource, InvalidResponse, NoPicture, ProviderBusy, ProviderError
 from bot.domain.pictures import Picture
 from bot.net.hosts import AllowedHosts
-from bot.net.http import Timeouts, request
+from bot.net.http import Pace, Timeouts, request
 from bot.pictures.pictures import Pictures
 from bot.providers.shared.http import OversizedResponse, provider_errors
 from bot.providers.shared.polling import PollPolicy
 
 PICTURE_LIMIT = 33_554_432
 """Bytes of one picture."""
-TIMEOUTS = Timeouts(read=30.0)
+TIMEOUTS = Timeouts(read=15.0, pace=Pace(least=65_536, seconds=5.0))
+"""A result that drips holds a delivery slot. At this pace 1.5 MB take the two minutes of a whole exchange."""
 MAXIMUM_REDIRECTS = 3
 MAXIMUM_ATTEMPTS = 3
 """Reads of one picture, while its host is busy."""
