@@ -1,4 +1,4 @@
-"""The command line: load Easel and the barest bot alike, time the HTTP client, and print the results."""
+"""The command line: load Easel and the barest bot alike, time the HTTP client, weigh heavy pictures, and print the results."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks import http
+from benchmarks import http, memory
 from benchmarks.measure import Load, measure
 from benchmarks.processes import EASEL, FLOOR, Bot, NotACheckout, StandInOptions, bot_before
 from benchmarks.report import as_json, rows, table, target_lines, targets
@@ -64,9 +64,20 @@ async def _run(chosen: argparse.Namespace, bots: Sequence[Bot], output: Path) ->
     columns = {name: rows(found) for name, found in figures.items()}
     checked = targets(figures, options.picture_bytes)
     calls = await http.measured()
-    print(_head(chosen), table(columns), target_lines(checked), http.table(calls), sep="\n\n")
+    heavy = await memory.measured(output)
+    print(
+        _head(chosen),
+        table(columns),
+        target_lines(checked),
+        http.table(calls),
+        memory.table(heavy),
+        sep="\n\n",
+    )
     arguments = {name: str(value) if isinstance(value, Path) else value for name, value in vars(chosen).items()}
-    latest = as_json(columns, checked, arguments) | {"http": {row.load: row.milliseconds for row in calls}}
+    latest = as_json(columns, checked, arguments) | {
+        "http": {row.load: row.milliseconds for row in calls},
+        "memory": {row.load: {"before": row.before, "peak": row.peak} for row in heavy},
+    }
     await asyncio.to_thread((output / "latest.json").write_text, json.dumps(latest, indent=2) + "\n")
 
 

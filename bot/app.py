@@ -48,8 +48,8 @@ from bot.worker.worker import Worker
 
 log = logging.getLogger(__name__)
 
-SOURCE_BYTES = 128 * 1024 * 1024
-"""Source pictures that are in memory at the same time, for each provider."""
+SOURCE_BYTES = 96 * 1024 * 1024
+"""Source pictures that are in memory at the same time; more only for one request that alone has more."""
 SYNCHRONOUS_SUBMITS = 32
 """Submits that are open at the same time at a synchronous provider."""
 REFRESH_EVERY = 3600.0
@@ -147,7 +147,7 @@ async def open_app(
             pictures=pictures,
             clock=clock,
             retry_policy=retry_policy or RetryPolicy(lease=settings.lease_seconds),
-            source_budgets={name: Budget(SOURCE_BYTES, SOURCE_BYTES // 2) for name in providers},
+            source_budget=Budget(SOURCE_BYTES, SOURCE_BYTES // 2),
             submit_slots={
                 name: asyncio.Semaphore(SYNCHRONOUS_SUBMITS) for name in synchronous_providers(settings)
             },

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from io import BufferedReader, BytesIO
+
+from bot.domain.content import Content
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Picture:
-    """A checked picture: `content` is its bytes, `width` and `height` are pixels."""
+    """A checked picture: `stored` is its bytes, `width` and `height` are pixels."""
 
-    content: bytes = field(repr=False)
+    stored: Content = field(repr=False)
     content_type: str
     filename: str
     width: int
@@ -18,6 +21,20 @@ class Picture:
     """A public link at the provider, for a picture that is too large for the channel."""
     reduced: bool = False
     """Whether it was made smaller to fit the channel; the link leads to the original."""
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        return len(self.stored)
+
+    @property
+    def content(self) -> bytes:
+        """All bytes, in memory."""
+        return self.stored if isinstance(self.stored, bytes) else self.stored.read()
+
+    def open(self) -> BytesIO | BufferedReader:
+        """To be read from the start; on disk, by one reader at a time."""
+        return BytesIO(self.stored) if isinstance(self.stored, bytes) else self.stored.open()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

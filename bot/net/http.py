@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import zlib
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from http.client import HTTPResponse
@@ -19,6 +19,7 @@ from urllib.request import Request
 
 import httpx
 
+from bot.domain.content import Content, Receiver
 from bot.net.errors import ResponseTooLarge
 from bot.net.hosts import AllowedHosts
 from bot.net.resolver import Destinations
@@ -26,6 +27,7 @@ from bot.net.transport import Transport, timeout_error
 
 JSON_LIMIT = 1_048_576
 _GZIP_OR_ZLIB = 47
+_PACKED = ("gzip", "deflate")
 _ABOUT_THE_WIRE = (b"content-encoding", b"content-length", b"transfer-encoding")
 
 
@@ -167,11 +169,30 @@ async def read(response: httpx.Response, limit: int = JSON_LIMIT, pace: Pace | N
     )
 
 
+async def read_spooled(response: httpx.Response, limit: int, pace: Pace | None = None) -> Content:
+    """The whole of a streamed response's body, on disk where it is large.
+
+    Raises:
+        As `read`.
+    """
+    if response.headers.get("content-encoding", "").strip().lower() in _PACKED:
+        return (await read(response, limit, pace)).content
+    receiver = Receiver()
+    await _receive(response, limit, pace, receiver.append)
+    return receiver.content()
+
+
 async def _raw(response: httpx.Response, limit: int, pace: Pace | None) -> bytes:
+    parts: list[bytes] = []
+    await _receive(response, limit, pace, parts.append)
+    return b"".join(parts)
+
+
+async def _receive(response: httpx.Response, limit: int, pace: Pace | None, take: Callable[[bytes], None]) -> None:
     announced = response.headers.get("content-length", "")
     if announced.isdecimal() and (len(announced) > 18 or int(announced) > limit):
         raise ResponseTooLarge("announced", request=response.request)
-    parts, size, due = [], 0, 0
+    size, due = 0, 0
     loop = asyncio.get_running_loop()
     try:
         async with asyncio.timeout(None) as patience:
@@ -179,7 +200,7 @@ async def _raw(response: httpx.Response, limit: int, pace: Pace | None) -> bytes
                 size += len(part)
                 if size > limit:
                     raise ResponseTooLarge("received", request=response.request)
-                parts.append(part)
+                take(part)
                 if pace is not None and size >= due:
                     due = size + pace.least
                     patience.reschedule(loop.time() + pace.seconds)
@@ -187,12 +208,11 @@ async def _raw(response: httpx.Response, limit: int, pace: Pace | None) -> bytes
         if not patience.expired():
             raise
         raise httpx.ReadTimeout("too slow", request=response.request) from None
-    return b"".join(parts)
 
 
 def _unpacked(content: bytes, response: httpx.Response, limit: int) -> bytes:
     """A body without gzip or deflate, which a service may use although Accept-Encoding excludes it."""
-    if response.headers.get("content-encoding", "").strip().lower() not in ("gzip", "deflate"):
+    if response.headers.get("content-encoding", "").strip().lower() not in _PACKED:
         return content
     decoder = zlib.decompressobj(_GZIP_OR_ZLIB)
     try:

@@ -23,7 +23,7 @@ from bot.pictures.inspection import inspect
 from bot.pictures.masks import as_mask
 from bot.pictures.opening import TooHeavy
 
-MEMORY_LIMIT = 320 * 1024 * 1024
+MEMORY_LIMIT = 300 * 1024 * 1024
 """Bytes of data (RLIMIT_DATA) that a process may have; an idle one has 10 MB."""
 _PR_SET_PDEATHSIG = 1
 """Of Linux's prctl(2)."""
@@ -61,8 +61,8 @@ def serve(source: IO[bytes], target: IO[bytes]) -> None:
         del made
 
 
-def _answer(head: wire.Head, content: bytes) -> wire.Answer:
-    picture = Picture(content=content, **head["picture"])
+def _answer(head: wire.Head, content: bytes) -> tuple[wire.Head, bytes]:
+    picture = Picture(stored=content, **head["picture"])
     try:
         made = TASKS[head["task"]](picture, **head["options"])
     except BadSource as error:

@@ -14,13 +14,17 @@ from PIL import Image
 
 from bot.domain.pictures import Picture
 from bot.pictures.files import SUFFIXES, TYPES, renamed, unreadable
-from bot.pictures.opening import BROKEN, check_memory, opened, plain, saved
+from bot.pictures.opening import BROKEN, TooHeavy, check_memory, opened, plain, saved
 from bot.pictures.png import check_rows
 
 _FOREIGN = ("image/gif", "image/avif")
 """What Discord shows and no provider takes."""
 _SMALLER = 8
 """How much smaller on each side a JPEG is decoded."""
+_CHEAP = 32_000_000
+"""Bytes that decoding a JPEG may take that is only a source."""
+_END, _TRAILER = b"\xff\xd9", 65_536
+"""A JPEG's last marker, and how much a camera may write behind it."""
 _CONVERTING = {"image/gif": 4, "image/avif": 8}
 """Bytes for each pixel of the picture, and of its turned copy."""
 
@@ -41,8 +45,10 @@ def inspect(picture: Picture, *, allowed: int, result: bool) -> Picture:
                 return _first_frame(image, picture.filename)
             if content_type == "image/png":
                 image.verify()
-            elif content_type != "image/webp" or result:
+            elif result:
                 _decode(image, allowed)
+            elif content_type == "image/jpeg":
+                _look_at(image, picture)
         if content_type == "image/png" and result:
             check_rows(picture.content)
     except BROKEN:
@@ -55,6 +61,15 @@ def _decode(image: Image.Image, allowed: int) -> None:
     check_memory(image, allowed, shrinking=_SMALLER)
     image.draft(None, (max(1, image.width // _SMALLER), max(1, image.height // _SMALLER)))
     image.load()
+
+
+def _look_at(image: Image.Image, picture: Picture) -> None:
+    """Decode a JPEG where that is cheap; of a large progressive one, only look for its end."""
+    try:
+        _decode(image, _CHEAP)
+    except TooHeavy:
+        if _END not in picture.content[-_TRAILER:]:
+            raise unreadable(picture.filename) from None
 
 
 def _first_frame(image: Image.Image, filename: str) -> Picture:

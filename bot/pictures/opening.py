@@ -102,7 +102,7 @@ def saved(image: Image.Image, kind: str, filename: str, options: dict[str, int])
     image.save(buffer, kind, **options)
     content_type = TYPES[kind]
     return Picture(
-        content=buffer.getvalue(),
+        stored=buffer.getvalue(),
         content_type=content_type,
         filename=renamed(filename, SUFFIXES[content_type]),
         width=image.width,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from bot.domain.checks import check_mask_size
+from bot.domain.content import Content
 from bot.domain.errors import BadSource, InvalidResponse
 from bot.domain.pictures import Picture
 from bot.domain.requests import OutputFormat
@@ -20,8 +21,8 @@ WORKING_SECONDS = 45.0
 """How long it may take to make another file of one. The slowest, an AVIF of 8 megapixels, takes 2 to 5 seconds."""
 LIGHT_BYTES = 32_000_000
 """Memory of work that any process may do at any time: a PNG of 8 megapixels, a WebP of 2."""
-HEAVY_BYTES = 304_000_000
-"""Memory of work that is done one at a time: a PNG of 50 megapixels, a WebP of 19."""
+HEAVY_BYTES = 270_000_000
+"""Memory of work that is done one at a time: a GIF of 50 megapixels, a WebP of 4096 × 4096."""
 
 
 class TooHeavy(Exception):
@@ -53,7 +54,7 @@ class Pictures:
         if self._own is not None:
             self._own.close()
 
-    async def inspect(self, content: bytes, *, filename: str, result: bool = False) -> Picture:
+    async def inspect(self, content: Content, *, filename: str, result: bool = False) -> Picture:
         """Find out what a file really is, whatever it is called. A `result` has been decoded then.
 
         The bytes stay as they are, except that the first frame of a GIF or an AVIF becomes a PNG unless it is a
@@ -62,7 +63,7 @@ class Pictures:
         Raises:
             BadSource: no PNG, JPEG, WebP, GIF or AVIF, cut short, or it takes too long or too much memory.
         """
-        unknown = Picture(content=content, content_type="", filename=filename, width=0, height=0)
+        unknown = Picture(stored=content, content_type="", filename=filename, width=0, height=0)
         try:
             found = await self._do("inspect", unknown, self._looking, result=result)
         except TooHeavy:
@@ -91,7 +92,7 @@ class Pictures:
 
     async def preview(self, content: bytes) -> Picture | None:
         """A small version of an unfinished picture; None where the bytes are no picture."""
-        unknown = Picture(content=content, content_type="", filename="preview", width=0, height=0)
+        unknown = Picture(stored=content, content_type="", filename="preview", width=0, height=0)
         try:
             return await self._do("preview", unknown, self._looking)
         except (TooHeavy, ProcessEnded):
@@ -122,7 +123,7 @@ class Pictures:
         What is transparent becomes a WebP and stays transparent, the rest a JPEG. None if it cannot be done
         with at least 64 pixels to the longer side.
         """
-        if len(picture.content) <= limit:
+        if picture.size <= limit:
             return picture
         try:
             return await self._do_slowly("shrink", picture, limit=limit)
@@ -154,11 +155,11 @@ class Pictures:
         head = {"task": task, "picture": wire.facts(picture), "options": {"allowed": allowed, **options}}
         async with self._turns.room(1):
             try:
-                answer, content = await self._processes.run(head, picture.content, seconds)
+                answer, content = await self._processes.run(head, picture.stored, seconds)
             except TookTooLong:
                 raise
             except ProcessEnded:
-                answer, content = await self._processes.run(head, picture.content, seconds)
+                answer, content = await self._processes.run(head, picture.stored, seconds)
         if "bad_source" in answer:
             raise BadSource(answer["bad_source"])
         if "invalid" in answer:
@@ -170,4 +171,4 @@ class Pictures:
         if answer["same"]:
             made = replace(picture, **answer["picture"])
             return picture if made == picture else made
-        return Picture(content=content, **answer["picture"])
+        return Picture(stored=content, **answer["picture"])

@@ -18,6 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
+from bot.domain.content import Content
 from bot.pictures import wire
 
 log = logging.getLogger(__name__)
@@ -48,7 +49,7 @@ class _Child:
             start_new_session=True,  # Ctrl-C in a terminal is for the bot alone
         )
 
-    def exchange(self, head: wire.Head, content: bytes) -> wire.Answer:
+    def exchange(self, head: wire.Head, content: Content) -> wire.Answer:
         """Give it a task and wait for its answer.
 
         Raises:
@@ -58,7 +59,7 @@ class _Child:
             raise ProcessEnded
         try:
             wire.send(self._process.stdin, head, content)
-            return wire.receive(self._process.stdout)
+            return wire.receive_spooled(self._process.stdout)
         except (OSError, EOFError, ValueError):
             self.end()
             raise ProcessEnded(str(self._process.returncode)) from None
@@ -80,7 +81,7 @@ class _Child:
 class _Task:
     """A task on its way, which may be aborted at any time."""
 
-    def __init__(self, head: wire.Head, content: bytes) -> None:
+    def __init__(self, head: wire.Head, content: Content) -> None:
         self.head = head
         self.content = content
         self._lock = threading.Lock()
@@ -129,7 +130,7 @@ class Processes:
         for child in idle:
             child.end()
 
-    async def run(self, head: wire.Head, content: bytes, seconds: float) -> wire.Answer:
+    async def run(self, head: wire.Head, content: Content, seconds: float) -> wire.Answer:
         """Do a task; the process is killed after so many seconds, or when this coroutine is cancelled.
 
         Raises:

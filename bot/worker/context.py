@@ -77,8 +77,8 @@ class WorkerContext:
     pictures: Pictures
     clock: Clock
     retry_policy: RetryPolicy
-    source_budgets: Mapping[str, Budget]
-    """For the source pictures that are in memory while they are submitted."""
+    source_budget: Budget
+    """For the source pictures that are in memory while they are submitted, at all providers together."""
     submit_slots: Mapping[str, asyncio.Semaphore]
     """Of synchronous providers only: a submit there holds a connection, and its pictures, until the result."""
     delivery_slots: Mapping[str, Budget]

@@ -198,7 +198,7 @@ class Submission:
         size = sum(source.size or UNKNOWN_SIZE for source in job.request.pictures)
         async with (
             context.submit_slots.get(candidate.provider, nullcontext()),
-            context.source_budgets[candidate.provider].room(size) if size else nullcontext(),
+            context.source_budget.room(size) if size else nullcontext(),
         ):
             inputs, mask = await self._inputs()
             if claimed.cancel_requested.is_set() and not job.tickets:

@@ -10,21 +10,22 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bot.pictures.budget import Budget
+from bot.pictures.budget import Budget, on_behalf_of
 
 
 class Reservation:
     """A task that holds memory from when it fits until it is released."""
 
-    def __init__(self, budget: Budget, size: int) -> None:
+    def __init__(self, budget: Budget, size: int, owner: int | None = None) -> None:
         self._budget = budget
         self._size = size
+        self._owner = owner
         self._release = asyncio.Event()
         self._held = False
         self.task = asyncio.create_task(self._hold())
 
     async def _hold(self) -> None:
-        async with self._budget.room(self._size):
+        async with self._budget.room(self._size, self._owner):
             self._held = True
             try:
                 await self._release.wait()
@@ -193,4 +194,54 @@ async def test_many_reservations_share_the_budget() -> None:
         assert not waiting.is_held()
     await let_tasks_run()
     assert waiting.is_held()
+    await waiting.release()
+
+
+# Shares
+
+
+async def test_a_member_holds_a_share_and_others_the_rest() -> None:
+    budget = Budget(4, 2)
+    greedy = [Reservation(budget, 1, 1) for _ in range(3)]
+    other = Reservation(budget, 1, 2)
+    await let_tasks_run()
+    assert [reservation.is_held() for reservation in (*greedy, other)] == [True, True, False, True]
+    await greedy[0].release()
+    await let_tasks_run()
+    assert greedy[2].is_held()
+    for reservation in (*greedy[1:], other):
+        await reservation.release()
+    assert await is_whole(budget, 4)
+
+
+async def test_what_is_larger_than_a_share_is_held_alone() -> None:
+    budget = Budget(10, 4)
+    large, second = Reservation(budget, 8, 1), Reservation(budget, 1, 1)
+    await let_tasks_run()
+    assert (large.is_held(), second.is_held()) == (True, False)
+    await large.release()
+    await second.release()
+
+
+async def test_the_member_who_was_served_longest_ago_is_next() -> None:
+    budget = Budget(1)
+    first, *rest = [Reservation(budget, 1, 1) for _ in range(3)]
+    await let_tasks_run()
+    other = Reservation(budget, 1, 2)
+    await let_tasks_run()
+    await first.release()
+    await let_tasks_run()
+    assert other.is_held()
+    for reservation in (other, *rest):
+        await reservation.release()
+    assert await is_whole(budget, 1)
+
+
+async def test_a_task_takes_room_for_the_member_it_works_for() -> None:
+    budget = Budget(2, 1)
+    on_behalf_of.set(7)
+    held, waiting = Reservation(budget, 1), Reservation(budget, 1, 7)
+    await let_tasks_run()
+    assert (held.is_held(), waiting.is_held()) == (True, False)
+    await held.release()
     await waiting.release()

@@ -355,3 +355,15 @@ def _png(mode: str, size: tuple[int, int], rows: bytes, *, interlaced: bool) -> 
 async def test_a_picture_too_large_to_be_converted_stays_as_it_is(pictures: Pictures) -> None:
     picture = await inspected(pictures, Image.new("1", (8_000, 6_000)))
     assert await pictures.convert(picture, "avif", 80) is picture
+
+
+@pytest.mark.parametrize("whole", [True, False])
+async def test_of_a_large_progressive_jpeg_only_the_end_is_looked_for_in_a_source(
+    pictures: Pictures, whole: bool
+) -> None:
+    content = encoded(Image.new("L", (4000, 3000)), "JPEG", progressive=True)
+    if whole:
+        assert (await pictures.inspect(content + b"from my phone", filename="1.jpg")).width == 4000
+    else:
+        with pytest.raises(BadSource):
+            await pictures.inspect(content[:-40], filename="1.jpg")

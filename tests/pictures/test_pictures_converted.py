@@ -7,6 +7,7 @@ import time
 from contextlib import suppress
 from dataclasses import replace
 from io import BytesIO
+from pathlib import Path
 from typing import get_args
 
 import pytest
@@ -14,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw, ImageFilter
 
+from bot.domain.content import IN_MEMORY, DiskFile, Receiver
 from bot.domain.errors import BadSource, InvalidResponse
 from bot.domain.pictures import Picture
 from bot.domain.requests import OutputFormat
@@ -122,7 +124,7 @@ async def test_a_picture_that_cannot_be_decoded_is_an_invalid_response(
     picture = await inspected(pictures, painting(), "WEBP" if kind == "png" else "PNG")
     for content in (b"", b"<html>", picture.content[: len(picture.content) // 2]):
         with pytest.raises(InvalidResponse) as refused:
-            await pictures.convert(replace(picture, content=content), kind, 80)
+            await pictures.convert(replace(picture, stored=content), kind, 80)
         assert refused.value.detail == "not decodable"
 
 
@@ -213,3 +215,40 @@ def test_a_damaged_file_is_a_picture_or_none_and_raises_nothing_else(
                 await pictures.convert(picture, "webp", 50)
 
     asyncio.run(play())
+
+
+# On disk
+
+
+async def test_a_large_picture_is_made_of_a_file_and_into_a_file(pictures: Pictures) -> None:
+    receiver = Receiver()
+    for part in batched_bytes(encoded(noise((700, 700)), "PNG"), 100_000):
+        receiver.append(part)
+    stored = receiver.content()
+    assert isinstance(stored, DiskFile)
+    picture = await pictures.inspect(stored, filename="1", result=True)
+    assert picture.stored is stored
+    made = await pictures.convert(picture, "webp", 100)
+    assert isinstance(made.stored, DiskFile)
+    assert decoded(made).size == (700, 700)
+    smaller = await pictures.shrink(made, 50_000)
+    assert smaller is not None
+    assert smaller.size == len(smaller.content) <= 50_000
+
+
+def batched_bytes(content: bytes, length: int) -> list[bytes]:
+    return [content[start : start + length] for start in range(0, len(content), length)]
+
+
+def test_a_file_is_gone_with_its_last_user() -> None:
+    def open_files() -> int:
+        return len(list(Path("/proc/self/fd").iterdir()))
+
+    before = open_files()
+    receiver = Receiver()
+    receiver.append(bytes(IN_MEMORY + 1))
+    with Picture(stored=receiver.content(), content_type="", filename="", width=1, height=1).open() as file:
+        assert open_files() == before + 2
+        assert len(file.read()) == IN_MEMORY + 1
+    del receiver
+    assert open_files() == before

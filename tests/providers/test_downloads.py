@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from aiohttp.abc import ResolveResult
 
+from bot.domain.content import DiskFile
 from bot.domain.errors import (
     InvalidResponse,
     ProviderBusy,
@@ -19,6 +20,7 @@ from bot.net.hosts import AllowedHosts
 from bot.net.http import Timeouts
 from bot.net.resolver import Resolver
 from bot.providers.shared.downloads import read_data_uri
+from tests.support.picture_files import encoded, noise
 from tests.support.providers.deps import (
     REQUEST,
     painted,
@@ -128,6 +130,24 @@ async def test_a_redirect_in_a_circle_ends(fixture: FalFixture) -> None:
         with pytest.raises(InvalidResponse):
             await fixture.downloads().read(f"{circle.url}/a.png")
         assert len(circle.heads) == 4
+
+
+async def test_a_large_picture_waits_on_disk_and_is_whole(fixture: FalFixture) -> None:
+    content = encoded(noise((600, 600)), "PNG")
+    async with responding(http(200, content)) as host:
+        read = await fixture.downloads().read(f"{host.url}/a.png")
+        assert isinstance(read, DiskFile)
+        fixture.sandbox.faults.set("foreign_picture", url=f"{host.url}/a.png")
+        [picture] = (await fixture.result()).pictures
+    assert isinstance(picture.stored, DiskFile)
+    with picture.open() as file:
+        assert read.read() == picture.content == file.read() == content
+    assert picture.size == len(content)
+
+
+async def test_a_small_picture_waits_in_memory(fixture: FalFixture) -> None:
+    async with responding(http(200, painted())) as host:
+        assert await fixture.downloads().read(f"{host.url}/a.png") == painted()
 
 
 class LeadsHere(Resolver):

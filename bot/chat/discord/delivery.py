@@ -170,7 +170,7 @@ class DiscordDelivery:
         except DISCORD_ERRORS as error:
             raise DiscordBusy(type(error).__name__) from None
         # The channel's limit is lower than Discord stated: try once with half of the size that it refused.
-        largest = max(len(picture.content) for picture in finished.pictures)
+        largest = max(picture.size for picture in finished.pictures)
         try:
             return await self._post(job, await self._shrink(finished, largest // 2))
         except discord.HTTPException as error:
@@ -305,7 +305,7 @@ def _open_files(job: Job, pictures: Sequence[Picture]) -> Iterator[list[discord.
     alt = alt_text(job.request)
     files = [
         discord.File(
-            io.BytesIO(picture.content),
+            picture.open(),
             filename=f"{_file_prefix(job.id)}{number}.{picture.content_type.removeprefix('image/')}",
             description=alt,
             spoiler=job.request.spoiler,

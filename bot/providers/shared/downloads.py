@@ -11,10 +11,11 @@ from urllib.parse import unquote_to_bytes
 
 import httpx
 
+from bot.domain.content import Content
 from bot.domain.errors import BadSource, InvalidResponse, NoPicture, ProviderBusy, ProviderError
 from bot.domain.pictures import Picture
 from bot.net.hosts import AllowedHosts
-from bot.net.http import Pace, Timeouts, request
+from bot.net.http import Pace, Timeouts, read, read_spooled, stream
 from bot.pictures.pictures import Pictures
 from bot.providers.shared.http import OversizedResponse, provider_errors
 from bot.providers.shared.polling import PollPolicy
@@ -104,8 +105,8 @@ class Downloads:
             except ProviderError as error:
                 return error
 
-    async def read(self, url: str) -> bytes:
-        """The bytes behind a link or inside a data URI.
+    async def read(self, url: str) -> Content:
+        """The bytes behind a link or inside a data URI, on disk where they are many.
 
         Raises:
             ProviderBusy: the host may have it soon.
@@ -119,16 +120,12 @@ class Downloads:
                 if not self._hosts.allows(url):
                     raise InvalidResponse(detail="foreign host")
                 with provider_errors():
-                    response = await request(
-                        self._http,
-                        "GET",
-                        url,
-                        timeouts=self._timeouts,
-                        limit=self._limit,
-                        headers=self._headers(url),
-                    )
-                if response.is_success:
-                    return response.content
+                    async with stream(
+                        self._http, "GET", url, timeouts=self._timeouts, headers=self._headers(url)
+                    ) as streamed:
+                        if streamed.is_success:
+                            return await read_spooled(streamed, self._limit, self._timeouts.pace)
+                        response = await read(streamed, self._limit, self._timeouts.pace)
                 if not response.has_redirect_location:
                     raise _error_of(response)
                 url = _redirected(url, response.headers["location"])

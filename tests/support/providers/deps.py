@@ -78,7 +78,7 @@ def input_picture(
     content: bytes, *, url: str | None = None, filename: str = "a.png", content_type: str = "image/png"
 ) -> InputPicture:
     """A picture as the worker hands it to a provider."""
-    picture = Picture(content=content, content_type=content_type, filename=filename, width=64, height=64)
+    picture = Picture(stored=content, content_type=content_type, filename=filename, width=64, height=64)
     return InputPicture(picture=picture, url=url)
 
 

@@ -1,0 +1,172 @@
+"""The most memory that Easel takes, with all its processes, while members send it the heaviest pictures.
+
+`python -m benchmarks.memory` prints this table alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, replace
+from io import BytesIO
+from pathlib import Path
+
+import aiohttp
+import psutil
+from PIL import Image
+
+from benchmarks.processes import EASEL, RunningBot, StandInOptions, start_bot
+from bot.sandbox.discord.server import Upload
+
+SAMPLE_SECONDS = 0.02
+QUIET_SECONDS = 3.0
+"""A load has ended when the bot's processes have done nothing for so long."""
+LONGEST_LOAD = 240.0
+MIB = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One load, and the resident MiB of the bot and its processes before it and at its peak."""
+
+    load: str
+    before: float
+    peak: float
+
+
+def _gif() -> bytes:
+    """49 megapixels in a few kB."""
+    return _encoded(Image.new("P", (7000, 7000)), "GIF")
+
+
+def _progressive() -> bytes:
+    """42 megapixels in a few hundred kB."""
+    return _encoded(Image.new("RGB", (7000, 6000), "teal"), "JPEG", progressive=True, subsampling=0)
+
+
+def _webp() -> bytes:
+    """4096 × 4096, as services paint at most."""
+    return _encoded(Image.new("RGB", (4096, 4096), "teal"), "WEBP")
+
+
+def _large() -> bytes:
+    """A PNG of 30 MB."""
+    size = (3200, 3200)
+    noise = random.Random(7).randbytes(size[0] * size[1] * 3)
+    return _encoded(Image.frombytes("RGB", size, noise), "PNG", compress_level=0)
+
+
+def _encoded(image: Image.Image, kind: str, **options: object) -> bytes:
+    buffer = BytesIO()
+    image.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+async def measured(output: Path) -> list[Row]:
+    """Every load, one after the other, at one bot."""
+    async with start_bot(replace(EASEL, name="memory"), StandInOptions(), output) as bot:
+        await bot.discord.configure(discard_files=False)
+        rows = [await _measure(bot, "32 edits of a GIF of 49 megapixels", await _edits(bot, 32))]
+        for name, content in (
+            ("8 results of 42 megapixels, progressive", _progressive()),
+            ("8 results of 17 megapixels, WebP", _webp()),
+            ("8 results of 30 MB, PNG", _large()),
+        ):
+            async with _serving(content) as url:
+                await _paint_with(bot, url)
+                rows.append(await _measure(bot, name, await _imagines(bot, 8)))
+        return rows
+
+
+async def _edits(bot: RunningBot, count: int) -> Sequence[asyncio.Task[int]]:
+    options = {"prompt": "make it snow", "image": Upload("a.gif", _gif())}
+    return [
+        asyncio.create_task(bot.discord.slash(bot.members[number], bot.channels[0], "edit", options))
+        for number in range(count)
+    ]
+
+
+async def _imagines(bot: RunningBot, count: int) -> Sequence[asyncio.Task[int]]:
+    options = {"prompt": "a lighthouse"}
+    return [
+        asyncio.create_task(bot.discord.slash(bot.members[number], bot.channels[0], "imagine", options))
+        for number in range(count)
+    ]
+
+
+async def _measure(bot: RunningBot, name: str, sending: Sequence[asyncio.Task[int]]) -> Row:
+    before = peak = _resident(bot)
+    loop = asyncio.get_running_loop()
+    busy, quiet_since, end = _processor_seconds(bot), loop.time(), loop.time() + LONGEST_LOAD
+    while loop.time() - quiet_since < QUIET_SECONDS and loop.time() < end:
+        await asyncio.sleep(SAMPLE_SECONDS)
+        peak = max(peak, _resident(bot))
+        now = _processor_seconds(bot)
+        if abs(now - busy) > 0.1:
+            busy, quiet_since = now, loop.time()
+    await asyncio.gather(*sending)
+    return Row(name, before / MIB, peak / MIB)
+
+
+def _processes(bot: RunningBot) -> list[psutil.Process]:
+    return [bot.process, *bot.process.children(recursive=True)]
+
+
+def _resident(bot: RunningBot) -> int:
+    total = 0
+    for process in _processes(bot):
+        with suppress(psutil.NoSuchProcess):
+            total += process.memory_info().rss
+    return total
+
+
+def _processor_seconds(bot: RunningBot) -> float:
+    total = 0.0
+    for process in _processes(bot):
+        with suppress(psutil.NoSuchProcess):
+            times = process.cpu_times()
+            total += times.user + times.system
+    return total
+
+
+async def _paint_with(bot: RunningBot, url: str) -> None:
+    """Have fal's stand-in link this file instead of what it paints."""
+    faults = {"clear": True, "set": [{"name": "foreign_picture", "url": url}]}
+    async with (
+        aiohttp.ClientSession(raise_for_status=True) as session,
+        session.post(f"{bot.fal_url}/sandbox/faults", json=faults),
+    ):
+        pass
+
+
+@asynccontextmanager
+async def _serving(content: bytes) -> AsyncIterator[str]:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(ConnectionError, asyncio.IncompleteReadError):
+            while await reader.readuntil(b"\r\n\r\n"):
+                writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(content))
+                writer.write(content)
+                await writer.drain()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/picture"
+
+
+def table(rows: Sequence[Row]) -> str:
+    """The figures as lines of text."""
+    lines = [f"{'memory with heavy pictures, all processes':<44}{'before':>12}{'peak':>12}"]
+    lines += [f"{row.load:<44}{row.before:>8.0f} MiB{row.peak:>8.0f} MiB" for row in rows]
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Measure and print."""
+    output = Path("bench-output").absolute()
+    output.mkdir(exist_ok=True)
+    print(table(asyncio.run(measured(output))))
+
+
+if __name__ == "__main__":
+    main()
