@@ -1,4 +1,4 @@
-"""The command line: load Easel and the barest bot alike, time the HTTP client, weigh heavy pictures, and print the results."""
+"""The command line: load Easel and the barest bot alike, time the HTTP client, weigh pictures, print it all."""
 
 from __future__ import annotations
 

@@ -19,9 +19,9 @@ from bot.domain.errors import BadSource, InvalidResponse
 from bot.domain.pictures import Picture
 from bot.pictures import wire
 from bot.pictures.conversion import convert, preview, shrink
+from bot.pictures.errors import TooHeavy
 from bot.pictures.inspection import inspect
 from bot.pictures.masks import as_mask
-from bot.pictures.opening import TooHeavy
 
 MEMORY_LIMIT = 300 * 1024 * 1024
 """Bytes of data (RLIMIT_DATA) that a process may have; an idle one has 10 MB."""

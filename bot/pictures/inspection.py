@@ -13,8 +13,9 @@ from dataclasses import replace
 from PIL import Image
 
 from bot.domain.pictures import Picture
+from bot.pictures.errors import TooHeavy
 from bot.pictures.files import SUFFIXES, TYPES, renamed, unreadable
-from bot.pictures.opening import BROKEN, TooHeavy, check_memory, opened, plain, saved
+from bot.pictures.opening import BROKEN, check_memory, opened, plain, saved
 from bot.pictures.png import check_rows
 
 _FOREIGN = ("image/gif", "image/avif")

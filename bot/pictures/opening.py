@@ -12,6 +12,7 @@ from PIL import Image, ImageOps
 
 from bot.domain.checks import check_pixels
 from bot.domain.pictures import Picture
+from bot.pictures.errors import TooHeavy
 from bot.pictures.files import SUFFIXES, TYPES, header_size, renamed, shown
 
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "AVIF")
@@ -35,10 +36,6 @@ _DECODED = {"PNG": 4, "JPEG": 4, "MPO": 4, "WEBP": 16, "GIF": 1, "AVIF": 12}
 """Bytes for each pixel that opening and decoding take, measured with Pillow 13."""
 _COEFFICIENTS = 6
 """The same for what libjpeg keeps of a progressive JPEG, at whatever size it is decoded."""
-
-
-class TooHeavy(Exception):
-    """The work needs more memory than it was given."""
 
 
 @contextmanager

@@ -11,8 +11,9 @@ from bot.domain.pictures import Picture
 from bot.domain.requests import OutputFormat
 from bot.pictures import wire
 from bot.pictures.budget import Budget
+from bot.pictures.errors import ProcessEnded, TooHeavy, TookTooLong
 from bot.pictures.files import KINDS, TYPES, shown, unreadable
-from bot.pictures.processes import ProcessEnded, Processes, TookTooLong
+from bot.pictures.processes import Processes
 
 PROCESSES = 2
 LOOKING_SECONDS = 10.0
@@ -23,10 +24,6 @@ LIGHT_BYTES = 32_000_000
 """Memory of work that any process may do at any time: a PNG of 8 megapixels, a WebP of 2."""
 HEAVY_BYTES = 270_000_000
 """Memory of work that is done one at a time: a GIF of 50 megapixels, a WebP of 4096 × 4096."""
-
-
-class TooHeavy(Exception):
-    """No process may use as much memory."""
 
 
 class Pictures:
@@ -40,8 +37,8 @@ class Pictures:
         working: float = WORKING_SECONDS,
     ) -> None:
         """`processes` that are given are shared, and not closed here; times are in seconds."""
-        self._own = Processes(PROCESSES) if processes is None else None
-        self._processes = processes or self._own or Processes(PROCESSES)
+        self._shared = processes is not None
+        self._processes = processes or Processes(PROCESSES)
         self._looking = looking
         self._working = working
         most = self._processes.count
@@ -51,8 +48,8 @@ class Pictures:
 
     def close(self) -> None:
         """End what is running, start nothing more."""
-        if self._own is not None:
-            self._own.close()
+        if not self._shared:
+            self._processes.close()
 
     async def inspect(self, content: Content, *, filename: str, result: bool = False) -> Picture:
         """Find out what a file really is, whatever it is called. A `result` has been decoded then.

@@ -20,18 +20,11 @@ from pathlib import Path
 
 from bot.domain.content import Content
 from bot.pictures import wire
+from bot.pictures.errors import ProcessEnded, TookTooLong
 
 log = logging.getLogger(__name__)
 
 _ROOT = Path(__file__).parent.parent.parent
-
-
-class ProcessEnded(Exception):
-    """A picture process ended before its answer."""
-
-
-class TookTooLong(ProcessEnded):
-    """It was killed for it."""
 
 
 class _Child:
@@ -62,7 +55,7 @@ class _Child:
             return wire.receive_spooled(self._process.stdout)
         except (OSError, EOFError, ValueError):
             self.end()
-            raise ProcessEnded(str(self._process.returncode)) from None
+            raise ProcessEnded(f"code {self._process.returncode}") from None
 
     def kill(self) -> None:
         """Have the kernel end it, whatever it is doing."""
@@ -76,6 +69,13 @@ class _Child:
             if pipe is not None:
                 with suppress(OSError):  # what was not written to it is lost
                     pipe.close()
+
+
+def _started() -> _Child:
+    try:
+        return _Child()
+    except OSError as error:
+        raise ProcessEnded(type(error).__name__) from None
 
 
 class _Task:
@@ -158,7 +158,7 @@ class Processes:
             self._tasks.add(task)
             child = self._idle.pop() if self._idle else None
         try:
-            child = child or _Child()
+            child = child or _started()
             try:
                 task.begin(child)
             except ProcessEnded:
@@ -166,6 +166,10 @@ class Processes:
                 raise
             answer = child.exchange(task.head, task.content)
             task.end()
+        except ProcessEnded as ended:
+            if not task.aborted:
+                log.warning("a picture process ended by itself (%s)", ended)
+            raise
         finally:
             with self._lock:
                 self._tasks.discard(task)

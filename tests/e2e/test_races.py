@@ -9,8 +9,10 @@ from contextlib import suppress
 from dataclasses import replace
 
 import pytest
+from PIL import Image
 
 from bot.domain.clock import Clock, real_time
+from bot.sandbox.discord.server import Upload
 from bot.sandbox.kit.files import StoredFile
 from tests.support.picture_files import encoded, noise
 from tests.support.raw_server import Connection, serving
@@ -66,6 +68,17 @@ async def test_dripping_results_of_one_member_hold_up_no_picture_of_another(worl
         await dripping.until(lambda server: bool(server.heads))
         await world.result_message(await world.imagine(member=other), within=4)
         assert {world.job(job)["state"] for job in jobs} == {"running"}
+
+
+async def test_huge_pictures_of_one_member_hold_up_no_picture_of_another(world: World) -> None:
+    huge = Upload("huge.gif", encoded(Image.new("P", (7000, 7000)), "GIF"))
+    other = await world.discord.create_member(world.guild, "yuki")
+    async with world.bot(DEFAULT_QUOTA="50/day"):
+        for _ in range(16):
+            await world.edit(image=huge)
+        await wait_until(lambda: world.rows("SELECT id FROM jobs WHERE state = 'running'"), within=20)
+        await world.result_message(await world.imagine(member=other), within=12)
+        assert len(world.rows("SELECT id FROM jobs WHERE state = 'done'")) < 16
 
 
 async def test_stalled_uploads_of_one_member_hold_up_no_edit_of_another(world: World) -> None:
