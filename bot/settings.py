@@ -101,7 +101,7 @@ def _fields(text: str) -> dict[str, Any]:
 
 
 def _http(text: str) -> str:
-    url = TypeAdapter(HttpUrl).validate_python(text)
+    url = _HTTP_URL.validate_python(text)
     if url.username is not None or url.password is not None:
         raise ValueError("leave the name and the password out")
     # pydantic repairs what the HTTP client refuses, with a traceback.
@@ -111,7 +111,7 @@ def _http(text: str) -> str:
 
 
 def _websocket(text: str) -> str:
-    TypeAdapter(WebsocketUrl).validate_python(text)
+    _WEBSOCKET_URL.validate_python(text)
     return text
 
 
@@ -122,6 +122,8 @@ def _secret(secret: SecretStr) -> SecretStr:
     return secret
 
 
+_HTTP_URL: TypeAdapter[HttpUrl] = TypeAdapter(HttpUrl)
+_WEBSOCKET_URL: TypeAdapter[WebsocketUrl] = TypeAdapter(WebsocketUrl)
 _OWN_FIELDS = frozenset({
     "model", "prompt", "n", "size", "aspect_ratio", "resolution", "quality", "background", "output_format",
     "output_compression", "input_fidelity", "response_format", "stream", "partial_images", "user", "image", "mask",

@@ -269,7 +269,7 @@ async def test_a_job_claimed_before_its_card_exists_shows_its_progress_on_the_ca
         card = await world.card(job)
         await world.assert_one_picture(job)
         texts = await _versions(world, card)
-    assert any("ahead" in words for words in texts)
+    assert any("\nYou are next" in words for words in texts)
     assert any("\nAt work" in words for words in texts[1:])
 
 

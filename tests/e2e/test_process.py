@@ -9,8 +9,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import psutil
+import pytest
 
+from bot.__main__ import main
 from bot.sandbox.kit.files import StoredFile
+from bot.settings import Settings
 from tests.support.picture_files import slow_jpeg
 from tests.support.waiting import wait_until
 from tests.support.world.bot_process import BotProcess
@@ -182,12 +185,14 @@ def assert_once(world: World, job: int, *, submits: int) -> None:
 
 # Settings
 
-WRONG: dict[str, dict[str, str | None]] = {
+WRONG_SETTINGS: dict[str, dict[str, str | None]] = {
     "DISCORD_TOKEN is not set": {"DISCORD_TOKEN": None},
-    "No image service is set. Put FAL_KEY": {"FAL_KEY": None},
     "DEFAULT_QUOTA is not valid": {"DEFAULT_QUOTA": "ten a day"},
     "DISCORD_MEDIA_HOSTS is not valid": {"DISCORD_MEDIA_HOSTS": "https://cdn.example/pictures"},
     "DATABASE_URL is not valid": {"DATABASE_URL": "mysql://localhost/easel"},
+}
+WRONG_TOGETHER: dict[str, dict[str, str | None]] = {
+    "No image service is set. Put FAL_KEY": {"FAL_KEY": None},
     "DISCORD_TOKEN is refused": {"DISCORD_TOKEN": "MTA1.an-old-one", "DATABASE_URL": "sqlite:///another.db"},
 }
 
@@ -196,7 +201,24 @@ UNWRITABLE = Path("/proc/easel.db")
 """Even for the superuser."""
 
 
-async def test_every_wrong_setting_and_every_unusable_database_is_named_in_one_line(world: World) -> None:
+@pytest.mark.parametrize("words", WRONG_SETTINGS)
+async def test_every_wrong_setting_is_named_in_one_line(
+    world: World, words: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    for name in Settings.model_fields:
+        monkeypatch.delenv(name.upper(), raising=False)
+    for name, value in world.environment(**WRONG_SETTINGS[words]).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.chdir(world.folder)
+    assert await asyncio.to_thread(main, ["run"]) == REFUSED
+    output, errors = capfd.readouterr()
+    assert (output, errors.count("\n")) == ("", 1)
+    assert errors.startswith(f"easel: {words}")
+
+
+async def test_a_missing_key_a_refused_token_and_every_unusable_database_is_named_in_one_line(
+    world: World,
+) -> None:
     await world.discord.configure(token=TOKEN)
     (world.folder / "full").mkdir()
     letter = world.folder / "letter.db"
@@ -207,7 +229,7 @@ async def test_every_wrong_setting_and_every_unusable_database_is_named_in_one_l
         wrong = {
             f"DATABASE_URL: {path}": {"DATABASE_URL": f"sqlite:///{path}"}
             for path in (world.database, world.folder / "full", letter, UNWRITABLE)
-        } | WRONG
+        } | WRONG_TOGETHER
         at_once = asyncio.Semaphore(3)
 
         async def start(more: Mapping[str, str | None]) -> tuple[BotProcess, int]:
