@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import io
+import logging
 import re
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 
 import pytest
 
+from bot.__main__ import main
+from bot.settings import Settings
 from tests.support.world.world import KEY, LUMENFALL_KEY, OXEN_KEY, ROOT, TOKEN, World
 
 UNREACHABLE = "127.0.0.1:9"
@@ -45,21 +50,52 @@ class Report:
 
 async def run_doctor(world: World, **more: str | None) -> Report:
     """Run the doctor with these settings; its output never holds a secret or a traceback."""
+    output, errors = io.StringIO(), io.StringIO()
+    with redirect_stdout(output), redirect_stderr(errors), patched_environment(world, **more):
+        code = await asyncio.to_thread(main, ["doctor"])
+    return checked_report(code, output.getvalue(), errors.getvalue(), more)
+
+
+async def start_doctor(world: World) -> Report:
+    """The same as an operator starts it, in a process of its own."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "bot", "doctor"),
         cwd=world.folder,
-        env=world.environment(**more) | {"PYTHONPATH": str(ROOT)},
+        env=world.environment() | {"PYTHONPATH": str(ROOT)},
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
     async with asyncio.timeout(30):
         output, errors = (written.decode() for written in await process.communicate())
+    assert process.returncode is not None
+    return checked_report(process.returncode, output, errors, {})
+
+
+def checked_report(code: int, output: str, errors: str, more: Mapping[str, str | None]) -> Report:
+    """The report, once it is known to hold no secret."""
     keys = [value for name, value in more.items() if value and name.endswith("_KEY")]
     for secret in (*SECRETS, *keys, *(part for key in keys for part in re.split(r"[:.]", key))):
         assert secret not in output + errors
     assert "Traceback" not in errors
-    assert process.returncode is not None
-    return Report(process.returncode, output.splitlines(), errors.splitlines())
+    return Report(code, output.splitlines(), errors.splitlines())
+
+
+@contextmanager
+def patched_environment(world: World, **more: str | None) -> Iterator[None]:
+    """These settings and no others, no `.env`, and this process's own log in the end."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    with pytest.MonkeyPatch.context() as patch:
+        for name in Settings.model_fields:
+            patch.delenv(name.upper(), raising=False)
+        for name, value in world.environment(**more).items():
+            patch.setenv(name, value)
+        patch.chdir(world.folder)
+        try:
+            yield
+        finally:
+            root.handlers[:] = handlers
+            root.setLevel(level)
 
 
 @pytest.fixture
@@ -72,7 +108,7 @@ async def full_world(full_world: World) -> AsyncIterator[World]:
 
 
 async def test_a_working_installation_is_reported_service_by_service(full_world: World) -> None:
-    report = await run_doctor(full_world)
+    report = await start_doctor(full_world)
     assert (report.code, report.errors, report.advice()) == (0, [], [])
     headings = [
         heading for heading in report.headings() if heading != "soon"
