@@ -9,6 +9,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.support.demo.browser_page import (
+    act,
     browser_page,
     choose,
     chromium,
@@ -16,7 +17,7 @@ from tests.support.demo.browser_page import (
     option,
     picture,
     press_edit,
-    scroll_to_newest,
+    scroll_into_view,
     send,
     upload,
 )
@@ -45,10 +46,10 @@ def test_the_page_paints_edits_and_refuses_on_a_desktop_and_on_a_phone(tmp_path:
             page.set_viewport_size({"width": PHONE[0], "height": PHONE[1]})
             edit_own_picture(page, "let it fly")
             expect_loaded(picture(page, "let it fly"))
-            scroll_to_newest(page)
-            expect(picture(page, "let it fly")).to_be_in_viewport()
-            imagine(page, "one too many")
-            expect(page.locator(MESSAGES)).to_contain_text("You asked for 1 picture and have 0 left.")
+            scroll_into_view(page, picture(page, "let it fly"))
+            messages = page.locator(MESSAGES)
+            refused = "You asked for 1 picture and have 0 left."
+            act(page, lambda: imagine(page, "one too many"), lambda: refused in messages.inner_text())
             assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
         assert demo.stop(signal.SIGINT) == 0
     assert demo.errors == []
@@ -57,13 +58,15 @@ def test_the_page_paints_edits_and_refuses_on_a_desktop_and_on_a_phone(tmp_path:
 def imagine(page: Page, prompt: str) -> None:
     """Send `/imagine` with a prompt alone."""
     choose(page, "imagine")
-    option(page, "prompt").fill(prompt)
-    send(page)
+    send(page, lambda: option(page, "prompt").fill(prompt))
 
 
 def edit_own_picture(page: Page, prompt: str) -> None:
     """Send `/edit` with an uploaded picture."""
     choose(page, "edit")
-    upload(page, "image", "balloon.png", picture_file("a balloon"))
-    option(page, "prompt").fill(prompt)
-    send(page)
+
+    def fill() -> None:
+        upload(page, "image", "balloon.png", picture_file("a balloon"))
+        option(page, "prompt").fill(prompt)
+
+    send(page, fill)

@@ -20,6 +20,7 @@ FLAGS = (
     "--disable-sync",
 )
 TIMEOUT = 30.0
+expect.set_options(timeout=15_000)
 RETRY_SECONDS = 2.0
 """A click that changed nothing for so long is made again."""
 
@@ -96,10 +97,16 @@ def upload(page: Page, field: str, name: str, content: bytes) -> None:
     chooser.set_input_files({"name": name, "mimeType": "image/png", "buffer": content})
 
 
-def send(page: Page) -> None:
-    """Send the chosen command."""
-    row = page.locator(".command-row .command-chip")
-    act(page, page.locator("#send-message").click, lambda: row.count() == 0)
+def send(page: Page, fill: Callable[[], Any]) -> None:
+    """Fill in the chosen command's options and send it; the page may empty them while it renders anew."""
+    row, button = page.locator(".command-row .command-chip"), page.locator("#send-message")
+
+    def fill_and_send() -> None:
+        fill()
+        if button.is_enabled():
+            button.click()
+
+    act(page, fill_and_send, lambda: row.count() == 0)
 
 
 def press_edit(page: Page, alt: str, prompt: str) -> None:
@@ -121,10 +128,12 @@ def message(page: Page, alt: str) -> Locator:
     return page.locator("#channel-message-list > *", has=page.locator(f'img[alt*="{alt}"]')).last
 
 
-def scroll_to_newest(page: Page) -> None:
-    """Scroll down to the newest message, which the page does not always do itself."""
-    ready(page)
-    page.locator("#channel-message-list > *").last.scroll_into_view_if_needed()
+def scroll_into_view(page: Page, image: Locator) -> None:
+    """Scroll to a picture, which the page does not always do itself, and which it undoes as it renders anew."""
+    visible = (
+        "image => { const box = image.getBoundingClientRect(); return box.top < innerHeight && box.bottom > 0 }"
+    )
+    act(page, image.scroll_into_view_if_needed, lambda: image.evaluate(visible))
 
 
 def expect_loaded(image: Locator) -> None:
