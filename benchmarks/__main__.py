@@ -63,16 +63,12 @@ async def _run(chosen: argparse.Namespace, bots: Sequence[Bot], output: Path) ->
     figures = await measure(bots, options, load, output)
     columns = {name: rows(found) for name, found in figures.items()}
     checked = targets(figures, options.picture_bytes)
+    # Each part as it comes: the memory's takes minutes.
+    print(_head(chosen), table(columns), target_lines(checked), sep="\n\n", flush=True)
     calls = await http.measured()
+    print(f"\n{http.table(calls)}", flush=True)
     heavy = await memory.measured(output)
-    print(
-        _head(chosen),
-        table(columns),
-        target_lines(checked),
-        http.table(calls),
-        memory.table(heavy),
-        sep="\n\n",
-    )
+    print(f"\n{memory.table(heavy)}")
     arguments = {name: str(value) if isinstance(value, Path) else value for name, value in vars(chosen).items()}
     latest = as_json(columns, checked, arguments) | {
         "http": {row.load: row.milliseconds for row in calls},
