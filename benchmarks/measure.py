@@ -7,7 +7,7 @@ import re
 import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -166,7 +166,7 @@ def _merged(phases: Sequence[Phase]) -> Phase:
 
 async def _phase(bot: RunningBot, count: int, rate: float | None, name: str) -> tuple[Phase, list[Record]]:
     await asyncio.sleep(QUIET_SECONDS)
-    rest, began = bot.process.memory_info().rss, _processor_seconds(bot.process)
+    rest, began = _resident(bot.process), _processor_seconds(bot.process)
     async with _sampled_memory(bot.process) as memory:
         within = PHASE_TIMEOUT + (count / rate if rate else 0)
         seconds, records = await _send(bot, count, rate, name, within)
@@ -232,9 +232,26 @@ def _times(records: Sequence[Record], name: str) -> list[float]:
     return sorted(record[name] for record in records if record[name] is not None)
 
 
+def _family(process: psutil.Process) -> list[psutil.Process]:
+    """The bot's process and those that it has started."""
+    return [process, *process.children(recursive=True)]
+
+
 def _processor_seconds(process: psutil.Process) -> float:
-    times = process.cpu_times()
-    return float(times.user + times.system)
+    """What the bot and its processes have used, those that have ended included."""
+    seconds = 0.0
+    for member in _family(process):
+        with suppress(psutil.NoSuchProcess):
+            seconds += sum(member.cpu_times()[:4])
+    return seconds
+
+
+def _resident(process: psutil.Process) -> int:
+    resident = 0
+    for member in _family(process):
+        with suppress(psutil.NoSuchProcess):
+            resident += int(member.memory_info().rss)
+    return resident
 
 
 @asynccontextmanager
@@ -243,7 +260,7 @@ async def _sampled_memory(process: psutil.Process) -> AsyncIterator[PeakMemory]:
 
     async def sample() -> None:
         while True:
-            memory.resident = max(memory.resident, process.memory_info().rss)
+            memory.resident = max(memory.resident, _resident(process))
             await asyncio.sleep(SAMPLE_SECONDS)
 
     task = asyncio.create_task(sample())

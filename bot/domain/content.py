@@ -18,9 +18,10 @@ class DiskFile:
     """Bytes in a file without a name, in the system's folder for such: gone with its last user, and with us."""
 
     def __init__(self) -> None:
-        self._number, path = tempfile.mkstemp(prefix="easel-")
+        self.number, path = tempfile.mkstemp(prefix="easel-")
+        """The open file's descriptor, which another process may be handed."""
         Path(path).unlink()
-        weakref.finalize(self, os.close, self._number)
+        weakref.finalize(self, os.close, self.number)
         self._size = 0
 
     def __len__(self) -> int:
@@ -29,22 +30,22 @@ class DiskFile:
     def append(self, part: bytes) -> None:
         """Write more."""
         while part:
-            written = os.pwrite(self._number, part, self._size)
+            written = os.pwrite(self.number, part, self._size)
             self._size += written
             part = part[written:]
 
     def parts(self) -> Iterator[bytes]:
         """The bytes from the first to the last, a MiB at a time."""
         for start in range(0, self._size, _PART):
-            yield os.pread(self._number, _PART, start)
+            yield os.pread(self.number, _PART, start)
 
     def read(self) -> bytes:
         """All of it."""
-        return os.pread(self._number, self._size, 0)
+        return os.pread(self.number, self._size, 0)
 
     def open(self) -> BufferedReader:
         """To be read from its start, by one reader at a time."""
-        opened = os.fdopen(os.dup(self._number), "rb")
+        opened = os.fdopen(os.dup(self.number), "rb")
         opened.seek(0)
         return opened
 

@@ -1,17 +1,18 @@
-"""What runs in a picture process: `python -m bot.pictures.child`. It imports Pillow, and no other library.
+"""What runs in a picture process: `python -m bot.pictures.child`. It imports Pillow and zlib-ng, nothing else.
 
-It reads a task and a picture from its standard input and writes a picture to its standard output, one after the
-other, until its input ends.
+Its standard input is a socket: it reads a task and a picture and writes a picture, one after the other, until the
+other side ends.
 """
 
 from __future__ import annotations
 
 import ctypes
+import os
 import resource
 import signal
+import socket
 import sys
 from collections.abc import Callable
-from typing import IO
 
 from PIL import Image
 
@@ -45,19 +46,20 @@ def main() -> None:
     _, hard = resource.getrlimit(resource.RLIMIT_DATA)
     resource.setrlimit(resource.RLIMIT_DATA, (MEMORY_LIMIT, hard))
     Image.MAX_IMAGE_PIXELS = None  # each picture is checked against our own limits
-    serve(sys.stdin.buffer, sys.stdout.buffer)
+    with socket.socket(fileno=os.dup(sys.stdin.fileno())) as connection:
+        serve(connection)
 
 
-def serve(source: IO[bytes], target: IO[bytes]) -> None:
+def serve(connection: socket.socket) -> None:
     """Do one task after the other."""
     while True:
         try:
-            head, content = wire.receive(source)
+            head, content = wire.receive(connection)
         except EOFError:
             return
         reply, made = _answer(head, content)
         del content
-        wire.send(target, reply, made)
+        wire.send(connection, reply, made)
         del made
 
 

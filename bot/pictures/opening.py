@@ -7,8 +7,10 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BytesIO
+from typing import cast
 
 from PIL import Image, ImageOps
+from zlib_ng import zlib_ng
 
 from bot.domain.checks import check_pixels
 from bot.domain.pictures import Picture
@@ -28,6 +30,7 @@ BROKEN = (
     RuntimeError,  # of the AVIF decoder
     struct.error,
     zlib.error,
+    cast("type[Exception]", zlib_ng.error),  # its stub takes the class for an instance
 )
 """All that Pillow raises for files that are not what they claim."""
 _HEADER = {"PNG": 0, "JPEG": 0, "MPO": 0, "WEBP": 8, "GIF": 0, "AVIF": 0}

@@ -1,4 +1,4 @@
-"""Proves that a PNG's pixels are all there, row by row and without keeping them, in two thirds of the time.
+"""Proves that a PNG's pixels are all there, row by row and without keeping them, in a third of the time.
 
 Pillow alone does not: it takes a stream that ends early for a whole picture.
 Chunks, filters and interlacing: https://www.w3.org/TR/png-3/
@@ -7,9 +7,10 @@ Chunks, filters and interlacing: https://www.w3.org/TR/png-3/
 from __future__ import annotations
 
 import struct
-import zlib
 from collections.abc import Iterator
 from math import ceil
+
+from zlib_ng import zlib_ng
 
 _CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 """Samples of a pixel, by colour type."""
@@ -24,7 +25,7 @@ def check_rows(content: bytes) -> None:
     """Check that a PNG, whose check sums are known to be right, holds every row that its header announces.
 
     Raises:
-        ValueError, zlib.error: it does not.
+        ValueError, zlib_ng.error: it does not.
     """
     chunks = list(_chunks(content))
     width, height, depth, colour, _, _, interlaced = struct.unpack(">IIBBBBB", chunks[0][1])
@@ -52,7 +53,7 @@ class _Pixels:
 
     def __init__(self, parts: Iterator[memoryview]) -> None:
         self._parts = parts
-        self._inflating = zlib.decompressobj()
+        self._inflating = zlib_ng.decompressobj()
         self._rest: bytes | memoryview = b""
         self._ready = b""
 

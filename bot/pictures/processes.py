@@ -11,11 +11,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import socket
 import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from pathlib import Path
 
 from bot.domain.content import Content
@@ -32,15 +32,22 @@ class _Child:
 
     def __init__(self) -> None:
         path = os.pathsep.join([str(_ROOT), *filter(None, sys.path)])
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "bot.pictures.child"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            # One arena of memory instead of one for each thread, so that the limit is what is really used.
-            env={"PYTHONPATH": path, "MALLOC_ARENA_MAX": "1"},
-            start_new_session=True,  # Ctrl-C in a terminal is for the bot alone
-        )
+        self._connection, theirs = socket.socketpair()
+        try:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "bot.pictures.child"],
+                stdin=theirs.fileno(),
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                # One arena of memory instead of one for each thread, so that the limit is what is really used.
+                env={"PYTHONPATH": path, "MALLOC_ARENA_MAX": "1"},
+                start_new_session=True,  # Ctrl-C in a terminal is for the bot alone
+            )
+        except OSError:
+            self._connection.close()
+            raise
+        finally:
+            theirs.close()
 
     def exchange(self, head: wire.Head, content: Content) -> wire.Answer:
         """Give it a task and wait for its answer.
@@ -48,11 +55,9 @@ class _Child:
         Raises:
             ProcessEnded: it is gone now.
         """
-        if self._process.stdin is None or self._process.stdout is None:
-            raise ProcessEnded
         try:
-            wire.send(self._process.stdin, head, content)
-            return wire.receive_spooled(self._process.stdout)
+            wire.send(self._connection, head, content)
+            return wire.receive_spooled(self._connection)
         except (OSError, EOFError, ValueError):
             self.end()
             raise ProcessEnded(f"code {self._process.returncode}") from None
@@ -65,10 +70,7 @@ class _Child:
         """Kill it and wait until it is gone."""
         self._process.kill()
         self._process.wait()
-        for pipe in (self._process.stdin, self._process.stdout):
-            if pipe is not None:
-                with suppress(OSError):  # what was not written to it is lost
-                    pipe.close()
+        self._connection.close()
 
 
 def _started() -> _Child:

@@ -1,4 +1,4 @@
-"""How Easel and a picture process talk: a line of JSON, then a picture's bytes, both after their lengths.
+"""How Easel and a picture process talk: over a socket, JSON, then a picture's bytes, both after their lengths.
 
 No pickle: what a process sends that has opened a hostile file is data and nothing else.
 """
@@ -6,10 +6,14 @@ No pickle: what a process sends that has opened a hostile file is data and nothi
 from __future__ import annotations
 
 import json
+import os
+import socket
 import struct
-from typing import IO, Any
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
-from bot.domain.content import Content, Receiver
+from bot.domain.content import Content, DiskFile, Receiver
 from bot.domain.pictures import Picture
 
 Head = dict[str, Any]
@@ -20,53 +24,71 @@ _PART = 262_144
 _LARGEST_CONTENT = 256 * 1024 * 1024
 
 
-def send(stream: IO[bytes], head: Head, content: Content = b"") -> None:
-    """Write one message; what is on disk does not come into memory."""
+def send(connection: socket.socket, head: Head, content: Content = b"") -> None:
+    """Write one message. Of content on disk the open file is handed over, and nothing is copied."""
     encoded = json.dumps(head).encode()
-    stream.write(_LENGTHS.pack(len(encoded), len(content)))
-    stream.write(encoded)
-    for part in [content] if isinstance(content, bytes) else content.parts():
-        stream.write(part)
-    stream.flush()
+    lengths = _LENGTHS.pack(len(encoded), len(content))
+    if isinstance(content, DiskFile):
+        socket.send_fds(connection, [lengths], [content.number])
+        connection.sendall(encoded)
+    else:
+        connection.sendall(lengths + encoded)
+        connection.sendall(content)
 
 
-def receive(stream: IO[bytes]) -> tuple[Head, bytes]:
+def receive(connection: socket.socket) -> tuple[Head, bytes]:
     """Read one message.
 
     Raises:
         EOFError: the other side has ended, or sends something else.
     """
-    head, length = _head(stream)
-    return head, _exactly(stream, length)
+    with _message(connection) as (head, length, file):
+        return head, _exactly(connection, length) if file is None else os.pread(file, length, 0)
 
 
-def receive_spooled(stream: IO[bytes]) -> Answer:
-    """Read one message; large content is on disk then.
+def receive_spooled(connection: socket.socket) -> Answer:
+    """Read one message with its content; large content is on disk then.
 
     Raises:
         EOFError: the other side has ended, or sends something else.
     """
-    head, length = _head(stream)
     receiver = Receiver()
-    while length > 0:
-        part = _exactly(stream, min(length, _PART))
-        receiver.append(part)
-        length -= len(part)
+    with _message(connection) as (head, length, _):
+        while length > 0:
+            part = _exactly(connection, min(length, _PART))
+            receiver.append(part)
+            length -= len(part)
     return head, receiver.content()
 
 
-def _head(stream: IO[bytes]) -> tuple[Head, int]:
-    head_length, content_length = _LENGTHS.unpack(_exactly(stream, _LENGTHS.size))
+@contextmanager
+def _message(connection: socket.socket) -> Iterator[tuple[Head, int, int | None]]:
+    """The head of a message, the length of its content, and the open file where that is in one."""
+    lengths, files, _, _ = socket.recv_fds(connection, _LENGTHS.size, 1)
+    try:
+        yield (*_head(connection, lengths), files[0] if files else None)
+    finally:
+        for file in files:
+            os.close(file)
+
+
+def _head(connection: socket.socket, lengths: bytes) -> tuple[Head, int]:
+    lengths += _exactly(connection, _LENGTHS.size - len(lengths))
+    head_length, content_length = _LENGTHS.unpack(lengths)
     if head_length > _LONGEST_HEAD or content_length > _LARGEST_CONTENT:
         raise EOFError
-    return json.loads(_exactly(stream, head_length)), content_length
+    return json.loads(_exactly(connection, head_length)), content_length
 
 
-def _exactly(stream: IO[bytes], length: int) -> bytes:
-    content = stream.read(length)
-    if len(content) != length:
-        raise EOFError
-    return content
+def _exactly(connection: socket.socket, length: int) -> bytes:
+    content = bytearray(length)
+    view, received = memoryview(content), 0
+    while received < length:
+        count = connection.recv_into(view[received:])
+        if not count:
+            raise EOFError
+        received += count
+    return bytes(content)
 
 
 def facts(picture: Picture) -> Head:
