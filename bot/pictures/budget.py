@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
-from collections.abc import AsyncIterator, Hashable
+from collections import Counter, deque
+from collections.abc import AsyncIterator, Hashable, Iterator
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -35,12 +35,15 @@ class Budget:
         self._used = 0
         self._held: Counter[Hashable] = Counter()
         self._served: dict[Hashable, int] = {}
-        self._waiting: list[_Request] = []
+        self._waiting: dict[Hashable, deque[_Request]] = {}
         self._numbers = count(1)
 
     @asynccontextmanager
     async def room(self, size: int, owner: int | None = None) -> AsyncIterator[None]:
         """Wait until so much is free, and take it; for the task's member unless an `owner` is named."""
+        if size == 0:
+            yield
+            return
         if owner is None:
             owner = on_behalf_of.get()
         granted = asyncio.get_running_loop().create_future()
@@ -50,7 +53,7 @@ class Budget:
             number=next(self._numbers),
             granted=granted,
         )
-        self._waiting.append(request)
+        self._waiting.setdefault(request.owner, deque()).append(request)
         self._grant()
         try:
             await granted
@@ -60,29 +63,43 @@ class Budget:
 
     def _grant(self) -> None:
         """Let in all for whom there is room; the first who lacks only room keeps those behind from taking it."""
-        for request in sorted(self._waiting, key=lambda each: (self._served.get(each.owner, 0), each.number)):
-            held = self._held[request.owner]
-            if request.granted.done():  # cancelled, and about to leave
-                continue
-            if held and held + request.size > self._share:
-                continue
-            if self._used + request.size > self._most:
+        while self._used < self._most:
+            request = min(self._next_requests(), key=self._turn, default=None)
+            if request is None or self._used + request.size > self._most:
                 return
-            self._waiting.remove(request)
+            self._no_longer_waits(request)
             self._used += request.size
             self._held[request.owner] += request.size
             self._served[request.owner] = next(self._numbers)
             request.granted.set_result(None)
 
+    def _next_requests(self) -> Iterator[_Request]:
+        """Of each member the first request, unless the member holds too much."""
+        for owner, requests in self._waiting.items():
+            # One that was cancelled is about to leave.
+            first = next((each for each in requests if not each.granted.done()), None)
+            held = self._held[owner]
+            if first is not None and (not held or held + first.size <= self._share):
+                yield first
+
+    def _turn(self, request: _Request) -> tuple[int, int]:
+        return self._served.get(request.owner, 0), request.number
+
+    def _no_longer_waits(self, request: _Request) -> None:
+        requests = self._waiting[request.owner]
+        requests.remove(request)
+        if not requests:
+            del self._waiting[request.owner]
+
     def _leave(self, request: _Request) -> None:
         """Give back what a request took; one that was cancelled while it waited took nothing."""
-        if request in self._waiting:
-            self._waiting.remove(request)
+        if request in self._waiting.get(request.owner, ()):
+            self._no_longer_waits(request)
         else:
             self._used -= request.size
             self._held[request.owner] -= request.size
         if not self._held[request.owner]:
             del self._held[request.owner]
-            if not any(each.owner == request.owner for each in self._waiting):
+            if request.owner not in self._waiting:
                 self._served.pop(request.owner, None)
         self._grant()

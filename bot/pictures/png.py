@@ -18,7 +18,8 @@ _PALETTE = 3
 _HIGHEST_FILTER = 4
 _ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
 """Each pass of an interlaced picture: its first column and row, and its steps."""
-_AT_ONCE = 262_144
+_AT_ONCE = 131_072
+"""Bytes. Memory for twice as many goes back to the system each time, which takes a third of the work's time."""
 
 
 def check_rows(content: bytes) -> None:

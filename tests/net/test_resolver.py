@@ -6,7 +6,9 @@ import socket
 
 import httpx
 import pytest
+from hypothesis import given, strategies
 
+from bot.net import urls
 from bot.net.hosts import AllowedHosts
 from bot.net.http import Timeouts, open_client, request
 from bot.net.resolver import DestinationRefused, Destinations, PrivateAddress
@@ -35,6 +37,11 @@ TIMEOUTS = Timeouts(connect=5.0, read=5.0, total=10.0)
 )
 def test_where_a_url_leads(url: str, origin: Origin) -> None:
     assert origin_of(url) == origin
+
+
+@given(strategies.from_regex(urls._PLAIN, fullmatch=True))
+def test_what_is_read_at_a_glance_leads_where_every_parser_says(url: str) -> None:
+    assert origin_of(url) == urls._origin_of(url)
 
 
 NASTY = [

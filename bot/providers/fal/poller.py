@@ -31,6 +31,8 @@ FIRST_EVENT = 10.0
 """Seconds: fal's stream begins with the request's present status."""
 SILENCE = 30.0
 """Seconds without an event, comments aside: then polling takes over."""
+END_OF_STREAM = 1.0
+"""Seconds that fal has to end a stream whose request is over, so that its connection can be used again."""
 UNEXPLAINED_FAILURES = 3
 
 
@@ -158,10 +160,13 @@ class Poller:
             if status is None:
                 return
             silence.reschedule(asyncio.get_running_loop().time() + min(SILENCE, self._client.timeouts.read))
+            if not self._streaming:
+                continue
             self._streamed = status
             self._changed.set()
             if status.over:
-                return
+                self._streaming = False
+                silence.reschedule(asyncio.get_running_loop().time() + END_OF_STREAM)
 
     # The status and the result
 
