@@ -6,7 +6,7 @@ import os
 import tempfile
 import weakref
 from collections.abc import Iterator
-from io import BufferedReader
+from io import BufferedReader, FileIO
 from pathlib import Path
 
 IN_MEMORY = 512 * 1024
@@ -43,11 +43,15 @@ class DiskFile:
         """All of it."""
         return os.pread(self.number, self._size, 0)
 
-    def open(self) -> BufferedReader:
+    def open(self) -> DiskReader:
         """To be read from its start, by one reader at a time."""
-        opened = os.fdopen(os.dup(self.number), "rb")
+        opened = DiskReader(FileIO(os.dup(self.number), "rb"))
         opened.seek(0)
         return opened
+
+
+class DiskReader(BufferedReader):
+    """An open file that was written a moment ago, so that reading it waits for no disk."""
 
 
 Content = bytes | DiskFile

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from io import BufferedReader, BytesIO
+from io import BytesIO
 
-from bot.domain.content import Content
+from bot.domain.content import Content, DiskReader
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +32,7 @@ class Picture:
         """All bytes, in memory."""
         return self.stored if isinstance(self.stored, bytes) else self.stored.read()
 
-    def open(self) -> BytesIO | BufferedReader:
+    def open(self) -> BytesIO | DiskReader:
         """To be read from the start; on disk, by one reader at a time."""
         return BytesIO(self.stored) if isinstance(self.stored, bytes) else self.stored.open()
 

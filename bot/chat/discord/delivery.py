@@ -9,8 +9,7 @@ from __future__ import annotations
 import asyncio
 import io
 import logging
-from collections.abc import Awaitable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Awaitable
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -25,12 +24,12 @@ from bot.chat.discord.errors import (
     NO_READ_HISTORY,
     error_kind,
 )
-from bot.chat.discord.messages.buttons import custom_id
 from bot.chat.discord.messages.content import NO_MENTIONS
 from bot.chat.discord.messages.progress import progress_message
 from bot.chat.discord.messages.refusals import refusal_text
 from bot.chat.discord.messages.result import alt_text, result_message
 from bot.chat.discord.public_refusals import REACTION, PublicRefusals
+from bot.chat.discord.result_files import is_result, open_files
 from bot.chat.discord.sources import SourceReader
 from bot.domain.clock import Clock
 from bot.domain.errors import ChannelUnavailable, DiscordBusy, EaselError, InvalidResponse
@@ -147,7 +146,7 @@ class DiscordDelivery:
         history = self._channel(job).history(limit=SEARCHED_MESSAGES, after=_posting_began(job), oldest_first=True)
         try:
             async for message in history:
-                if (bot is None or message.author.id == bot.id) and _is_result(message, job.id):
+                if (bot is None or message.author.id == bot.id) and is_result(message, job.id):
                     return message.id
         except (discord.Forbidden, discord.NotFound):
             return None
@@ -196,7 +195,7 @@ class DiscordDelivery:
 
     async def _post(self, job: Job, finished: Finished) -> int:
         message = result_message(job, finished, self._model_label(job))
-        with _open_files(job, finished.pictures) as files:
+        with open_files(job, finished.pictures) as files:
             return await self._send(
                 job,
                 content=message.content,
@@ -292,42 +291,6 @@ def _posting_began(job: Job) -> discord.Object:
     # A form's job has the id of the interaction that opened the form, perhaps long before.
     began = discord.utils.snowflake_time(job.reply.event_id or job.id) + max(offset - CLOCK_DRIFT, timedelta())
     return discord.Object(discord.utils.time_snowflake(began))
-
-
-def _file_prefix(job_id: int) -> str:
-    """How the files of a job's result begin, so that they can be found again."""
-    return f"easel-{job_id}-"
-
-
-@contextmanager
-def _open_files(job: Job, pictures: Sequence[Picture]) -> Iterator[list[discord.File]]:
-    """The pictures as files. discord.py leaves each in a reference cycle; closed, they hold no bytes there."""
-    alt = alt_text(job.request)
-    files = [
-        discord.File(
-            picture.open(),
-            filename=f"{_file_prefix(job.id)}{number}.{picture.content_type.removeprefix('image/')}",
-            description=alt,
-            spoiler=job.request.spoiler,
-        )
-        for number, picture in enumerate(pictures, 1)
-    ]
-    try:
-        yield files
-    finally:
-        for file in files:
-            file.fp.close()
-
-
-def _is_result(message: discord.Message, job_id: int) -> bool:
-    """Whether a message has the job's files or, where all pictures are links, its Delete button."""
-    names = (attachment.filename.removeprefix("SPOILER_") for attachment in message.attachments)
-    return any(name.startswith(_file_prefix(job_id)) for name in names) or any(
-        child.custom_id == custom_id("delete", job_id)
-        for row in message.components
-        if isinstance(row, discord.ActionRow)
-        for child in row.children
-    )
 
 
 def _delivery_error(error: discord.HTTPException) -> DiscordBusy | ChannelUnavailable:
