@@ -74,9 +74,7 @@ def reserve(job: Job, wanted: Amount, default_limit: Limit) -> Unit[Allowance]:
     from_window = _images_from_window(used, wanted, granted)
     from_grants = grants.split(usable, wanted.images - from_window)
     of_window = replace(wanted, images=from_window)
-    yield from usage.reserve(member, at, of_window)
-    for subject in usage.totals(requester.guild_id):
-        yield from usage.reserve(subject, at, wanted)
+    yield from usage.reserve({member: of_window} | dict.fromkeys(usage.totals(requester.guild_id), wanted), at)
     yield from grants.change((grant_id, -images) for grant_id, images in from_grants)
     yield append(_entry("reserve", job, of_window, at))
     for grant_id, images in from_grants:
@@ -101,14 +99,9 @@ def settle(job: Job, spent: Amount, now: Instant) -> Unit[None]:
     granted = sum(row["images"] for row in rows if row["grant_id"] is not None) - released_to_grants
     member = (requester.guild_id, requester.user_id)
     reserved_in_window = sum(row["images"] for row in rows if row["grant_id"] is None)
-    yield from usage.settle(
-        member,
-        job.created_at,
-        replace(reserved, images=reserved_in_window),
-        replace(spent, images=spent.images - granted),
-    )
-    for subject in usage.totals(requester.guild_id):
-        yield from usage.settle(subject, job.created_at, reserved, spent)
+    of_window = (replace(reserved, images=reserved_in_window), replace(spent, images=spent.images - granted))
+    totals = dict.fromkeys(usage.totals(requester.guild_id), (reserved, spent))
+    yield from usage.settle({member: of_window} | totals, job.created_at)
     yield from grants.change((grant_id, images) for grant_id, images in released if grant_id is not None)
     if spent != Amount():
         yield append(_entry("settle", job, spent, now))

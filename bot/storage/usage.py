@@ -5,12 +5,14 @@ Every window, in any time zone, is a sum of whole days and of quarters of an hou
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from itertools import count
 
 from bot.domain.clock import Instant
 from bot.domain.money import Amount, Money
-from bot.ports import Unit
+from bot.ports import Statement, Unit
 
 QUARTER = 15 * 60 * 1000
 DAY = 24 * 60 * 60 * 1000
@@ -19,6 +21,8 @@ LEVELS = ((0, QUARTER), (1, DAY))
 Subject = tuple[int, int]
 """Guild and member. Member 0 is the whole guild; guild 0 with member 0 is the operator."""
 OPERATOR: Subject = (0, 0)
+Settled = tuple[Amount, Amount]
+"""What was reserved, and what was spent of it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,21 +45,42 @@ def lock(guild_id: int, member_id: int) -> Unit[None]:
     The row is the subject's first day, whatever the time: around midnight, two processes whose clocks differ
     must meet at the same row.
     """
-    for subject in ((guild_id, member_id), (guild_id, 0), OPERATOR):
-        yield _ADD, (*subject, 1, 0, 0, 0)
+    subjects = ((guild_id, member_id), (guild_id, 0), OPERATOR)
+    yield _statement(_ADD, [(*subject, 1, 0, 0, 0) for subject in subjects])
 
 
-def reserve(subject: Subject, at: Instant, amount: Amount) -> Unit[None]:
-    """Add a reservation to the quarter and the day of `at`."""
-    for level, size in LEVELS:
-        yield _ADD, (*subject, level, at - at % size, amount.images, amount.money.micros)
+def reserve(amounts: Mapping[Subject, Amount], at: Instant) -> Unit[None]:
+    """Add each subject's reservation to the quarter and the day of `at`."""
+    rows = [
+        (*subject, level, at - at % size, amount.images, amount.money.micros)
+        for subject, amount in amounts.items()
+        for level, size in LEVELS
+    ]
+    yield _statement(_ADD, rows)
 
 
-def settle(subject: Subject, at: Instant, reserved: Amount, spent: Amount) -> Unit[None]:
-    """Turn a reservation made at `at` into what was spent."""
-    change = (spent.images, reserved.images, spent.money.micros, reserved.money.micros)
-    for level, size in LEVELS:
-        yield _SETTLE, (*subject, level, at - at % size, *change)
+def settle(changes: Mapping[Subject, Settled], at: Instant) -> Unit[None]:
+    """Turn each subject's reservation made at `at` into what was spent."""
+    rows = [
+        (*subject, level, at - at % size, spent.images, reserved.images, spent.money.micros, reserved.money.micros)
+        for subject, (reserved, spent) in changes.items()
+        for level, size in LEVELS
+    ]
+    yield _statement(_SETTLE, rows)
+
+
+def _statement(sql: str, rows: Sequence[Sequence[int]]) -> Statement:
+    """One statement for all rows: each has its price, whatever it does."""
+    return _text(sql, len(rows), len(rows[0])), [value for row in rows for value in row]
+
+
+@lru_cache
+def _text(sql: str, rows: int, columns: int) -> str:
+    numbers = count(1)
+    lists = (
+        "(" + ", ".join(f"CAST(${next(numbers)} AS BIGINT)" for _ in range(columns)) + ")" for _ in range(rows)
+    )
+    return sql.format(rows=", ".join(lists))
 
 
 def since(subject: Subject, start: Instant) -> Unit[Usage]:
@@ -68,16 +93,16 @@ def since(subject: Subject, start: Instant) -> Unit[Usage]:
     )
 
 
-_ADD = """INSERT INTO usage (guild_id, subject_id, level, start, images_reserved, micros_reserved)
-    VALUES ($1, $2, $3, $4, $5, $6)
+_ADD = """INSERT INTO usage (guild_id, subject_id, level, start, images_reserved, micros_reserved) VALUES {rows}
     ON CONFLICT (guild_id, subject_id, level, start) DO UPDATE SET
     images_reserved = usage.images_reserved + excluded.images_reserved,
     micros_reserved = usage.micros_reserved + excluded.micros_reserved"""
 
 _SETTLE = """UPDATE usage SET
-    images_spent = images_spent + $5, images_reserved = images_reserved - $6,
-    micros_spent = micros_spent + $7, micros_reserved = micros_reserved - $8
-    WHERE guild_id = $1 AND subject_id = $2 AND level = $3 AND start = $4"""
+    images_spent = images_spent + column5, images_reserved = images_reserved - column6,
+    micros_spent = micros_spent + column7, micros_reserved = micros_reserved - column8
+    FROM (VALUES {rows}) AS change
+    WHERE guild_id = column1 AND subject_id = column2 AND level = column3 AND start = column4"""
 
 # A window that begins after today's UTC midnight has no whole day: its quarters are summed alone.
 _SUM = """SELECT

@@ -36,10 +36,10 @@ MEMBERS = 8
 async def write_until_killed(path: str) -> None:
     """The child process: writes jobs without end, and prints a line for each write that was acknowledged."""
     async with open_database(Path(path)) as database:
-        for member in range(MEMBERS):
+        for member in range(1, MEMBERS + 1):
             await database.write(grants.grant(GUILD, member, 1_000_000, MODERATOR, "enough", NOW))
         async with asyncio.TaskGroup() as group:
-            for member in range(MEMBERS):
+            for member in range(1, MEMBERS + 1):
                 group.create_task(_write_jobs(database, member))
 
 
