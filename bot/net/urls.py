@@ -16,8 +16,9 @@ _HOST = re.compile(r"[a-z0-9._-]+|[0-9a-f:.]+")
 _LABEL = r"[a-z0-9](?:-?[a-z0-9]){0,30}"
 _TOP = r"[a-z](?:-?[a-z0-9]){0,30}"
 _BYTE = r"(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
+_PORT = r"[1-9][0-9]{0,3}|[1-5][0-9]{4}"
 _PLAIN = re.compile(
-    rf"(https?)://((?:{_LABEL}\.){{0,5}}{_TOP}|(?:{_BYTE}\.){{3}}{_BYTE})(?::([1-9][0-9]{{0,3}}))?/[a-zA-Z0-9/._~=&?,-]*"
+    rf"(https?)://((?:{_LABEL}\.){{0,5}}{_TOP}|(?:{_BYTE}\.){{3}}{_BYTE})(?::({_PORT}))?/[a-zA-Z0-9/._~=&?,-]*"
 )
 """URLs that no parser reads in another way: nearly all that services send. Asking three takes 35 microseconds."""
 
