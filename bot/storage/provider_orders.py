@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+
 from bot.domain.clock import Instant
 from bot.domain.providers import ProviderOrder
 from bot.ports import Statement, Unit
 from bot.storage.ledger import Entry, append
 from bot.storage.rows import provider_order_from
+
+
+class OrdersChanged(Exception):
+    """A guild's own orders are not those that a request was checked with."""
 
 
 def set_order(guild_id: int, order: ProviderOrder, now: Instant) -> Unit[ProviderOrder | None]:
@@ -33,6 +39,24 @@ def orders(guild_id: int) -> Unit[list[ProviderOrder]]:
     """The orders that a guild has of its own."""
     rows = yield "SELECT * FROM provider_orders WHERE guild_id = $1 ORDER BY model", (guild_id,)
     return [provider_order_from(row) for row in rows]
+
+
+def orders_of(guild_ids: Iterable[int]) -> Unit[dict[int, list[ProviderOrder]]]:
+    """The orders that each of these guilds has of its own."""
+    found = {}
+    for guild_id in guild_ids:
+        found[guild_id] = yield from orders(guild_id)
+    return found
+
+
+def expect_orders(guild_id: int, expected: Sequence[ProviderOrder]) -> Unit[None]:
+    """Go on only where a guild's own orders are these.
+
+    Raises:
+        OrdersChanged: they are others by now.
+    """
+    if (yield from orders(guild_id)) != list(expected):
+        raise OrdersChanged
 
 
 def _delete(guild_id: int, model: str) -> Unit[ProviderOrder | None]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from bot.catalog.catalog import Catalog, Model
 from bot.domain import checks
-from bot.domain.clock import Clock
+from bot.domain.clock import Clock, Instant
 from bot.domain.errors import BadSource, NotAllowed, NotFound, Refused, StorageError
 from bot.domain.forms import Form
 from bot.domain.jobs import AcceptedJob, Job, JobState
@@ -17,7 +18,7 @@ from bot.domain.money import Amount
 from bot.domain.providers import ProviderOrder
 from bot.domain.requests import ImageRequest, ReplyAddress, Requester
 from bot.pictures.budget import Budget
-from bot.ports import Database, Delivery
+from bot.ports import Database, Delivery, Unit
 from bot.routing.router import Router
 from bot.storage import forms, jobs, reservations, spool
 from bot.storage import provider_orders as stored
@@ -57,6 +58,7 @@ class MemberService:
         self._router = router
         self._clock = clock
         self._defaults = defaults
+        self._known_orders: dict[int, list[ProviderOrder]] = {}
         self._reading = Budget(UPLOADS_READ_AT_ONCE, 1)
 
     async def models(self, guild_id: int) -> list[Model]:
@@ -82,6 +84,9 @@ class MemberService:
     ) -> AcceptedJob:
         """Check the request, reserve what it may cost and write the job down, all or nothing.
 
+        It is checked with the server's orders of providers as they were last read, which spares a read. Nothing is
+        accepted or refused by them where others hold by now.
+
         An edit takes over the options of the job `parent_id`, which made its picture. One of a picture that was
         hidden is hidden.
 
@@ -89,7 +94,24 @@ class MemberService:
             Refused: by one of its classes; nothing was written.
         """
         checks.check_request(request)
-        orders = await self._provider_orders(requester.guild_id)
+        orders = self._known_orders.get(requester.guild_id)
+        if orders is not None:
+            with suppress(Refused, stored.OrdersChanged):
+                return await self._submit(job_id, requester, request, reply, parent_id, orders)
+        while True:
+            orders = self._known_orders[requester.guild_id] = await self._provider_orders(requester.guild_id)
+            with suppress(stored.OrdersChanged):
+                return await self._submit(job_id, requester, request, reply, parent_id, orders)
+
+    async def _submit(
+        self,
+        job_id: int,
+        requester: Requester,
+        request: ImageRequest,
+        reply: ReplyAddress,
+        parent_id: int | None,
+        orders: Sequence[ProviderOrder],
+    ) -> AcceptedJob:
         if any(source.spoiler for source in request.sources):
             request = replace(request, spoiler=True)
         parent = await self._parent(parent_id, requester.guild_id)
@@ -107,7 +129,7 @@ class MemberService:
             parent_id=parent.id if parent else None,
             waits_for_uploads=any(not source.refetchable for source in request.pictures),
         )
-        accepted = await self._database.write(jobs.accept(new, self._defaults.limit, self._clock.now()))
+        accepted = await self._database.write(_accept(new, orders, self._defaults.limit, self._clock.now()))
         self._database.wake()
         changes = (*request.fallbacks, *candidates[0].changes)
         if request.instead_of is not None:
@@ -262,3 +284,10 @@ class MemberService:
         if job.requester.user_id != user_id and not moderator:
             raise NotAllowed(f"Only the one who asked for this {what}, or a moderator, can {verb} it.")
         return job
+
+
+def _accept(
+    new: jobs.NewJob, orders: Sequence[ProviderOrder], default_limit: Limit, now: Instant
+) -> Unit[AcceptedJob]:
+    yield from stored.expect_orders(new.requester.guild_id, orders)
+    return (yield from jobs.accept(new, default_limit, now))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from bot.catalog.offers import ProviderRequest
@@ -17,7 +17,6 @@ from bot.pictures.budget import Budget
 from bot.pictures.pictures import Pictures
 from bot.ports import Database, Delivery, Provider, Unit
 from bot.routing.router import Router
-from bot.storage import provider_orders
 
 UNKNOWN_SIZE = 5_000_000
 """Bytes that a picture counts for where Discord did not say its size."""
@@ -100,9 +99,11 @@ class WorkerContext:
 class ClaimedJob:
     """The job as this process knows it, and the signals that reach it while it runs."""
 
-    def __init__(self, job: Job, context: WorkerContext) -> None:
+    def __init__(self, job: Job, context: WorkerContext, orders: Sequence[ProviderOrder]) -> None:
         self.job = job
         self.context = context
+        self.orders = orders
+        """The server's own orders of providers when the job was claimed."""
         self.progress: Progress | None = None
         self.shutting_down = False
         self.cancel_requested = asyncio.Event()
@@ -146,10 +147,6 @@ class ClaimedJob:
         """The request at one provider, for `count` of its pictures; None where it can no longer do it."""
         request = self.job.request if count is None else replace(self.job.request, count=count)
         return self.context.router.provider_request(request, provider)
-
-    async def provider_orders(self) -> list[ProviderOrder]:
-        """The server's own orders of providers."""
-        return await self.context.database.read(provider_orders.orders(self.job.requester.guild_id))
 
     async def fenced(self, unit: Unit[bool]) -> None:
         """Write, as long as this claim holds the job.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import NoReturn
 
@@ -32,7 +33,7 @@ from bot.domain.errors import (
 )
 from bot.domain.jobs import Finished, Job, JobState, Progress
 from bot.domain.money import Amount
-from bot.domain.providers import CancelResult
+from bot.domain.providers import CancelResult, ProviderOrder
 from bot.pictures.budget import on_behalf_of
 from bot.storage import jobs, submits
 from bot.worker.context import ClaimedJob, LeaseLost, ShuttingDown, WorkerContext
@@ -48,8 +49,8 @@ BUG_ATTEMPTS = 5
 class JobRunner:
     """Runs one claimed job. `run` raises nothing but `StorageError` and cancellation."""
 
-    def __init__(self, job: Job, context: WorkerContext) -> None:
-        self._claimed = ClaimedJob(job, context)
+    def __init__(self, job: Job, context: WorkerContext, orders: Sequence[ProviderOrder]) -> None:
+        self._claimed = ClaimedJob(job, context, orders)
         self._context = context
         self._finished = False
 

@@ -56,7 +56,7 @@ class Submission:
             try:
                 await self._submit_part()
             except (ProviderError, Refused) as error:
-                if isinstance(error, ModelRetired) and not claimed.job.tickets and await self._has_successor():
+                if isinstance(error, ModelRetired) and not claimed.job.tickets and self._has_successor():
                     continue
                 if not claimed.job.tickets or self._may_wait(error):
                     raise
@@ -171,7 +171,7 @@ class Submission:
     async def _candidates(self) -> tuple[ProviderRequest, ...]:
         """The providers that may be asked, in order: none that may cost more than was reserved."""
         job, router = self._claimed.job, self._context.router
-        orders = await self._claimed.provider_orders()
+        orders = self._claimed.orders
         model = router.resolve_model(job.request.model, orders)
         if model != job.request.model and not job.tickets:
             request = replace(job.request, model=model, instead_of=job.request.instead_of or job.request.model)
@@ -186,9 +186,9 @@ class Submission:
             raise PriceExceeded(detail=f"{candidates[0].highest_cost()} of {job.reserved.money}")
         return affordable
 
-    async def _has_successor(self) -> bool:
+    def _has_successor(self) -> bool:
         model = self._claimed.job.request.model
-        return self._context.router.resolve_model(model, await self._claimed.provider_orders()) != model
+        return self._context.router.resolve_model(model, self._claimed.orders) != model
 
     # One submit
 

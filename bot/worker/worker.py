@@ -7,8 +7,8 @@ import logging
 
 from bot.domain.clock import elapsed
 from bot.domain.errors import Interrupted, StorageError
-from bot.domain.jobs import Job, JobState
-from bot.storage import jobs
+from bot.domain.jobs import JobState
+from bot.storage import jobs, provider_orders
 from bot.worker.context import WorkerContext
 from bot.worker.runner import JobRunner
 
@@ -47,9 +47,8 @@ class Worker:
             async with asyncio.TaskGroup() as group:
                 watcher = group.create_task(self._watch_workers(), name="worker-watcher")
                 while not self._stopping:
-                    for job in await self._claim():
-                        runner = JobRunner(job, self._context)
-                        task = group.create_task(runner.run(), name=f"job-{job.id}")
+                    for runner in await self._claim():
+                        task = group.create_task(runner.run(), name=f"job-{runner.job.id}")
                         self._runners[task] = runner
                         task.add_done_callback(self._runner_ended)
                     await self._pass_on_cancels()
@@ -103,7 +102,7 @@ class Worker:
         if was_full:
             self._context.database.wake()
 
-    async def _claim(self) -> list[Job]:
+    async def _claim(self) -> list[JobRunner]:
         free = self._jobs_at_once - len(self._runners)
         if free <= 0:
             return []
@@ -111,7 +110,10 @@ class Worker:
         running = [runner.job.id for runner in self._runners.values()]
         lease, now = context.retry_policy.lease, context.clock.now()
         unit = jobs.claim(self._name, free, lease, now, context.database.skip_locked, running)
-        return await context.database.write(unit)
+        claimed = await context.database.write(unit)
+        guilds = {job.requester.guild_id for job in claimed}
+        orders = await context.database.read(provider_orders.orders_of(guilds)) if guilds else {}
+        return [JobRunner(job, context, orders[job.requester.guild_id]) for job in claimed]
 
     async def _seconds_until_due(self) -> float:
         """Seconds until the next job is due, as far as one is known."""

@@ -59,6 +59,23 @@ async def test_a_moderator_sets_a_models_order_switches_it_off_and_undoes_both(f
     }
 
 
+async def test_an_order_that_another_process_changes_holds_for_the_next_request(full_world: World) -> None:
+    async with full_world.bot():
+        await full_world.paint("a boat")  # by the server's orders, as they are now known here
+        full_world.update(
+            "INSERT INTO provider_orders (guild_id, model, providers, set_by) VALUES (?, ?, '', 1)",
+            full_world.guild,
+            MODEL,
+        )
+        refused = await full_world.refusal(await full_world.imagine(model=MODEL))
+        assert "GPT Image 1.5 cannot be had here." in refused
+        full_world.update("UPDATE provider_orders SET providers = 'oxen'")
+        job = await full_world.imagine(model=MODEL)
+        await full_world.result_message(job)
+        await full_world.wait_finished(job)
+    assert full_world.job(job)["provider"] == "oxen"
+
+
 async def test_two_servers_have_two_orders_and_neither_changes_the_other(full_world: World) -> None:
     other = await full_world.discord.create_guild("other")
     channel = await full_world.discord.create_channel(other, "canvas")
