@@ -7,18 +7,17 @@ import re
 import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-
-import psutil
 
 from benchmarks.processes import Bot, RunningBot, StandInOptions, start_bot
 
 Record = dict[str, Any]
 
-SAMPLE_SECONDS = 0.05
+SAMPLE_SECONDS = 0.2
+"""To look for a bot's processes takes some milliseconds."""
 QUIET_SECONDS = 3.0
 """Pause before a phase, so that the cards of the last one are deleted and its leases written."""
 PHASE_TIMEOUT = 180.0
@@ -53,6 +52,9 @@ class Phase:
     seconds: float
     """From the first interaction to the last result."""
     processor_seconds: float
+    """Of the bot and of the processes that it has started."""
+    own_processor_seconds: float
+    """Of the bot's own process alone."""
     rest: int
     """Resident bytes before the phase."""
     peak: int
@@ -65,8 +67,13 @@ class Phase:
 
     @property
     def processor_ms(self) -> float:
-        """Milliseconds of the bot's processor time per delivered picture."""
+        """Milliseconds of processor time per delivered picture."""
         return 1000 * self.processor_seconds / max(1, len(self.results))
+
+    @property
+    def pictures_ms(self) -> float:
+        """Of them, in the processes that open pictures."""
+        return 1000 * (self.processor_seconds - self.own_processor_seconds) / max(1, len(self.results))
 
     @property
     def growth(self) -> int:
@@ -159,6 +166,7 @@ def _merged(phases: Sequence[Phase]) -> Phase:
         refused=sum(phase.refused for phase in phases),
         seconds=sum(phase.seconds for phase in phases),
         processor_seconds=sum(phase.processor_seconds for phase in phases),
+        own_processor_seconds=sum(phase.own_processor_seconds for phase in phases),
         rest=phases[0].rest,
         peak=max(phase.peak for phase in phases),
     )
@@ -166,8 +174,8 @@ def _merged(phases: Sequence[Phase]) -> Phase:
 
 async def _phase(bot: RunningBot, count: int, rate: float | None, name: str) -> tuple[Phase, list[Record]]:
     await asyncio.sleep(QUIET_SECONDS)
-    rest, began = _resident(bot.process), _processor_seconds(bot.process)
-    async with _sampled_memory(bot.process) as memory:
+    rest, began, own = bot.resident(), bot.processor_seconds(), bot.own_processor_seconds()
+    async with _sampled_memory(bot) as memory:
         within = PHASE_TIMEOUT + (count / rate if rate else 0)
         seconds, records = await _send(bot, count, rate, name, within)
         # The deletion of the last cards is part of the work.
@@ -178,7 +186,8 @@ async def _phase(bot: RunningBot, count: int, rate: float | None, name: str) -> 
         results=_times(records, "result_ms"),
         refused=sum(bool(record["ephemeral"]) for record in records),
         seconds=seconds,
-        processor_seconds=_processor_seconds(bot.process) - began,
+        processor_seconds=bot.processor_seconds() - began,
+        own_processor_seconds=bot.own_processor_seconds() - own,
         rest=rest,
         peak=memory.resident,
     )
@@ -232,35 +241,13 @@ def _times(records: Sequence[Record], name: str) -> list[float]:
     return sorted(record[name] for record in records if record[name] is not None)
 
 
-def _family(process: psutil.Process) -> list[psutil.Process]:
-    """The bot's process and those that it has started."""
-    return [process, *process.children(recursive=True)]
-
-
-def _processor_seconds(process: psutil.Process) -> float:
-    """What the bot and its processes have used, those that have ended included."""
-    seconds = 0.0
-    for member in _family(process):
-        with suppress(psutil.NoSuchProcess):
-            seconds += sum(member.cpu_times()[:4])
-    return seconds
-
-
-def _resident(process: psutil.Process) -> int:
-    resident = 0
-    for member in _family(process):
-        with suppress(psutil.NoSuchProcess):
-            resident += int(member.memory_info().rss)
-    return resident
-
-
 @asynccontextmanager
-async def _sampled_memory(process: psutil.Process) -> AsyncIterator[PeakMemory]:
+async def _sampled_memory(bot: RunningBot) -> AsyncIterator[PeakMemory]:
     memory = PeakMemory()
 
     async def sample() -> None:
         while True:
-            memory.resident = max(memory.resident, _resident(process))
+            memory.resident = max(memory.resident, bot.resident())
             await asyncio.sleep(SAMPLE_SECONDS)
 
     task = asyncio.create_task(sample())

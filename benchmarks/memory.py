@@ -14,7 +14,6 @@ from io import BytesIO
 from pathlib import Path
 
 import aiohttp
-import psutil
 from PIL import Image
 
 from benchmarks.processes import EASEL, RunningBot, StandInOptions, start_bot
@@ -51,11 +50,10 @@ def _webp() -> bytes:
     return _encoded(Image.new("RGB", (4096, 4096), "teal"), "WEBP")
 
 
-def _large() -> bytes:
-    """A PNG of 30 MB."""
-    size = (3200, 3200)
-    noise = random.Random(7).randbytes(size[0] * size[1] * 3)
-    return _encoded(Image.frombytes("RGB", size, noise), "PNG", compress_level=0)
+def _noise(side: int) -> bytes:
+    """A PNG of three bytes a pixel."""
+    noise = random.Random(7).randbytes(side * side * 3)
+    return _encoded(Image.frombytes("RGB", (side, side), noise), "PNG", compress_level=0)
 
 
 def _encoded(image: Image.Image, kind: str, **options: object) -> bytes:
@@ -68,11 +66,14 @@ async def measured(output: Path) -> list[Row]:
     """Every load, one after the other, at one bot."""
     async with start_bot(replace(EASEL, name="memory"), StandInOptions(), output) as bot:
         await bot.discord.configure(discard_files=False)
-        rows = [await _measure(bot, "32 edits of a GIF of 49 megapixels", await _edits(bot, 32))]
+        rows = [
+            await _measure(bot, "32 edits of a GIF of 49 megapixels", await _edits(bot, 32, "a.gif", _gif())),
+            await _measure(bot, "16 edits of a PNG of 20 MB", await _edits(bot, 16, "a.png", _noise(2580))),
+        ]
         for name, content in (
             ("8 results of 42 megapixels, progressive", _progressive()),
             ("8 results of 17 megapixels, WebP", _webp()),
-            ("8 results of 30 MB, PNG", _large()),
+            ("8 results of 30 MB, PNG", _noise(3200)),
         ):
             async with _serving(content) as url:
                 await _paint_with(bot, url)
@@ -80,8 +81,8 @@ async def measured(output: Path) -> list[Row]:
         return rows
 
 
-async def _edits(bot: RunningBot, count: int) -> Sequence[asyncio.Task[int]]:
-    options = {"prompt": "make it snow", "image": Upload("a.gif", _gif())}
+async def _edits(bot: RunningBot, count: int, name: str, content: bytes) -> Sequence[asyncio.Task[int]]:
+    options = {"prompt": "make it snow", "image": Upload(name, content)}
     return [
         asyncio.create_task(bot.discord.slash(bot.members[number], bot.channels[0], "edit", options))
         for number in range(count)
@@ -97,38 +98,17 @@ async def _imagines(bot: RunningBot, count: int) -> Sequence[asyncio.Task[int]]:
 
 
 async def _measure(bot: RunningBot, name: str, sending: Sequence[asyncio.Task[int]]) -> Row:
-    before = peak = _resident(bot)
+    before = peak = bot.resident()
     loop = asyncio.get_running_loop()
-    busy, quiet_since, end = _processor_seconds(bot), loop.time(), loop.time() + LONGEST_LOAD
+    busy, quiet_since, end = bot.processor_seconds(), loop.time(), loop.time() + LONGEST_LOAD
     while loop.time() - quiet_since < QUIET_SECONDS and loop.time() < end:
         await asyncio.sleep(SAMPLE_SECONDS)
-        peak = max(peak, _resident(bot))
-        now = _processor_seconds(bot)
-        if abs(now - busy) > 0.1:
+        peak = max(peak, bot.resident())
+        now = bot.processor_seconds()
+        if abs(now - busy) > 0.1 or not all(task.done() for task in sending):
             busy, quiet_since = now, loop.time()
     await asyncio.gather(*sending)
     return Row(name, before / MIB, peak / MIB)
-
-
-def _processes(bot: RunningBot) -> list[psutil.Process]:
-    return [bot.process, *bot.process.children(recursive=True)]
-
-
-def _resident(bot: RunningBot) -> int:
-    total = 0
-    for process in _processes(bot):
-        with suppress(psutil.NoSuchProcess):
-            total += process.memory_info().rss
-    return total
-
-
-def _processor_seconds(bot: RunningBot) -> float:
-    total = 0.0
-    for process in _processes(bot):
-        with suppress(psutil.NoSuchProcess):
-            times = process.cpu_times()
-            total += times.user + times.system
-    return total
 
 
 async def _paint_with(bot: RunningBot, url: str) -> None:

@@ -8,18 +8,20 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from subprocess import DEVNULL, PIPE
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
 import aiohttp
 import psutil
 
 from bot.sandbox.discord.server import DiscordControl
+
+Figure = TypeVar("Figure", int, float)
 
 ROOT = Path(__file__).parent.parent
 UNLIMITED_ROUTES = (
@@ -72,11 +74,42 @@ class RunningBot:
     channels: Sequence[int]
     members: Sequence[int]
 
+    def resident(self) -> int:
+        """Resident bytes of the bot and of the processes that it has started."""
+        return sum(_reading(member, lambda each: each.memory_info().rss) for member in self._family())
+
+    def processor_seconds(self) -> float:
+        """What the bot and its processes have used, those that have ended included."""
+        return sum(_reading(member, lambda each: sum(each.cpu_times()[:4])) for member in self._family())
+
+    def own_processor_seconds(self) -> float:
+        """What the bot's own process has used."""
+        return sum(self.process.cpu_times()[:2])
+
+    def _family(self) -> list[psutil.Process]:
+        own = self.process.cmdline()
+        # A process that is only being started still shares the memory of the bot, and its command line.
+        return [self.process, *(each for each in self.process.children(recursive=True) if _command(each) != own)]
+
     async def fal_state(self) -> dict[str, Any]:
         """The counters of fal's stand-in."""
         async with aiohttp.ClientSession() as session, session.get(f"{self.fal_url}/sandbox/state") as response:
             state: dict[str, Any] = await response.json()
             return state
+
+
+def _reading(process: psutil.Process, read: Callable[[psutil.Process], Figure]) -> Figure | int:
+    try:
+        return read(process)
+    except psutil.NoSuchProcess:
+        return 0
+
+
+def _command(process: psutil.Process) -> list[str]:
+    try:
+        return process.cmdline()
+    except psutil.NoSuchProcess:
+        return []
 
 
 def bot_before(checkout: Path) -> Bot:

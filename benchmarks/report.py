@@ -70,6 +70,7 @@ def _phase_rows(phase: Phase) -> dict[str, Cell]:
         "result, p99 ms": percentile(0.99, phase.results),
         "jobs per second": phase.jobs_per_second,
         "processor ms per job": phase.processor_ms,
+        "of these, opening pictures": phase.pictures_ms,
         "memory at rest, MiB": phase.rest / MIB,
         "memory at the peak, MiB": phase.peak / MIB,
         "growth, MiB": phase.growth / MIB,

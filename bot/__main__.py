@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import ctypes
 import logging
 import sys
 from collections.abc import Sequence
@@ -17,6 +18,12 @@ from bot.storage.sqlite import open_sqlite
 log = logging.getLogger("bot")
 
 
+LARGE_MEMORY = 1024 * 1024
+"""Bytes of a block of memory that goes back to the system when it is freed."""
+_MALLOPT_MMAP_THRESHOLD = -3
+"""Of glibc's mallopt(3)."""
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return the process's exit code: 0, 78 for a wrong setting, 1 for trouble."""
     chosen = _parser().parse_args(arguments)
@@ -27,6 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         logs.configure("WARNING" if chosen.command == "doctor" else found.log_level, found.secrets())
         if chosen.command == "doctor":
             return 0 if asyncio.run(doctor.look(found)) else 1
+        _return_large_memory()
         asyncio.run({"run": app.run, "migrate": _migrate}[chosen.command](found))
     except SetupError as error:
         print(f"easel: {error}", file=sys.stderr)
@@ -37,6 +45,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     return 0
+
+
+def _return_large_memory() -> None:
+    """Have the memory of each large picture go back to the system when it is freed.
+
+    glibc raises the size from which it does so with the largest block that it has seen, up to 32 MB: after sixteen
+    sources of 20 MB the bot kept 270 MB for good. A size that is set stays.
+    """
+    if sys.platform == "linux":
+        set_option = getattr(ctypes.CDLL(None), "mallopt", None)  # musl has none, and gives back by itself
+        if set_option is not None:
+            set_option(_MALLOPT_MMAP_THRESHOLD, LARGE_MEMORY)
 
 
 def _parser() -> argparse.ArgumentParser:
