@@ -21,7 +21,6 @@ from bot.domain.errors import (
     DiscordBusy,
     EaselError,
     GenerationTimeout,
-    InvalidResponse,
     JobCancelled,
     ProviderBusy,
     ProviderError,
@@ -37,6 +36,7 @@ from bot.domain.providers import CancelResult, ProviderOrder
 from bot.pictures.budget import on_behalf_of
 from bot.storage import jobs, submits
 from bot.worker.context import ClaimedJob, LeaseLost, ShuttingDown, WorkerContext
+from bot.worker.posting import Posting
 from bot.worker.results import ResultPoller
 from bot.worker.submission import Submission
 
@@ -51,6 +51,7 @@ class JobRunner:
 
     def __init__(self, job: Job, context: WorkerContext, orders: Sequence[ProviderOrder]) -> None:
         self._claimed = ClaimedJob(job, context, orders)
+        self._posting = Posting(self._claimed)
         self._context = context
         self._finished = False
 
@@ -135,7 +136,8 @@ class JobRunner:
 
     async def _steps(self) -> None:
         job = self.job
-        if job.state is JobState.DELIVERING and await self._settle_if_posted():
+        if job.state is JobState.DELIVERING and (posted := await self._posting.find()) is not None:
+            await self._finish(posted)
             return
         if self._claimed.cancel_requested.is_set() and (not job.tickets or job.fetch_failed):
             raise JobCancelled
@@ -192,7 +194,7 @@ class JobRunner:
 
     async def _deliver_generated(self, poller: ResultPoller) -> None:
         async with self._context.delivery_slots[self.job.tickets[0].provider].room(1):
-            outcome = await self._deliver(*await self._fetched(poller))
+            outcome = await self._posting.post(*await self._fetched(poller))
         # The pictures are out of memory now, so the slot is free for another delivery.
         await self._finish(outcome)
 
@@ -244,55 +246,6 @@ class JobRunner:
             progress = replace(progress, changes=at_provider.changes, quality=at_provider.quality)
         await self._context.delivery.show_progress(self.job, progress)
 
-    # Delivering
-
-    async def _deliver(self, finished: Finished, cost: Amount) -> jobs.Outcome:
-        """Post the pictures; returns the job's outcome."""
-        context = self._context
-        try:
-            finished = await context.delivery.prepare(self.job, finished)
-        except InvalidResponse:
-            self._claimed.notes.append(f"{cost.money} was paid for pictures that cannot be posted")
-            raise
-        cost = replace(cost, images=min(cost.images, len(finished.pictures) + len(finished.links)))
-        self._claimed.interruptible = False
-        now, job = context.clock.now(), self.job
-        if job.state is not JobState.DELIVERING:
-            job = replace(job, patience=self._claimed.waited + context.retry_policy.deliver)
-        await self._claimed.fenced(jobs.begin_delivery(job, cost, now))
-        since = job.delivering_at or now
-        self._claimed.job = replace(job, state=JobState.DELIVERING, delivering_at=since, charged=cost)
-        message_id = await self._post(finished)
-        return jobs.Outcome(state=JobState.DONE, charged=cost, result_message_id=message_id)
-
-    async def _post(self, finished: Finished) -> int:
-        """Post once; where Discord's response is lost, look for the message before posting again."""
-        try:
-            async with asyncio.timeout(self._context.retry_policy.post):
-                return await self._post_or_find(finished)
-        except TimeoutError:
-            raise DiscordBusy("Discord did not take the picture in time.") from None
-
-    async def _post_or_find(self, finished: Finished) -> int:
-        wait = 0.5
-        while True:
-            try:
-                return await self._context.delivery.post_result(self.job, finished)
-            except DiscordBusy as error:
-                log.info("job %d: %s", self.job.id, error)
-            found = await self._context.delivery.find_result(self.job)
-            if found is not None:
-                return found
-            await asyncio.sleep(wait)
-            wait *= 2
-
-    async def _settle_if_posted(self) -> bool:
-        found = await self._context.delivery.find_result(self.job)
-        if found is None:
-            return False
-        await self._finish(jobs.Outcome(state=JobState.DONE, charged=self.job.charged, result_message_id=found))
-        return True
-
     # Outcomes
 
     async def _reschedule(self, error: EaselError, seconds: float | None, *, submitted: bool = False) -> None:
@@ -333,7 +286,8 @@ class JobRunner:
     async def _unexpected(self, error: Exception) -> None:
         if self.job.state is JobState.DELIVERING:
             # The pictures may be in the channel all the same.
-            if await self._settle_if_posted():
+            if (posted := await self._posting.find()) is not None:
+                await self._finish(posted)
                 return
             if self.job.attempts < BUG_ATTEMPTS:
                 await self._reschedule(DiscordBusy(type(error).__name__), None, submitted=True)
