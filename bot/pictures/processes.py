@@ -58,7 +58,7 @@ class _Child:
         try:
             wire.send(self._connection, head, content)
             return wire.receive_spooled(self._connection)
-        except (OSError, EOFError, ValueError):
+        except (OSError, EOFError, ValueError, RecursionError):
             self.end()
             raise ProcessEnded(f"code {self._process.returncode}") from None
 
