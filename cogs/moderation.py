@@ -61,6 +61,14 @@ def limit_of(
     )
 
 
+def subject_of(moderator: Requester, member: discord.Member | None, role: discord.Role | None) -> Requester:
+    """Whom a limit is for: the member or, in their place, somebody with the role alone, or with none."""
+    if member is not None:
+        return requester_of(member, moderator.channel_id)
+    roles = () if role is None or role.is_default() else (role.id,)
+    return Requester(user_id=0, guild_id=moderator.guild_id, channel_id=moderator.channel_id, role_ids=roles)
+
+
 @app_commands.guild_only()
 @app_commands.default_permissions(manage_guild=True)
 class Moderation(commands.GroupCog, group_name="moderate", group_description="Who may paint how much."):
@@ -84,8 +92,9 @@ class Moderation(commands.GroupCog, group_name="moderate", group_description="Wh
         """Set how many pictures may be painted."""
         moderator = check_moderator(interaction)
         limit = limit_of(moderator, member, role, images, per)
-        former = await interaction.client.services.moderators.set_limit(moderator.guild_id, limit)
-        await _answer(interaction, limit_set_text(limit, former))
+        subject = subject_of(moderator, member, role)
+        before = await interaction.client.services.moderators.set_limit(subject, limit)
+        await _answer(interaction, limit_set_text(limit, before))
 
     @app_commands.command()
     @app_commands.describe(member="The member whose own limit goes.", role="The role whose limit goes.")
@@ -98,8 +107,9 @@ class Moderation(commands.GroupCog, group_name="moderate", group_description="Wh
         """Remove a limit, so that the next wider one holds again."""
         moderator = check_moderator(interaction)
         limit = limit_of(moderator, member, role)
-        former = await interaction.client.services.moderators.clear_limit(moderator.guild_id, limit)
-        await _answer(interaction, limit_cleared_text(former))
+        subject = subject_of(moderator, member, role)
+        former, now = await interaction.client.services.moderators.clear_limit(subject, limit)
+        await _answer(interaction, limit_cleared_text(former, now))
 
     @app_commands.command()
     async def limits(self, interaction: Interaction) -> None:

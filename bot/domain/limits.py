@@ -62,6 +62,15 @@ def applicable_limits(limits: Iterable[Limit], requester: Requester, default: Li
     return tuple(chosen)
 
 
+def holding_limit(limits: Iterable[Limit], subject: Requester, default: Limit) -> Limit:
+    """The limit of pictures that decides about a member, about those with a role, or about everyone."""
+    return next(
+        limit
+        for limit in applicable_limits(limits, subject, default)
+        if limit.unit == "images" and limit.subject in ("member", "role", "everyone")
+    )
+
+
 def _limits_of_role(limits: Sequence[Limit], role_ids: Sequence[int]) -> list[Limit]:
     """The limits of the one role that stops the member or, without such, whose narrowest gives the most a day."""
     by_role: dict[int, list[Limit]] = {}

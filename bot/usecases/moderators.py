@@ -7,13 +7,13 @@ from itertools import permutations
 from typing import get_args
 
 from bot.catalog.catalog import Catalog, Model
-from bot.domain.clock import Clock, as_datetime
+from bot.domain.clock import Clock, Instant, as_datetime
 from bot.domain.errors import InvalidInput, Refused
-from bot.domain.limits import Allowance, Limit
+from bot.domain.limits import Allowance, Limit, holding_limit
 from bot.domain.providers import ListedProvider, ModelProviders, ProviderOrder
 from bot.domain.requests import ImageRequest, Requester
 from bot.domain.windows import Window
-from bot.ports import Database
+from bot.ports import Database, Unit
 from bot.routing.router import Router, parse_names
 from bot.storage import grants, limits, reservations
 from bot.storage import provider_orders as stored
@@ -43,24 +43,21 @@ class ModeratorService:
         self.provider_labels = provider_labels
         """What members read in place of a provider's name."""
 
-    async def set_limit(self, guild_id: int, limit: Limit) -> Limit | None:
-        """Give a subject a limit in place of its former one; returns that.
+    async def set_limit(self, subject: Requester, limit: Limit) -> Limit:
+        """Give a subject a limit; returns the one that held for it before.
 
         Raises:
             InvalidInput: the number is out of range, or the window is none.
         """
         if not 0 <= limit.amount <= MOST_IMAGES or limit.window not in get_args(Window):
             raise InvalidInput(f"Give a number from 0 to {MOST_IMAGES:,}, and day, week or month.")
-        former = await self._database.write(limits.set_limit(guild_id, limit, self._clock.now()))
-        return former[0] if former else self._default_for(limit)
+        before = await self._database.write(_set_limit(subject.guild_id, limit, self._clock.now()))
+        return holding_limit(before, subject, self._default_limit)
 
-    async def clear_limit(self, guild_id: int, limit: Limit) -> Limit | None:
-        """Remove a subject's limit; returns it, None where there was none."""
-        former = await self._database.write(limits.clear_limit(guild_id, limit, self._clock.now()))
-        return former[0] if former else None
-
-    def _default_for(self, limit: Limit) -> Limit | None:
-        return self._default_limit if limit.subject == "everyone" and limit.unit == "images" else None
+    async def clear_limit(self, subject: Requester, limit: Limit) -> tuple[Limit | None, Limit]:
+        """Remove a subject's limit; returns it, None where there was none, and the one that holds now."""
+        former, after = await self._database.write(_clear_limit(subject.guild_id, limit, self._clock.now()))
+        return former, holding_limit(after, subject, self._default_limit)
 
     async def limits(self, guild_id: int) -> list[Limit]:
         """All limits of a server, the operator's default first where none replaces it."""
@@ -153,3 +150,17 @@ class ModeratorService:
         """Announcements that a model will be switched off, of those that can be used here."""
         today = as_datetime(self._clock.now()).date()
         return self._catalog.notices(today, [model.name for model in self._router.offered_models()])
+
+
+def _set_limit(guild_id: int, limit: Limit, now: Instant) -> Unit[list[Limit]]:
+    """Set a limit; returns those there were before."""
+    before = yield from limits.limits(guild_id)
+    yield from limits.set_limit(guild_id, limit, now)
+    return before
+
+
+def _clear_limit(guild_id: int, limit: Limit, now: Instant) -> Unit[tuple[Limit | None, list[Limit]]]:
+    """Remove a limit; returns it and those that are left."""
+    removed = yield from limits.clear_limit(guild_id, limit, now)
+    left = yield from limits.limits(guild_id)
+    return (removed[0] if removed else None), left

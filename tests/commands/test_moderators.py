@@ -26,13 +26,15 @@ async def moderate(stage: Stage, verb: str, **options: object) -> str:
 async def test_a_members_limit_beats_a_roles_beats_everyones(stage: Stage) -> None:
     assert (await quota(stage, stage.nora)).limit == "10 pictures per day for everyone"
     reply = await moderate(stage, "limit", images=5, per="week")
-    assert reply == "The limit is now 5 pictures per week for everyone. Before: 10 pictures per day for everyone."
+    default = "10 pictures per day for everyone, Easel's default"
+    assert reply == f"The limit is now 5 pictures per week for everyone. Before: {default}."
     assert (await quota(stage, stage.nora)).limit == "5 pictures per week for everyone"
     await moderate(stage, "limit", images=20, per="day", role=stage.members)
     painter = await quota(stage, stage.nora)
     assert (painter.left, painter.limit) == (20, f"20 pictures per day for <@&{stage.members.id}>")
     assert (await quota(stage, stage.theo)).left == 5
-    await moderate(stage, "limit", images=2, per="month", member=stage.nora)
+    reply = await moderate(stage, "limit", images=2, per="month", member=stage.nora)
+    assert reply.endswith(f"{stage.nora.mention}. Before: 20 pictures per day for <@&{stage.members.id}>.")
     own = await quota(stage, stage.nora)
     assert (own.left, own.limit) == (2, f"2 pictures per month for {stage.nora.mention}")
     everything = await moderate(stage, "limits")
@@ -43,12 +45,24 @@ async def test_clearing_lets_the_next_wider_limit_hold(stage: Stage) -> None:
     await moderate(stage, "limit", images=20, per="day", role=stage.members)
     await moderate(stage, "limit", images=2, per="day", member=stage.nora)
     reply = await moderate(stage, "clear", member=stage.nora)
-    assert reply == f"Removed: 2 pictures per day for {stage.nora.mention}. The next wider limit holds now."
+    of_role = f"20 pictures per day for <@&{stage.members.id}>"
+    assert reply == f"Removed: 2 pictures per day for {stage.nora.mention}. Now it is {of_role}."
     assert (await quota(stage, stage.nora)).left == 20
-    await moderate(stage, "clear", role=stage.members)
+    reply = await moderate(stage, "clear", member=stage.nora)
+    assert reply == f"There was no such limit. It is still {of_role}. `/moderate limits` shows all."
+    default = "10 pictures per day for everyone, Easel's default"
+    assert await moderate(stage, "clear", role=stage.members) == f"Removed: {of_role}. Now it is {default}."
     assert (await quota(stage, stage.nora)).left == 10
-    assert await moderate(stage, "clear") == ("There was no such limit. `/moderate limits` shows those there are.")
-    assert "10 pictures per day for everyone, Easel's default" in await moderate(stage, "limits")
+    reply = await moderate(stage, "clear")
+    assert reply == f"There was no such limit. It is still {default}. `/moderate limits` shows all."
+    assert default in await moderate(stage, "limits")
+
+
+async def test_clearing_names_a_limit_of_0_that_holds_then(stage: Stage) -> None:
+    await moderate(stage, "limit", images=0, per="day")
+    await moderate(stage, "limit", images=2, per="day", member=stage.theo)
+    reply = await moderate(stage, "clear", member=stage.theo)
+    assert reply == f"Removed: 2 pictures per day for {stage.theo.mention}. Now it is no pictures for everyone."
 
 
 async def test_a_limit_counts_pictures_that_were_painted_before_it(stage: Stage) -> None:

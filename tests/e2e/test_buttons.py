@@ -243,8 +243,9 @@ async def test_limits_and_grants_show_in_the_quota_of_the_member_they_are_for(wo
         )
 
     async with world.bot():
+        default = "10 pictures per day for everyone, Easel's default"
         reply = await moderate("limit", images=3, per="week", member=world.member)
-        assert reply == f"The limit is now 3 pictures per week for <@{world.member}>. Before: none of their own."
+        assert reply == f"The limit is now 3 pictures per week for <@{world.member}>. Before: {default}."
         assert await world.quota() == Quota(left=3, spent=0, reserved=0)
         assert await world.quota(boss) == Quota(left=10, spent=0, reserved=0)
         assert "for everyone. Before: 10 pictures per day" in await moderate("limit", images=1, per="day")
@@ -262,9 +263,7 @@ async def test_limits_and_grants_show_in_the_quota_of_the_member_they_are_for(wo
         assert "Removed: 3 pictures per week" in await moderate("clear", member=world.member)
         assert "no such limit" in await moderate("clear", member=world.member)
         assert (await world.quota()).left == 0  # everyone's limit of one a day holds now
-        assert (
-            await moderate("clear") == "Removed: 1 picture per day for everyone. The next wider limit holds now."
-        )
+        assert await moderate("clear") == f"Removed: 1 picture per day for everyone. Now it is {default}."
 
 
 async def test_a_limit_of_0_means_nothing_at_all_until_a_moderator_lifts_it(world: World) -> None:

@@ -9,19 +9,24 @@ from bot.chat.discord.messages.descriptions import describe_allowance, describe_
 from bot.domain.limits import Allowance, Limit
 
 
-def limit_set_text(limit: Limit, former: Limit | None) -> str:
-    """The answer to `/moderate limit`: the limit now and before."""
-    before = describe_limit(former) if former else "none of their own"
+def limit_set_text(limit: Limit, before: Limit) -> str:
+    """The answer to `/moderate limit`: the limit now, and the one that held before."""
+    was = f"Before: {_with_origin(before)}."
     if limit.stops:
-        return f"Painting is now off {describe_subject(limit)}, also for granted pictures. Before: {before}."
-    return f"The limit is now {describe_limit(limit)}. Before: {before}."
+        return f"Painting is now off {describe_subject(limit)}, also for granted pictures. {was}"
+    return f"The limit is now {describe_limit(limit)}. {was}"
 
 
-def limit_cleared_text(former: Limit | None) -> str:
-    """The answer to `/moderate clear`; None: there was no such limit."""
+def limit_cleared_text(former: Limit | None, now: Limit) -> str:
+    """The answer to `/moderate clear`: the limit that went, None where there was none, and the one that holds."""
     if former is None:
-        return "There was no such limit. `/moderate limits` shows those there are."
-    return f"Removed: {describe_limit(former)}. The next wider limit holds now."
+        return f"There was no such limit. It is still {_with_origin(now)}. `/moderate limits` shows all."
+    return f"Removed: {describe_limit(former)}. Now it is {_with_origin(now)}."
+
+
+def _with_origin(limit: Limit) -> str:
+    """For example: 10 pictures per day for everyone, Easel's default."""
+    return describe_limit(limit) + ("" if limit.set_by else ", Easel's default")
 
 
 def limits_text(limits: Sequence[Limit]) -> str:
