@@ -283,7 +283,7 @@ async def test_a_limit_of_0_means_nothing_at_all_until_a_moderator_lifts_it(worl
         reply = await moderate("limit", images=0, per="day", role=muted)
         assert reply.startswith(f"Painting is now off for <@&{muted}>, also for granted pictures.")
         reply = await moderate("grant", member=member, images=3, reason="a contest")
-        assert f"for when painting is no longer switched off for <@&{muted}>" in reply
+        assert f"was given 3 pictures, but painting is switched off for <@&{muted}>. `/moderate clear`" in reply
         refusal = await world.refusal(await world.imagine(member=member))
         assert refusal.startswith(f"Painting is switched off here for <@&{muted}>. A moderator can")
         assert await world.quota(member) == none

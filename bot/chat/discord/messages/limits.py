@@ -49,8 +49,8 @@ def grant_text(member_id: int, change: int, allowance: Allowance) -> str:
         return f"<@{member_id}> has no granted pictures that could be taken back."
     if change > 0 and allowance.limit.stops:
         return (
-            f"<@{member_id}> was given {pictures(change)}, for when painting is no longer switched off "
-            f"{describe_subject(allowance.limit)}. `/moderate clear` or another limit does that."
+            f"<@{member_id}> was given {pictures(change)}, but painting is switched off "
+            f"{describe_subject(allowance.limit)}. `/moderate clear` or another limit switches it on again."
         )
     if change > 0:
         return f"<@{member_id}> was given {pictures(change)} and now has {describe_allowance(allowance)}."
