@@ -39,6 +39,10 @@ async def test_a_members_limit_beats_a_roles_beats_everyones(stage: Stage) -> No
     assert (own.left, own.limit) == (2, f"2 pictures per month for {stage.nora.mention}")
     everything = await moderate(stage, "limits")
     assert everything.count(f"set by {stage.mika.mention}") == 3
+    first, second, third = (line for line in everything.splitlines() if line.startswith("- "))
+    assert stage.nora.mention in first
+    assert f"<@&{stage.members.id}>" in second
+    assert "for everyone" in third
 
 
 async def test_clearing_lets_the_next_wider_limit_hold(stage: Stage) -> None:

@@ -31,16 +31,16 @@ def _with_origin(limit: Limit) -> str:
 
 def limits_text(limits: Sequence[Limit]) -> str:
     """The answer to `/moderate limits`."""
+    order = ("member", "role", "everyone")
     lines = [
-        f"- {describe_limit(limit)}" + (f", set by <@{limit.set_by}>" if limit.set_by else ", Easel's default")
-        for limit in limits
+        f"- {_with_origin(limit)}" + (f", set by <@{limit.set_by}>" if limit.set_by else "")
+        for limit in sorted(limits, key=lambda limit: order.index(limit.subject) if limit.subject in order else -1)
     ]
-    return join_lines(
-        [
-            "A member's own limit holds first, then their role's (0, else the most generous), then everyone's.",
-            *lines,
-        ]
+    rule = (
+        "A member's own limit holds first, then the most generous of their roles', then everyone's. "
+        "“No pictures” for a role beats its member's other roles."
     )
+    return join_lines([rule, *lines])
 
 
 def grant_text(member_id: int, change: int, allowance: Allowance) -> str:
