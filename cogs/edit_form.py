@@ -51,7 +51,7 @@ def edit_form(form: Form) -> discord.ui.Modal:
     modal.add_item(
         discord.ui.Label(
             text="Another picture",
-            description="A second picture to borrow from.",
+            description="Optional: a second picture to borrow from.",
             component=discord.ui.FileUpload(required=False, custom_id="second"),
         )
     )
