@@ -164,7 +164,7 @@ class PriceExceeded(ProviderError):
 class ResultLost(ProviderError):
     """Generated, perhaps billed, and out of reach for ever. `cost` is None where it is not known."""
 
-    default = "The image service painted this, and the pictures were lost on the way."
+    default = "The image service painted this, and the pictures were lost on the way. Asking again may work."
 
     def __init__(self, sentence: str | None = None, *, detail: str = "", cost: Money | None = None) -> None:
         self.cost = cost
@@ -205,7 +205,7 @@ class SubmitUnreadable(ProviderError):
 class TicketLost(ProviderError):
     """The provider no longer knows the job."""
 
-    default = "The image service lost this request."
+    default = "The image service lost this request. Asking again may work."
 
 
 class PromptRejected(ProviderError):
@@ -235,7 +235,7 @@ class GenerationFailed(ProviderError):
 class InvalidResponse(ProviderError):
     """The response is no picture, or leads to a host that is not trusted."""
 
-    default = "The image service sent something that is not a usable picture."
+    default = "The image service sent something that is not a usable picture. Asking again may work."
 
     def __init__(self, sentence: str | None = None, *, detail: str = "", cost: Money | None = None) -> None:
         """`cost` is what the provider bills for it; None where that is not known."""
@@ -246,7 +246,7 @@ class InvalidResponse(ProviderError):
 class NoPicture(InvalidResponse):
     """The provider says that it has finished, and there is nothing."""
 
-    default = "The image service finished without a picture."
+    default = "The image service finished without a picture. Asking again may work."
 
 
 class ModelRetired(ProviderError):
@@ -276,13 +276,13 @@ class JobCancelled(ProviderError):
 class GenerationTimeout(ProviderError):
     """No result came within the job's patience."""
 
-    default = "The image service took longer than an hour, so this request was given up."
+    default = "The image service took longer than an hour. Asking again may work."
 
 
 class ResultUnreachable(ProviderError):
     """Generated, perhaps billed, and its pictures could not be fetched."""
 
-    default = "The image service painted this, but Easel could not fetch it, so this request was given up."
+    default = "The image service painted this, but Easel could not fetch it. Asking again may work."
 
 
 class DeliveryError(EaselError):

@@ -44,6 +44,7 @@ log = logging.getLogger(__name__)
 
 BUG_ATTEMPTS = 5
 """Claims after which a job whose posting fails for an unknown reason is given up."""
+NOT_FETCHED = "The image service painted this, but Easel could not fetch it yet."
 
 
 class JobRunner:
@@ -219,7 +220,8 @@ class JobRunner:
                 self._note_unfetched()
                 raise ResultUnreachable from None
             if isinstance(error, TimeoutError):
-                raise ProviderBusy(detail="the pictures come too slowly") from None
+                raise ProviderBusy(NOT_FETCHED, detail="the pictures come too slowly") from None
+            error.sentence = NOT_FETCHED
             raise
         finally:
             claimed.fetching = False

@@ -209,7 +209,11 @@ async def test_delete_is_for_the_member_and_for_moderators(stage: Stage) -> None
         ("a forbidden thing", None, "The image service will not paint this prompt. Try to say it differently."),
         ("a fox", {"name": "model_error"}, "The image service could not paint this. Try to say it differently."),
         ("a fox", {"name": "run_error"}, "The image service failed while painting. Asking again may work."),
-        ("a fox", {"name": "not_a_picture"}, "The image service sent something that is not a usable picture."),
+        (
+            "a fox",
+            {"name": "not_a_picture"},
+            "The image service sent something that is not a usable picture. Asking again may work.",
+        ),
         ("a fox", {"name": "model_gone"}, "The image service no longer offers this model."),
     ],
     ids=["prompt", "nothing", "run", "answer", "model"],

@@ -22,7 +22,10 @@ async def test_a_picture_that_cannot_be_fetched_is_given_up_and_costs_nothing(wo
     world.fal.faults.set("cdn_error", status=503)
     async with world.bot(retry_policy=replace(FAST_RETRIES, fetch=0.4)):
         job = await world.imagine()
-        assert "painted this, but Easel could not fetch it" in await world.private_failure(job)
+        waiting = "The image service painted this, but Easel could not fetch it yet. Trying again soon · asked"
+        await world.discord.wait_for_message(world.channel, lambda message: waiting in message["content"])
+        failure = "painted this, but Easel could not fetch it. Asking again may work. Nothing was charged."
+        assert failure in await world.private_failure(job)
         assert await world.wait_finished(job) == "failed"
         assert await world.quota() == WHOLE
     assert world.ledger_images(job) == RELEASED

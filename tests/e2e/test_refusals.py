@@ -263,7 +263,7 @@ async def test_a_provider_unreachable_until_the_timeout_is_reported_privately(wo
     async with world.bot():
         interaction = await world.imagine()
         await world.discord.wait_for_message(
-            world.channel, lambda message: "Trying again soon." in message["content"]
+            world.channel, lambda message: "does not answer. Trying again soon · asked" in message["content"]
         )
         assert words in await world.private_failure(interaction)
         assert await world.quota() == UNSPENT
@@ -277,7 +277,7 @@ async def test_a_provider_that_responds_with_html_keeps_the_reservation_until_th
     async with world.bot():
         interaction = await world.imagine()
         await world.discord.wait_for_message(
-            world.channel, lambda message: "Trying again soon." in message["content"]
+            world.channel, lambda message: "does not answer. Trying again soon · asked" in message["content"]
         )
         assert await world.quota() == Quota(left=9, spent=0, reserved=1)
         world.fal.faults.clear()

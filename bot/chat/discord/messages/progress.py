@@ -27,7 +27,7 @@ def progress_message(job: Job, progress: Progress, model_label: str) -> MessageC
     """The card while the job runs."""
     lines = [
         *_request_lines(job, model_label, progress.quality),
-        f"{_status(progress)} · asked {timestamp(job.created_at)}",
+        f"{_status(progress).removesuffix('.')} · asked {timestamp(job.created_at)}",
     ]
     if changes := (*job.request.fallbacks, *progress.changes):
         lines.append(f"-# {as_sentences(changes)}")
