@@ -11,7 +11,7 @@ from tests.support.world.providers import MODEL, provider_order, submits
 from tests.support.world.stored_jobs import RELEASED
 from tests.support.world.world import World
 
-DEFAULT = "to Easel’s own order"
+DEFAULT = "to Easel's own order"
 
 
 async def choices(

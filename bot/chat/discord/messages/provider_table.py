@@ -39,7 +39,7 @@ def provider_order_text(
 
 def _painted_by(order: ProviderOrder | None, labels: Mapping[str, str], *, was: bool = False) -> str:
     if order is None:
-        return f"{'kept' if was else 'keeps'} to Easel’s own order"
+        return f"{'kept' if was else 'keeps'} to Easel's own order"
     if not order.providers:
         return "was switched off here" if was else "is switched off here"
     services = ", then ".join(labels.get(name, name) for name in order.providers)
