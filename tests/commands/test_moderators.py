@@ -63,8 +63,10 @@ async def test_clearing_lets_the_next_wider_limit_hold(stage: Stage) -> None:
 
 
 async def test_clearing_names_a_limit_of_0_that_holds_then(stage: Stage) -> None:
-    await moderate(stage, "limit", images=0, per="day")
+    reply = await moderate(stage, "limit", images=0, per="day")
+    assert "off for everyone, also for granted pictures. Limits of members and roles still hold. Before:" in reply
     await moderate(stage, "limit", images=2, per="day", member=stage.theo)
+    await imagine(stage, stage.theo)
     reply = await moderate(stage, "clear", member=stage.theo)
     assert reply == f"Removed: 2 pictures per day for {stage.theo.mention}. Now it is no pictures for everyone."
 
@@ -92,6 +94,7 @@ async def test_zero_stops_a_member(stage: Stage) -> None:
     await moderate(stage, "limit", images=0, per="day", member=stage.nora)
     assert (await stage.nora.slash(stage.channel, "imagine", prompt="a boat")).ephemeral
     assert stage.fal.submits == 0
+    assert (await quota(stage, stage.nora)).starts_anew == ""
     await imagine(stage, stage.theo)
 
 

@@ -99,7 +99,7 @@ async def quota(stage: Stage, member: simcord.MemberActor) -> Quota:
         reserved=int(field["Reserved"]),
         granted=int(field.get("Granted", "0").split(",")[0]),
         limit=field["Limit"],
-        starts_anew=field["Starts anew"],
+        starts_anew=field.get("Starts anew", ""),
     )
 
 

@@ -13,7 +13,8 @@ def limit_set_text(limit: Limit, before: Limit) -> str:
     """The answer to `/moderate limit`: the limit now, and the one that held before."""
     was = f"Before: {_with_origin(before)}."
     if limit.stops:
-        return f"Painting is now off {describe_subject(limit)}, also for granted pictures. {was}"
+        others = " Limits of members and roles still hold." if limit.subject == "everyone" else ""
+        return f"Painting is now off {describe_subject(limit)}, also for granted pictures.{others} {was}"
     return f"The limit is now {describe_limit(limit)}. {was}"
 
 

@@ -10,7 +10,7 @@ from bot.domain.limits import Allowance
 
 
 def quota_message(allowance: Allowance) -> MessageContent:
-    """What is left of a member's allowance, the limit behind it, and when it starts anew."""
+    """What is left of a member's allowance, the limit behind it and, unless that is 0, when it starts anew."""
     advice = "Type /imagine to paint one." if allowance.left else "A moderator can give you more."
     if allowance.limit.stops:
         advice = switched_off_text(allowance.limit)
@@ -19,7 +19,8 @@ def quota_message(allowance: Allowance) -> MessageContent:
     embed.add_field(name="Spent", value=str(allowance.spent))
     embed.add_field(name="Reserved", value=str(allowance.reserved))
     if allowance.granted:
-        embed.add_field(name="Granted", value=f"{allowance.granted}, used after the limit’s own")
-    resets = f"{timestamp(allowance.resets_at, 'f')} ({timestamp(allowance.resets_at)})"
-    embed.add_field(name="Starts anew", value=resets, inline=False)
+        embed.add_field(name="Granted", value=f"{allowance.granted}, used after the limit's own")
+    if not allowance.limit.stops:
+        resets = f"{timestamp(allowance.resets_at, 'f')} ({timestamp(allowance.resets_at)})"
+        embed.add_field(name="Starts anew", value=resets, inline=False)
     return MessageContent(embeds=[embed])
