@@ -50,12 +50,12 @@ async def test_clearing_lets_the_next_wider_limit_hold(stage: Stage) -> None:
     await moderate(stage, "limit", images=2, per="day", member=stage.nora)
     reply = await moderate(stage, "clear", member=stage.nora)
     of_role = f"20 pictures per day for <@&{stage.members.id}>"
-    assert reply == f"Removed: 2 pictures per day for {stage.nora.mention}. Now it is {of_role}."
+    assert reply == f"Removed: 2 pictures per day for {stage.nora.mention}. The limit is now {of_role}."
     assert (await quota(stage, stage.nora)).left == 20
     reply = await moderate(stage, "clear", member=stage.nora)
     assert reply == f"There was no such limit. It is still {of_role}. `/moderate limits` shows all."
     default = "10 pictures per day for everyone, Easel's default"
-    assert await moderate(stage, "clear", role=stage.members) == f"Removed: {of_role}. Now it is {default}."
+    assert await moderate(stage, "clear", role=stage.members) == f"Removed: {of_role}. The limit is now {default}."
     assert (await quota(stage, stage.nora)).left == 10
     reply = await moderate(stage, "clear")
     assert reply == f"There was no such limit. It is still {default}. `/moderate limits` shows all."
@@ -68,7 +68,9 @@ async def test_clearing_names_a_limit_of_0_that_holds_then(stage: Stage) -> None
     await moderate(stage, "limit", images=2, per="day", member=stage.theo)
     await imagine(stage, stage.theo)
     reply = await moderate(stage, "clear", member=stage.theo)
-    assert reply == f"Removed: 2 pictures per day for {stage.theo.mention}. Now it is no pictures for everyone."
+    assert reply == f"Removed: 2 pictures per day for {stage.theo.mention}. Painting is now off for everyone."
+    reply = await moderate(stage, "clear")
+    assert reply.startswith("Removed: the limit of 0 for everyone. The limit is now 10 pictures per day")
 
 
 async def test_a_limit_counts_pictures_that_were_painted_before_it(stage: Stage) -> None:

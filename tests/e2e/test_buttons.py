@@ -263,7 +263,7 @@ async def test_limits_and_grants_show_in_the_quota_of_the_member_they_are_for(wo
         assert "Removed: 3 pictures per week" in await moderate("clear", member=world.member)
         assert "no such limit" in await moderate("clear", member=world.member)
         assert (await world.quota()).left == 0  # everyone's limit of one a day holds now
-        assert await moderate("clear") == f"Removed: 1 picture per day for everyone. Now it is {default}."
+        assert await moderate("clear") == f"Removed: 1 picture per day for everyone. The limit is now {default}."
 
 
 async def test_a_limit_of_0_means_nothing_at_all_until_a_moderator_lifts_it(world: World) -> None:

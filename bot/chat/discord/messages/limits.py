@@ -22,7 +22,11 @@ def limit_cleared_text(former: Limit | None, now: Limit) -> str:
     """The answer to `/moderate clear`: the limit that went, None where there was none, and the one that holds."""
     if former is None:
         return f"There was no such limit. It is still {_with_origin(now)}. `/moderate limits` shows all."
-    return f"Removed: {describe_limit(former)}. Now it is {_with_origin(now)}."
+    gone = f"the limit of 0 {describe_subject(former)}" if former.stops else describe_limit(former)
+    holds = (
+        f"Painting is now off {describe_subject(now)}" if now.stops else f"The limit is now {_with_origin(now)}"
+    )
+    return f"Removed: {gone}. {holds}."
 
 
 def _with_origin(limit: Limit) -> str:
