@@ -63,14 +63,16 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="easel", description="A Discord bot that paints.")
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("run", help="the bot")
-    commands.add_parser("doctor", help="look whether everything is in order, and print the invite link")
+    commands.add_parser("doctor", help="check that everything is in order, and print the invite link")
     commands.add_parser("migrate", help="bring the database up to date")
     demo = commands.add_parser("demo", help="the bot in a simulated Discord, in your browser")
     demo.add_argument("--once", action="store_true", help="play the scene and end")
     demo.add_argument(
-        "--port", type=int, default=8765, help="where the browser page is served; 0 is any free port"
+        "--port", type=int, default=8765, help="where the browser page is served: 8765, or 0 for any free port"
     )
-    demo.add_argument("--output", type=Path, default=Path("demo-output"), help="where pictures go")
+    demo.add_argument(
+        "--output", type=Path, default=Path("demo-output"), help="the folder for pictures: demo-output"
+    )
     return parser
 
 

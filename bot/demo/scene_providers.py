@@ -22,7 +22,7 @@ async def play(narrator: Narrator) -> None:
 
 
 async def _services(narrator: Narrator) -> None:
-    narrator.step("Mika looks who paints, and lets Lumenfall begin")
+    narrator.step("Mika looks up who paints, and lets Lumenfall begin")
     mika = narrator.stage.mika
     await narrator.types(mika, "moderate services")
     answer = narrator.private(mika)

@@ -70,7 +70,7 @@ def check_output(folder: Path) -> None:
         "## 4. Theo asks for more than he has left",
         "## 5. Mika, a moderator, grants him more",
         "## 6. Theo asks again",
-        "## 7. Mika looks who paints, and lets Lumenfall begin",
+        "## 7. Mika looks up who paints, and lets Lumenfall begin",
         "## 8. Theo asks for a shape that no service has, and watches it being painted",
         "## 9. Mika has Oxen paint",
         "## 10. Lumenfall is out of order, and the picture comes all the same",
