@@ -100,6 +100,7 @@ class Budget:
             self._held[request.owner] -= request.size
         if not self._held[request.owner]:
             del self._held[request.owner]
-            if request.owner not in self._waiting:
-                self._served.pop(request.owner, None)
         self._grant()
+        if not self._waiting:
+            # Not before: who comes again would be served before all who have waited since.
+            self._served = {owner: self._served[owner] for owner in self._held}

@@ -237,6 +237,25 @@ async def test_the_member_who_was_served_longest_ago_is_next() -> None:
     assert await is_whole(budget, 1)
 
 
+async def test_members_who_come_again_and_again_do_not_go_before_one_who_waits() -> None:
+    budget = Budget(1)
+    served: list[int] = []
+
+    async def take(owner: int, times: int = 1) -> None:
+        for _ in range(times):
+            async with budget.room(1, owner):
+                await asyncio.sleep(0)
+            served.append(owner)
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(3):
+            group.create_task(take(1))
+        for owner in (2, 3):
+            group.create_task(take(owner, times=20))
+    assert served[:9].count(1) == 3
+    assert await is_whole(budget, 1)
+
+
 async def test_a_task_takes_room_for_the_member_it_works_for() -> None:
     budget = Budget(2, 1)
     on_behalf_of.set(7)
