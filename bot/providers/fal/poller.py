@@ -159,9 +159,9 @@ class Poller:
             status = valid(Status, event.json())
             if status is None:
                 return
-            silence.reschedule(asyncio.get_running_loop().time() + min(SILENCE, self._client.timeouts.read))
             if not self._streaming:
-                continue
+                continue  # over: whatever comes now wins no time
+            silence.reschedule(asyncio.get_running_loop().time() + min(SILENCE, self._client.timeouts.read))
             self._streamed = status
             self._changed.set()
             if status.over:

@@ -6,7 +6,7 @@ import asyncio
 import base64
 import json
 from collections.abc import AsyncIterator
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import replace
 from typing import Any
 
@@ -23,6 +23,7 @@ from bot.domain.errors import (
 from bot.domain.jobs import Finished, Progress
 from bot.domain.providers import CancelResult
 from bot.net.http import Timeouts
+from bot.providers.fal.poller import END_OF_STREAM
 from bot.providers.fal.provider import FalProvider
 from tests.support.providers.deps import HURRIED, POLL_POLICY, REQUEST, ignore_progress, no_stored_results, painted
 from tests.support.providers.fal import (
@@ -33,7 +34,7 @@ from tests.support.providers.fal import (
     open_fixture,
     ticket_at,
 )
-from tests.support.raw_server import http, responding
+from tests.support.raw_server import Connection, http, responding, serving
 
 INLINE = "data:image/png;base64," + base64.b64encode(painted()).decode()
 
@@ -264,6 +265,32 @@ async def test_a_stream_that_never_ends_is_given_up(fixture: FalFixture) -> None
         with pytest.raises(GenerationTimeout):
             await follow(streaming(fixture, queue_url=url, poll_policy=poll_policy), ticket_at(url))
     assert "/stream" in requests[0]
+
+
+async def test_a_stream_that_goes_on_after_its_end_is_left(fixture: FalFixture) -> None:
+    left = asyncio.Event()
+
+    async def serve(connection: Connection) -> None:
+        path = (await connection.head()).split()[1].decode()
+        if not path.endswith("/stream"):
+            await connection.send(http(202 if path == "/response_url" else 200, {"status": "IN_PROGRESS"}))
+            return
+        await connection.send(STREAM + event({"status": "COMPLETED"}))
+        with suppress(ConnectionError):
+            while True:
+                await connection.send(event({"status": "COMPLETED"}))
+                await asyncio.sleep(0.05)
+        left.set()
+
+    async with serving(serve) as queue:
+        follower = asyncio.create_task(follow(streaming(fixture, queue_url=queue.url()), ticket_at(queue.url())))
+        try:
+            async with asyncio.timeout(END_OF_STREAM + 1):
+                await left.wait()
+            assert not follower.done()
+        finally:
+            follower.cancel()
+            await asyncio.gather(follower, return_exceptions=True)
 
 
 # Nonsense
