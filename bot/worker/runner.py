@@ -219,10 +219,10 @@ class JobRunner:
             if not claimed.patience_left:
                 self._note_unfetched()
                 raise ResultUnreachable from None
-            if isinstance(error, TimeoutError):
-                raise ProviderBusy(NOT_FETCHED, detail="the pictures come too slowly") from None
-            error.sentence = NOT_FETCHED
-            raise
+            detail, asked = "the pictures come too slowly", None
+            if isinstance(error, ProviderBusy):
+                detail, asked = error.detail, error.retry_after
+            raise ProviderBusy(NOT_FETCHED, detail=detail, retry_after=asked) from None
         finally:
             claimed.fetching = False
 
