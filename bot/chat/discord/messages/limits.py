@@ -43,7 +43,7 @@ def limits_text(limits: Sequence[Limit]) -> str:
     ]
     rule = (
         "A member's own limit holds first, then the most generous of their roles', then everyone's. "
-        "“No pictures” for a role beats its member's other roles."
+        "“No pictures” for a role beats its members' other roles."
     )
     return join_lines([rule, *lines])
 
