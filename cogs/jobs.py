@@ -18,7 +18,7 @@ class Jobs(commands.Cog):
     @app_commands.command()
     @app_commands.guild_only()
     async def jobs(self, interaction: Interaction) -> None:
-        """See your running and recent pictures, and cancel what still waits."""
+        """See your latest requests, or cancel one."""
         asker = requester(interaction)
         history = await interaction.client.services.members.history(asker)
         message = jobs_message(history, asker.guild_id)

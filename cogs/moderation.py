@@ -104,7 +104,7 @@ class Moderation(commands.GroupCog, group_name="moderate", group_description="Wh
         member: discord.Member | None = None,
         role: discord.Role | None = None,
     ) -> None:
-        """Remove a limit, so that the next wider one holds again."""
+        """Remove the limit of a member, a role or all."""
         moderator = check_moderator(interaction)
         limit = limit_of(moderator, member, role)
         subject = subject_of(moderator, member, role)
@@ -141,7 +141,7 @@ class Moderation(commands.GroupCog, group_name="moderate", group_description="Wh
 
     @app_commands.command()
     async def services(self, interaction: Interaction) -> None:
-        """See which models there are, who paints them, and until when."""
+        """See the models and who paints them."""
         moderator = check_moderator(interaction)
         models = await interaction.client.services.moderators.model_providers(moderator.guild_id)
         await _answer_with_notices(interaction, provider_table(models))
@@ -152,7 +152,7 @@ class Moderation(commands.GroupCog, group_name="moderate", group_description="Wh
         services="Who is asked, in order, like: fal, lumenfall. Or off, or default.",
     )
     async def model(self, interaction: Interaction, model: str, services: app_commands.Range[str, 1, 100]) -> None:
-        """Decide who paints a model in this server, or switch it off."""
+        """Choose who paints a model, or switch it off."""
         moderator = check_moderator(interaction)
         moderators = interaction.client.services.moderators
         order, former = await moderators.set_provider_order(moderator.guild_id, model, services, moderator.user_id)
