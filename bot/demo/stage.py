@@ -281,7 +281,9 @@ def _create_server(env: simcord.Env) -> dict[str, Any]:
     env.backend.edit_bot_profile("Easel")
     env.backend.bot_user.avatar = "easel"
     guild = env.create_guild("Easel's studio")
-    channel = guild.create_text_channel("gallery", topic="Type /imagine to paint, reply to a picture to change it")
+    channel = guild.create_text_channel(
+        "gallery", topic="Type /imagine to paint, reply with @Easel to change a picture"
+    )
     permissions = discord.Permissions(manage_guild=True, manage_messages=True)
     moderators = guild.create_role("Moderators", permissions=permissions, color=0x2A9D8F)
     members = guild.create_role("Painters", color=0xE9A23B)
