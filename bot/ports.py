@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iter
 from typing import Any, Protocol, TypeVar
 
 from bot.catalog.offers import Submit
+from bot.domain.content import Content
 from bot.domain.errors import EaselError
 from bot.domain.jobs import Finished, Job, Progress, Ticket
 from bot.domain.pictures import FetchedSource
@@ -18,7 +19,7 @@ Result = TypeVar("Result")
 Unit = Generator[Statement, list[Row], Result]
 """A unit of work: a generator that yields `(sql, parameters)`, is sent the rows, and returns its result."""
 Report = Callable[[Progress], None]
-StoredResults = Callable[[], Awaitable[tuple[bytes, ...]]]
+StoredResults = Callable[[], Awaitable[tuple[Content, ...]]]
 
 
 class Provider(Protocol):

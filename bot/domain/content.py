@@ -81,3 +81,15 @@ class Receiver:
     def content(self) -> Content:
         """What has come."""
         return b"".join(self._parts) if self._file is None else self._file
+
+
+def on_disk(content: bytes) -> Content:
+    """The same bytes, on disk where they are many."""
+    receiver = Receiver()
+    receiver.append(content)
+    return receiver.content()
+
+
+def in_memory(content: Content) -> bytes:
+    """The same bytes, in memory however many they are."""
+    return content.read() if isinstance(content, DiskFile) else content

@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Any
 
 from bot.domain.clock import Instant
+from bot.domain.content import Content
 from bot.domain.limits import Allowance
 from bot.domain.money import Amount, Money
 from bot.domain.pictures import Picture
@@ -27,7 +28,7 @@ class Ticket:
     provider: str
     data: dict[str, Any]
     count: int = 1
-    results: tuple[bytes, ...] = field(default=(), repr=False)
+    results: tuple[Content, ...] = field(default=(), repr=False)
 
 
 class JobState(StrEnum):

@@ -157,7 +157,11 @@ async def read(response: httpx.Response, limit: int = JSON_LIMIT, pace: Pace | N
         httpx.ReadTimeout: it came slower than at the pace.
         httpx.RequestError: it broke off.
     """
-    content = _unpacked(await _raw(response, limit, pace), response, limit)
+    return whole(response, _unpacked(await _raw(response, limit, pace), response, limit))
+
+
+def whole(response: httpx.Response, content: bytes) -> httpx.Response:
+    """A streamed response with its body, which was read apart from it."""
     # Left as they are, these headers would have httpx unpack the body once more.
     headers = [(name, value) for name, value in response.headers.raw if name.lower() not in _ABOUT_THE_WIRE]
     return httpx.Response(

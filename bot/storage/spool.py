@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from bot.domain.clock import Instant
+from bot.domain.content import Content, in_memory, on_disk
 from bot.ports import Unit
 
 UPLOAD_WAIT = 30.0
@@ -17,19 +18,24 @@ def _first_result_number(part: int) -> int:
     return (part + 1) * 100
 
 
-def store_results(job_id: int, part: int, contents: Sequence[bytes]) -> Unit[None]:
+def store_results(job_id: int, part: int, contents: Sequence[Content]) -> Unit[None]:
     """Store the finished bytes of a job's ticket; `part` is the ticket's place in the job."""
     for number, content in enumerate(contents, _first_result_number(part)):
-        yield _INSERT, (job_id, number, content)
+        yield _INSERT, (job_id, number, in_memory(content))
 
 
-def stored_results(job_id: int, part: int) -> Unit[tuple[bytes, ...]]:
-    """The finished bytes of a job's ticket, in order."""
-    rows = yield (
-        "SELECT content FROM spool WHERE job_id = $1 AND number >= $2 AND number < $3 ORDER BY number",
+def stored_results(job_id: int, part: int) -> Unit[tuple[Content, ...]]:
+    """The finished bytes of a job's ticket, in order; of large ones, one at a time is in memory."""
+    numbers = yield (
+        "SELECT number FROM spool WHERE job_id = $1 AND number >= $2 AND number < $3 ORDER BY number",
         (job_id, _first_result_number(part), _first_result_number(part + 1)),
     )
-    return tuple(bytes(row["content"]) for row in rows)
+    contents = []
+    for row in numbers:
+        [found] = yield "SELECT content FROM spool WHERE job_id = $1 AND number = $2", (job_id, row["number"])
+        contents.append(on_disk(bytes(found["content"])))
+        del found
+    return tuple(contents)
 
 
 def store_uploads(job_id: int, contents: Mapping[int, bytes], now: Instant) -> Unit[None]:

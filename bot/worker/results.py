@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from bot.catalog.offers import ProviderRequest
+from bot.domain.content import Content
 from bot.domain.errors import (
     InvalidResponse,
     ProviderBusy,
@@ -75,7 +76,7 @@ class ResultPoller:
             log.error("a service needs its operator: %s", error.detail)
             raise
 
-    async def _stored_results(self, number: int) -> tuple[bytes, ...]:
+    async def _stored_results(self, number: int) -> tuple[Content, ...]:
         return await self._context.database.read(spool.stored_results(self._claimed.job.id, number))
 
     async def wait_until_generated(self) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from bot.domain.content import IN_MEMORY, DiskFile, on_disk
 from bot.domain.errors import NotFound, QuotaExceeded
 from bot.domain.jobs import Job, JobState, Ticket
 from bot.domain.money import Money
@@ -19,6 +20,7 @@ from tests.support.ledger import (
     GUILD,
     LEASE,
     NOW,
+    accept,
     accept_and_claim,
     assert_balanced,
     claim,
@@ -80,6 +82,16 @@ async def test_stored_results_are_read_ticket_by_ticket_and_are_no_uploads(tmp_p
         assert await database.read(spool.stored_results(1, 2)) == (b"last", b"\x00\xff")
         assert await database.read(spool.stored_results(1, 3)) == ()
         assert await database.read(spool.stored_results(2, 0)) == ()
+
+
+async def test_large_results_are_on_disk_before_they_are_stored_and_once_they_are_read(tmp_path: Path) -> None:
+    large = b"x" * (IN_MEMORY + 1)
+    async with open_database(tmp_path / "easel.db") as database:
+        await accept(database, 1)
+        await database.write(spool.store_results(1, 0, [on_disk(large), b"small"]))
+        first, second = await database.read(spool.stored_results(1, 0))
+    assert isinstance(first, DiskFile)
+    assert (first.read(), second) == (large, b"small")
 
 
 @pytest.mark.parametrize("outcome", [FAILED, succeeded(1)])

@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, nullcontext
+
+import httpx
 
 from bot.catalog.offers import Submit
 from bot.domain.clock import elapsed
+from bot.domain.content import Content, DiskFile, in_memory
 from bot.domain.errors import (
     BadSource,
     InvalidResponse,
@@ -25,7 +28,7 @@ from bot.domain.errors import (
 from bot.domain.jobs import Finished, Progress, Ticket
 from bot.domain.providers import CancelResult, ProviderHealth
 from bot.domain.requests import ImageRequest
-from bot.net.http import json_of, open_client, read
+from bot.net.http import json_of, open_client, read_spooled, whole
 from bot.net.sse import is_event_stream
 from bot.ports import Report, StoredResults
 from bot.providers.lumenfall.client import NAME, LumenfallClient, response_limit
@@ -64,6 +67,8 @@ class LumenfallProvider:
         self._clock = deps.clock
         self._dry_run = settings.lumenfall_dry_run
         self._turns = asyncio.Semaphore(at_once)
+        # Parsed, a response with four pictures inside takes 200 MB; until then it waits on disk.
+        self._one_large = asyncio.Semaphore(1)
         self._delays: dict[str, float] = {}
         """Seconds that a lost submit waited for its turn and its dry run, by its trace id."""
 
@@ -187,13 +192,18 @@ class LumenfallProvider:
                 if is_event_stream(response) and response.status_code == 200:
                     await stream.read(response)
                     return stream.generated
-                response = await read(response, response_limit(submit.count))
+                content = await read_spooled(response, response_limit(submit.count))
         except SubmitUnknown:
             if stream.generated:
                 return stream.generated
             raise
-        # Megabytes of JSON and base64 would block the event loop.
-        generated = await asyncio.to_thread(lambda: generated_in(json_of(response), response.headers))
+        async with self._one_large if isinstance(content, DiskFile) else nullcontext():
+            # Megabytes of JSON and base64 would block the event loop.
+            return await asyncio.to_thread(self._generated_in, response, content, submit)
+
+    def _generated_in(self, streamed: httpx.Response, content: Content, submit: Submit) -> Generated:
+        response = whole(streamed, in_memory(content))
+        generated = generated_in(json_of(response), response.headers)
         if not response.is_success or generated is None:
             raise error_from(response, self._clock.now(), submit)
         return generated

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from decimal import ROUND_CEILING, Decimal, InvalidOperation
 from typing import Any
 
+from bot.domain.content import Content, on_disk
 from bot.domain.errors import InvalidResponse
 from bot.domain.money import Money
 from bot.providers.shared.downloads import read_data_uri
@@ -44,7 +45,7 @@ class Generated:
     """Pictures of a response: links that expire, and contents that no other response will bring."""
 
     links: tuple[str, ...] = field(default=(), repr=False)
-    contents: tuple[bytes, ...] = field(default=(), repr=False)
+    contents: tuple[Content, ...] = field(default=(), repr=False)
     cost: Money | None = None
     request_id: str | None = None
 
@@ -59,22 +60,27 @@ def generated_in(body: Any, headers: Mapping[str, str]) -> Generated | None:
     results = [result for result in map(_result, items) if result]
     return Generated(
         links=tuple(result for result in results if isinstance(result, str)),
-        contents=tuple(result for result in results if isinstance(result, bytes)),
+        contents=tuple(result for result in results if not isinstance(result, str)),
         cost=cost_in(body),
         request_id=request_id_in(headers.get(REQUEST_ID)) or request_id_in(body.get("id")),
     )
 
 
-def _result(item: Any) -> str | bytes | None:
-    """A link, or the bytes; None where there is neither."""
+def _result(item: Any) -> str | Content | None:
+    """A link, or the bytes, on disk where they are many; None where there is neither."""
     if not isinstance(item, dict):
         return None
     link = item.get("url")
     if isinstance(link, str) and link:
         if link[:5].lower() == "data:":
-            return content_of(link)
+            return _kept(link)
         return link if len(link) <= _LINK_LIMIT else None
-    return content_of(item.get("b64_json"))
+    return _kept(item.get("b64_json"))
+
+
+def _kept(text: Any) -> Content | None:
+    content = content_of(text)
+    return None if content is None else on_disk(content)
 
 
 def content_of(text: Any) -> bytes | None:

@@ -14,8 +14,9 @@ import httpx
 from pydantic import SecretStr
 
 from bot.domain.clock import Clock, Instant, elapsed
+from bot.domain.content import DiskFile, in_memory
 from bot.domain.errors import ProviderBusy, ProviderError, ProviderMisconfigured
-from bot.net.http import JSON_LIMIT, RequestOptions, Timeouts, json_of, request, stream
+from bot.net.http import JSON_LIMIT, RequestOptions, Timeouts, json_of, read_spooled, request, stream, whole
 from bot.net.urls import same_origin
 from bot.providers.oxen.schemas import Row, row_in, rows_in
 from bot.providers.shared.http import for_status, provider_errors
@@ -81,6 +82,25 @@ class OxenClient:
             return await request(
                 self._http, method, url, timeouts=timeouts or self._timeouts, limit=limit, **options
             )
+
+    @asynccontextmanager
+    async def painted(
+        self, path: str, content: bytes, *, limit: int, timeouts: Timeouts
+    ) -> AsyncIterator[httpx.Response]:
+        """The whole response to a synchronous submit, at most `limit` bytes. Large ones are open one at a time.
+
+        Raises:
+            ProviderError: see `provider_errors`.
+        """
+        url = self._base_url + path
+        headers = {**self.credentials(url), "Accept": "application/json", "Content-Type": "application/json"}
+        with provider_errors(submitting=True):
+            async with stream(
+                self._http, "POST", url, timeouts=timeouts, headers=headers, content=content
+            ) as response:
+                received = await read_spooled(response, limit)
+        async with self._one_large if isinstance(received, DiskFile) else nullcontext():
+            yield whole(response, in_memory(received))
 
     @asynccontextmanager
     async def events(self) -> AsyncIterator[httpx.Response]:

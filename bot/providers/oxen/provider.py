@@ -122,16 +122,15 @@ class OxenProvider:
         """The synchronous way. No other response will bring the pictures: links go into the ticket."""
         report(Progress(note="painting"))
         is_edit = bool(submit.inputs) and model_info.endpoint.rstrip("/").endswith("images/edit")
-        response = await self._client.request(
-            "POST",
+        painted = self._client.painted(
             "/ai/images/edit" if is_edit else "/ai/images/generate",
-            content=content,
+            content,
             limit=JSON_LIMIT + 2 * PICTURE_LIMIT,
             timeouts=self._synchronous,
-            submitting=True,
         )
-        body = await parse_json(response)
-        links, contents = generated_in(body) if response.is_success else ((), ())
+        async with painted as response:
+            body = await parse_json(response)
+            links, contents = generated_in(body) if response.is_success else ((), ())
         if not links and not contents:
             error = self._error_from(submit, response, body)
             if is_edit and isinstance(error, ModelRetired) and error.detail == str(response.status_code):

@@ -17,6 +17,7 @@ from typing import Annotated, Any, Final
 from pydantic import Field
 
 from bot.domain.clock import Instant
+from bot.domain.content import Content, on_disk
 from bot.domain.errors import InvalidResponse
 from bot.domain.money import Money
 from bot.providers.shared.downloads import read_data_uri
@@ -116,7 +117,7 @@ def ids_in(body: Any) -> tuple[str, ...] | None:
     return tuple(dict.fromkeys(ids))[:MAXIMUM_IDS]
 
 
-def generated_in(body: Any) -> tuple[tuple[str, ...], tuple[bytes, ...]]:
+def generated_in(body: Any) -> tuple[tuple[str, ...], tuple[Content, ...]]:
     """Links and contents of the pictures in a response."""
     listed = body.get("images") if isinstance(body, dict) else None
     links, contents = [], []
@@ -127,7 +128,7 @@ def generated_in(body: Any) -> tuple[tuple[str, ...], tuple[bytes, ...]]:
             links.append(link)
         elif uri := f"data:;base64,{encoded}" if encoded else link:
             with suppress(InvalidResponse):
-                contents.append(read_data_uri(uri))
+                contents.append(on_disk(read_data_uri(uri)))
     return tuple(links), tuple(contents)
 
 

@@ -65,7 +65,7 @@ class Downloads:
         self._public = public
         self._turns = asyncio.Semaphore(AT_ONCE)
 
-    async def collect(self, results: Sequence[str | bytes], count: int) -> tuple[Picture, ...]:
+    async def collect(self, results: Sequence[str | Content], count: int) -> tuple[Picture, ...]:
         """At most `count` pictures, in order; fewer where some are not usable.
 
         Raises:
@@ -86,12 +86,12 @@ class Downloads:
             raise next((error for error in errors if isinstance(error, ProviderBusy)), errors[0])
         return pictures
 
-    async def _picture(self, result: str | bytes, number: int) -> Picture | ProviderError:
+    async def _picture(self, result: str | Content, number: int) -> Picture | ProviderError:
         """One picture, or the error that it ended with, so that the others still count."""
         failures = 0
         while True:
             try:
-                content = result if isinstance(result, bytes) else await self.read(result)
+                content = await self.read(result) if isinstance(result, str) else result
                 picture = await self._pictures.inspect(content, filename=f"picture-{number}", result=True)
                 is_link = isinstance(result, str) and not _is_data_uri(result)
                 return replace(picture, url=str(result) if is_link and self._public else None)

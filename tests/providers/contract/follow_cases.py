@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from bot.domain.content import Content
 from bot.domain.errors import (
     GenerationTimeout,
     InvalidResponse,
@@ -72,7 +73,7 @@ async def begun_again(world: ContractWorld) -> None:
     assert world.variant.sandbox.submits == 1
 
 
-async def no_spool() -> tuple[bytes, ...]:
+async def no_spool() -> tuple[Content, ...]:
     return ()
 
 

@@ -13,6 +13,7 @@ import pytest
 
 from bot.catalog.offers import ProviderRequest, Submit
 from bot.domain.clock import real_time
+from bot.domain.content import Content
 from bot.domain.errors import ProviderError
 from bot.domain.jobs import Finished, Progress, Ticket
 from bot.domain.pictures import InputPicture, Picture
@@ -56,7 +57,7 @@ class ContractWorld:
     caplog: pytest.LogCaptureFixture
     reported: list[Progress] = field(default_factory=list)
     """The progress that submits reported."""
-    spool: dict[str, tuple[bytes, ...]] = field(default_factory=dict)
+    spool: dict[str, tuple[Content, ...]] = field(default_factory=dict)
     broken: list[tuple[Fault, tuple[str, ...]]] = field(default_factory=list)
 
     # The surroundings
@@ -132,7 +133,7 @@ class ContractWorld:
     ) -> tuple[list[Progress], Finished]:
         """All progress of a ticket, and its result."""
 
-        async def stored_results() -> tuple[bytes, ...]:
+        async def stored_results() -> tuple[Content, ...]:
             return self.spool.get(json.dumps(ticket.data), ())
 
         followed = (provider or self.provider()).follow(ticket, request or self.request(), stored_results)

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from bot.domain.content import DiskFile, in_memory
 from bot.domain.errors import (
     ProviderBusy,
 )
@@ -51,9 +52,17 @@ async def test_a_prompt_becomes_a_picture_that_is_fetched_from_its_link(fixture:
     assert fixture.sandbox.submits == 1
 
 
+async def test_large_pictures_inside_the_response_wait_on_disk(fixture: LumenfallFixture) -> None:
+    fixture.sandbox.picture_bytes = 600_000
+    ticket = await fixture.submit(fixture.build_submit(replace(REQUEST, count=2)), inline=True)
+    assert [type(content) for content in ticket.results] == [DiskFile] * 2
+    _, finished = await follow(fixture.lumenfall(), ticket)
+    assert [picture.stored for picture in finished.pictures] == list(ticket.results)
+
+
 async def test_bytes_inside_the_response_are_stored_because_they_come_only_once(fixture: LumenfallFixture) -> None:
     ticket = await fixture.submit(fixture.build_submit(replace(REQUEST, count=3)), inline=True)
-    assert [content[:4] for content in ticket.results] == [b"\x89PNG"] * 3
+    assert [in_memory(content)[:4] for content in ticket.results] == [b"\x89PNG"] * 3
     assert (ticket.data["links"], ticket.data["kept"]) == ([], 3)
     _, finished = await follow(fixture.lumenfall(), ticket)
     assert [picture.filename for picture in finished.pictures] == [f"picture-{n}.png" for n in (1, 2, 3)]

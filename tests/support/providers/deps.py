@@ -12,6 +12,7 @@ from PIL import Image
 
 from bot.catalog.catalog import Catalog
 from bot.domain.clock import Clock, real_time
+from bot.domain.content import Content
 from bot.domain.jobs import Progress
 from bot.domain.pictures import InputPicture, Picture
 from bot.domain.requests import ImageRequest, Source
@@ -93,6 +94,6 @@ def ignore_progress(_: Progress) -> None:
     """For a submit whose progress does not matter."""
 
 
-async def no_stored_results() -> tuple[bytes, ...]:
+async def no_stored_results() -> tuple[Content, ...]:
     """An empty spool."""
     return ()

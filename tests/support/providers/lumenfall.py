@@ -10,6 +10,7 @@ from typing import Any
 
 from bot.catalog.offers import Submit
 from bot.domain.clock import real_time
+from bot.domain.content import Content
 from bot.domain.errors import ProviderError
 from bot.domain.jobs import Finished, Progress, Ticket
 from bot.domain.pictures import InputPicture
@@ -95,7 +96,7 @@ class LumenfallFixture:
 
 
 def spool_of(ticket: Ticket) -> StoredResults:
-    async def stored_results() -> tuple[bytes, ...]:
+    async def stored_results() -> tuple[Content, ...]:
         return ticket.results
 
     return stored_results

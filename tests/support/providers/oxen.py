@@ -13,6 +13,7 @@ import pytest
 
 from bot.catalog.offers import Submit
 from bot.domain.clock import Clock, real_time
+from bot.domain.content import Content
 from bot.domain.errors import SubmitUnknown
 from bot.domain.jobs import Finished, Progress, Ticket
 from bot.domain.pictures import InputPicture
@@ -96,7 +97,7 @@ async def follow(
 ) -> tuple[list[Progress], Finished]:
     """All progress of a ticket, and its result."""
 
-    async def stored_results() -> tuple[bytes, ...]:
+    async def stored_results() -> tuple[Content, ...]:
         return ticket.results
 
     async with asyncio.timeout(10):
