@@ -49,5 +49,5 @@ class InputPicture:
 class FetchedSource:
     """The bytes of a source, and a link to it that a provider may use for a while."""
 
-    content: bytes = field(repr=False)
+    content: Content = field(repr=False)
     url: str | None = field(default=None, repr=False)

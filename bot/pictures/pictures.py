@@ -55,7 +55,7 @@ class Pictures:
         """Find out what a file really is, whatever it is called. A `result` has been decoded then.
 
         The bytes stay as they are, except that the first frame of a GIF or an AVIF becomes a PNG unless it is a
-        `result`: only while `picture.content is content` does a link to the original show the same picture.
+        `result`: only while `picture.stored is content` does a link to the original show the same picture.
 
         Raises:
             BadSource: no PNG, JPEG, WebP, GIF or AVIF, cut short, or it takes too long or too much memory.

@@ -25,20 +25,12 @@ def store_results(job_id: int, part: int, contents: Sequence[Content]) -> Unit[N
 
 
 def stored_results(job_id: int, part: int) -> Unit[tuple[Content, ...]]:
-    """The finished bytes of a job's ticket, in order; of large ones, one at a time is in memory."""
-    numbers = yield (
-        "SELECT number FROM spool WHERE job_id = $1 AND number >= $2 AND number < $3 ORDER BY number",
-        (job_id, _first_result_number(part), _first_result_number(part + 1)),
-    )
-    contents = []
-    for row in numbers:
-        [found] = yield "SELECT content FROM spool WHERE job_id = $1 AND number = $2", (job_id, row["number"])
-        contents.append(on_disk(bytes(found["content"])))
-        del found
-    return tuple(contents)
+    """The finished bytes of a job's ticket, in order."""
+    contents = yield from _read(job_id, _first_result_number(part), _first_result_number(part + 1))
+    return tuple(contents.values())
 
 
-def store_uploads(job_id: int, contents: Mapping[int, bytes], now: Instant) -> Unit[None]:
+def store_uploads(job_id: int, contents: Mapping[int, Content], now: Instant) -> Unit[None]:
     """Store uploads by their place in the request, and make the job due if it only waited for them.
 
     The job's row is updated first, which locks it: the job cannot end in between and leave bytes behind.
@@ -49,13 +41,23 @@ def store_uploads(job_id: int, contents: Mapping[int, bytes], now: Instant) -> U
         (job_id, now),
     )
     for number, content in contents.items() if rows else ():
-        yield _INSERT, (job_id, number, content)
+        yield _INSERT, (job_id, number, in_memory(content))
 
 
-def uploads(job_id: int) -> Unit[dict[int, bytes]]:
+def uploads(job_id: int) -> Unit[dict[int, Content]]:
     """The stored uploads of a job, by their place in the request."""
-    rows = yield (
-        "SELECT number, content FROM spool WHERE job_id = $1 AND number < $2",
-        (job_id, _first_result_number(0)),
+    return (yield from _read(job_id, 0, _first_result_number(0)))
+
+
+def _read(job_id: int, first: int, end: int) -> Unit[dict[int, Content]]:
+    """What is stored under these numbers, in order; of large contents, one at a time is in memory."""
+    numbers = yield (
+        "SELECT number FROM spool WHERE job_id = $1 AND number >= $2 AND number < $3 ORDER BY number",
+        (job_id, first, end),
     )
-    return {row["number"]: bytes(row["content"]) for row in rows}
+    contents = {}
+    for row in numbers:
+        [found] = yield "SELECT content FROM spool WHERE job_id = $1 AND number = $2", (job_id, row["number"])
+        contents[row["number"]] = on_disk(bytes(found["content"]))
+        del found
+    return contents

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from bot.catalog.catalog import Catalog, Model
 from bot.domain import checks
 from bot.domain.clock import Clock, Instant
+from bot.domain.content import Content
 from bot.domain.errors import BadSource, NotAllowed, NotFound, Refused, StorageError
 from bot.domain.forms import Form
 from bot.domain.jobs import AcceptedJob, Job, JobState
@@ -188,7 +189,7 @@ class MemberService:
         """
         if all(source.refetchable for source in job.request.pictures):
             return
-        contents: dict[int, bytes] = {}
+        contents: dict[int, Content] = {}
         async with self._reading.room(1, job.requester.user_id):
             for number, source in enumerate(job.request.pictures):
                 if source.refetchable:

@@ -253,7 +253,7 @@ class Submission:
                 content, url = fetched.content, fetched.url
             picture = await context.pictures.inspect(content, filename=source.filename)
             # The link does not lead to a picture that was converted here, such as an animation's first frame.
-            unchanged = picture.content is content and url is not None and context.delivery.is_fresh(url)
+            unchanged = picture.stored is content and url is not None and context.delivery.is_fresh(url)
             inputs.append(InputPicture(picture=picture, url=url if unchanged else None))
         if request.mask is None:
             return inputs, None

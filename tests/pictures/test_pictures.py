@@ -10,6 +10,7 @@ from io import BytesIO
 import pytest
 from PIL import Image
 
+from bot.domain.content import DiskFile, on_disk
 from bot.domain.errors import BadSource
 from bot.domain.pictures import Picture
 from bot.pictures.pictures import Pictures
@@ -21,6 +22,12 @@ from tests.support.picture_files import (
     png_without_pixels,
     webp_declaring,
 )
+
+
+async def test_a_picture_on_disk_stays_the_same_file(pictures: Pictures) -> None:
+    content = on_disk(encoded(noise((500, 500)), "PNG"))
+    assert isinstance(content, DiskFile)
+    assert (await pictures.inspect(content, filename="mine.png")).stored is content
 
 
 @pytest.mark.parametrize(("kind", "suffix"), [("PNG", ".png"), ("JPEG", ".jpg"), ("WEBP", ".webp")])

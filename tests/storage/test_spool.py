@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from bot.domain.clock import later
+from bot.domain.content import IN_MEMORY, DiskFile, on_disk
 from bot.domain.jobs import JobState, Ticket
 from bot.domain.requests import ImageRequest, ReplyAddress, Source
 from bot.storage import jobs, spool, submits
@@ -15,6 +16,7 @@ from tests.support.ledger import (
     DEFAULT_LIMIT,
     FAILED,
     NOW,
+    accept,
     accept_and_claim,
     claim,
     new_job,
@@ -40,6 +42,16 @@ async def test_a_job_waits_for_its_uploads_which_are_stored_until_it_ends(tmp_pa
         assert await database.read(spool.uploads(1)) == {0: b"first", 2: b"mask"}
         await database.write(jobs.finish(job, FAILED, NOW + 70))
         assert await database.read(spool.uploads(1)) == {}
+
+
+async def test_large_uploads_are_on_disk_before_they_are_stored_and_once_they_are_read(tmp_path: Path) -> None:
+    large = b"x" * (IN_MEMORY + 1)
+    async with open_database(tmp_path / "easel.db") as database:
+        await accept(database, 1)
+        await database.write(spool.store_uploads(1, {0: on_disk(large), 2: b"small"}, NOW))
+        found = await database.read(spool.uploads(1))
+    assert isinstance(found[0], DiskFile)
+    assert (found[0].read(), found[2]) == (large, b"small")
 
 
 async def test_a_job_whose_uploads_are_never_stored_is_claimed_after_a_while(tmp_path: Path) -> None:

@@ -10,12 +10,13 @@ import discord
 import httpx
 
 from bot.domain.clock import Clock, later
+from bot.domain.content import Content
 from bot.domain.errors import BadSource
 from bot.domain.pictures import FetchedSource
 from bot.domain.requests import Source
 from bot.net.errors import ResponseTooLarge
 from bot.net.hosts import AllowedHosts
-from bot.net.http import Pace, Timeouts, open_client, read, stream
+from bot.net.http import Pace, Timeouts, open_client, read_spooled, stream
 
 READ_TIMEOUTS = Timeouts(connect=10, read=10, total=30, pace=Pace(least=65_536, seconds=5.0))
 FRESH_FOR = 10 * 60
@@ -77,7 +78,7 @@ class SourceReader:
                 return attachment.url
         raise gone
 
-    async def _download(self, url: str, filename: str, limit: int) -> bytes:
+    async def _download(self, url: str, filename: str, limit: int) -> Content:
         if not self._hosts.allows(url):
             raise BadSource(f"{filename} is not on a host that Easel reads from. Upload it to Discord.")
         unreadable = BadSource(f"{filename} could not be read. Send the picture again.")
@@ -85,7 +86,7 @@ class SourceReader:
             async with stream(self._http, "GET", url, timeouts=READ_TIMEOUTS) as response:
                 if response.status_code != 200:
                     raise unreadable
-                return (await read(response, limit, READ_TIMEOUTS.pace)).content
+                return await read_spooled(response, limit, READ_TIMEOUTS.pace)
         except ResponseTooLarge:
             raise BadSource(f"{filename} has more than {limit // 1024 // 1024} MB. Send a smaller one.") from None
         except (httpx.RequestError, httpx.InvalidURL):

@@ -65,8 +65,8 @@ class Uploads:
         for item in inputs:
             if item is None or item.url is not None:
                 links.append(item.url if item else None)
-            elif len(item.picture.content) <= room:
-                room -= len(item.picture.content)
+            elif item.picture.size <= room:
+                room -= item.picture.size
                 links.append(data_uri(item.picture.content, item.picture.content_type))
             else:
                 links.append(await self._upload(item.picture))
