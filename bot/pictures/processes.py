@@ -39,8 +39,9 @@ class _Child:
                 stdin=theirs.fileno(),
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
-                # One arena of memory instead of one for each thread, so that the limit is what is really used.
-                env={"PYTHONPATH": path, "MALLOC_ARENA_MAX": "1"},
+                # One arena of memory instead of one for each thread, so that the limit is what is really used; and
+                # what a large picture took goes back to the system.
+                env={"PYTHONPATH": path, "MALLOC_ARENA_MAX": "1", "MALLOC_MMAP_THRESHOLD_": "1048576"},
                 start_new_session=True,  # Ctrl-C in a terminal is for the bot alone
             )
         except OSError:
