@@ -102,7 +102,20 @@ class MemberService:
         while True:
             orders = self._known_orders[requester.guild_id] = await self._provider_orders(requester.guild_id)
             with suppress(stored.OrdersChanged):
-                return await self._submit(job_id, requester, request, reply, parent_id, orders)
+                try:
+                    return await self._submit(job_id, requester, request, reply, parent_id, orders)
+                except Refused:
+                    if (accepted := await self._accepted_before(job_id, requester)) is None:
+                        raise
+                    return accepted
+
+    async def _accepted_before(self, job_id: int, requester: Requester) -> AcceptedJob | None:
+        """The job, where the request was accepted before, perhaps by another process, and no longer would be."""
+        try:
+            job = await self.job(job_id)
+        except NotFound:
+            return None
+        return AcceptedJob(job=job, created=False, ahead=0, allowance=await self.allowance(requester))
 
     async def _submit(
         self,

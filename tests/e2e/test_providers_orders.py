@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -74,6 +75,25 @@ async def test_an_order_that_another_process_changes_holds_for_the_next_request(
         await full_world.result_message(job)
         await full_world.wait_finished(job)
     assert full_world.job(job)["provider"] == "oxen"
+
+
+async def test_a_request_that_was_accepted_is_not_refused_where_it_arrives_again(full_world: World) -> None:
+    async with full_world.bot():
+        moderator = await full_world.create_moderator()
+        edited = await full_world.paint("a boat", model=MODEL)
+        mention = f"<@{full_world.discord.bot_id}> make it snow"
+        job = await full_world.discord.post_message(
+            full_world.member, full_world.channel, mention, reply_to=int(edited["id"])
+        )
+        await full_world.result_message(job)
+        await full_world.wait_finished(job)
+        for model in (MODEL, "gpt-image-1", "gpt-image-2"):
+            await full_world.moderate(moderator, "model", model=model, services="off")
+        before = len(await full_world.discord.messages(full_world.channel, deleted=True))
+        await full_world.discord.redeliver_message(job)
+        await full_world.quota()
+        await asyncio.sleep(0.3)
+        assert len(await full_world.discord.messages(full_world.channel, deleted=True)) == before
 
 
 async def test_two_servers_have_two_orders_and_neither_changes_the_other(full_world: World) -> None:
