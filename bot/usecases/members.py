@@ -101,13 +101,14 @@ class MemberService:
                 return await self._submit(job_id, requester, request, reply, parent_id, orders)
         while True:
             orders = self._known_orders[requester.guild_id] = await self._provider_orders(requester.guild_id)
-            with suppress(stored.OrdersChanged):
-                try:
-                    return await self._submit(job_id, requester, request, reply, parent_id, orders)
-                except Refused:
-                    if (accepted := await self._accepted_before(job_id, requester)) is None:
-                        raise
-                    return accepted
+            try:
+                return await self._submit(job_id, requester, request, reply, parent_id, orders)
+            except stored.OrdersChanged:
+                continue
+            except Refused:
+                if (accepted := await self._accepted_before(job_id, requester)) is None:
+                    raise
+                return accepted
 
     async def _accepted_before(self, job_id: int, requester: Requester) -> AcceptedJob | None:
         """The job, where the request was accepted before, perhaps by another process, and no longer would be."""

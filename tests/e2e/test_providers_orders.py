@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 import pytest
@@ -24,6 +23,11 @@ async def choices(
     )
     answer = await world.discord.answer(interaction)
     return [choice["value"] for choice in answer["data"]["choices"]]
+
+
+def answers(message: dict[str, Any], request: int) -> bool:
+    """Whether a message replies to another."""
+    return (message.get("message_reference") or {}).get("message_id") == str(request)
 
 
 async def test_a_moderator_sets_a_models_order_switches_it_off_and_undoes_both(full_world: World) -> None:
@@ -89,11 +93,16 @@ async def test_a_request_that_was_accepted_is_not_refused_where_it_arrives_again
         await full_world.wait_finished(job)
         for model in (MODEL, "gpt-image-1", "gpt-image-2"):
             await full_world.moderate(moderator, "model", model=model, services="off")
-        before = len(await full_world.discord.messages(full_world.channel, deleted=True))
+        before = await full_world.discord.messages(full_world.channel, deleted=True)
         await full_world.discord.redeliver_message(job)
-        await full_world.quota()
-        await asyncio.sleep(0.3)
-        assert len(await full_world.discord.messages(full_world.channel, deleted=True)) == before
+        refused = await full_world.discord.post_message(
+            full_world.member, full_world.channel, mention, reply_to=int(edited["id"])
+        )
+        await full_world.discord.wait_for_messages(
+            full_world.channel, lambda seen: any(answers(message, refused) for message in seen)
+        )
+        after = await full_world.discord.messages(full_world.channel, deleted=True)
+    assert sum(answers(each, job) for each in after) == sum(answers(each, job) for each in before)
 
 
 async def test_two_servers_have_two_orders_and_neither_changes_the_other(full_world: World) -> None:
