@@ -7,6 +7,7 @@ other side ends.
 from __future__ import annotations
 
 import ctypes
+import gc
 import os
 import resource
 import signal
@@ -61,6 +62,15 @@ def serve(connection: socket.socket) -> None:
         del content
         wire.send(connection, reply, made)
         del made
+        if head["options"]["allowed"] > wire.LIGHT_BYTES:
+            _give_memory_back()
+
+
+def _give_memory_back() -> None:
+    """Return what is free to the system, since the next heavy work may be another process's."""
+    gc.collect()
+    if sys.platform == "linux" and (trim := getattr(ctypes.CDLL(None), "malloc_trim", None)) is not None:
+        trim(0)
 
 
 def _answer(head: wire.Head, content: bytes) -> tuple[wire.Head, bytes]:

@@ -20,8 +20,6 @@ LOOKING_SECONDS = 10.0
 """How long it may take to look at a picture. Decoding 50 megapixels takes one second."""
 WORKING_SECONDS = 45.0
 """How long it may take to make another file of one. The slowest, an AVIF of 8 megapixels, takes 2 to 5 seconds."""
-LIGHT_BYTES = 32_000_000
-"""Memory of work that any process may do at any time: a PNG of 8 megapixels, a WebP of 2."""
 HEAVY_BYTES = 270_000_000
 """Memory of work that is done one at a time: a GIF of 50 megapixels, a WebP of 4096 × 4096."""
 
@@ -134,7 +132,7 @@ class Pictures:
     async def _do(self, task: str, picture: Picture, seconds: float, **options: object) -> Picture | None:
         """Do it beside other work where it is light, else alone."""
         try:
-            return await self._attempt(task, picture, seconds, LIGHT_BYTES, options)
+            return await self._attempt(task, picture, seconds, wire.LIGHT_BYTES, options)
         except TooHeavy:
             async with self._heavy.room(1):
                 return await self._attempt(task, picture, seconds, HEAVY_BYTES, options)

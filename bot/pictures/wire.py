@@ -18,6 +18,8 @@ from bot.domain.pictures import Picture
 
 Head = dict[str, Any]
 Answer = tuple[Head, Content]
+LIGHT_BYTES = 32_000_000
+"""Memory of work that any process may do at any time: a PNG of 8 megapixels, a WebP of 2."""
 _LENGTHS = struct.Struct(">II")
 _LONGEST_HEAD = 65_536
 _PART = 262_144

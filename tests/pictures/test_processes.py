@@ -123,6 +123,15 @@ async def test_a_process_has_no_secrets_no_sockets_and_bounded_memory(processes:
         await server.wait_closed()
 
 
+async def test_heavy_work_leaves_no_memory_with_its_process(processes: Processes) -> None:
+    pictures = Pictures(processes)
+    child = await new_child(pictures)
+    picture = await pictures.inspect(encoded(noise((1500, 1500)), "PNG"), filename="1")
+    idle = child.memory_info().rss
+    assert (await pictures.convert(picture, "gif", None)).content_type == "image/gif"
+    await wait_until(lambda: child.memory_info().rss < idle + 32 * 1024 * 1024)
+
+
 async def test_ctrl_c_in_a_terminal_is_for_the_bot_alone(processes: Processes) -> None:
     child = await new_child(Pictures(processes))
     assert os.getpgid(child.pid) != os.getpgid(0)
