@@ -12,8 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bot.net import sse
 from bot.net.errors import ResponseTooLarge
-from bot.net.sse import IDLE_LIMIT, Event, events, is_event_stream
+from bot.net.sse import IDLE_LIMIT, LARGE, Event, events, is_event_stream
 
 ENDS = ("\n", "\r", "\r\n")
 
@@ -199,3 +200,48 @@ def test_a_flood_without_an_event_is_too_much(line: bytes) -> None:
 def test_events_in_between_make_any_number_of_comments_welcome() -> None:
     hour = b": keep-alive\n\n" * 240 + b"data: x\n\n"
     assert read(*[hour] * 100).count(Event("message", "x")) == 100
+
+
+LARGE_EVENT = b"data: " + b"x" * 2 * LARGE + b"\n\n"
+
+
+async def streamed(chunks: AsyncIterator[bytes], turns: asyncio.Semaphore) -> list[Event | None]:
+    return [event async for event in events(response_of(chunks), 4 * LARGE, turns)]
+
+
+async def test_large_events_are_in_memory_one_at_a_time_and_small_ones_pass_by() -> None:
+    turns, go_on, arrived = asyncio.Semaphore(1), asyncio.Event(), asyncio.Event()
+
+    async def halting() -> AsyncIterator[bytes]:
+        yield LARGE_EVENT[:-2]
+        await go_on.wait()
+        yield LARGE_EVENT[-2:]
+
+    async def counting() -> AsyncIterator[bytes]:
+        for start in range(0, len(LARGE_EVENT), LARGE // 4):
+            yield LARGE_EVENT[start : start + LARGE // 4]
+        arrived.set()
+
+    first = asyncio.create_task(streamed(halting(), turns))
+    second = asyncio.create_task(streamed(counting(), turns))
+    async with asyncio.timeout(10):
+        assert await streamed(arriving([b"data: small\n\n"]), turns) == [Event("message", "small")]
+        assert not arrived.is_set()
+        go_on.set()
+        assert await first == await second == [Event("message", "x" * 2 * LARGE)]
+    assert not turns.locked()
+
+
+async def test_a_large_event_that_comes_too_slowly_gives_its_turn_to_another(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sse, "LARGE_SECONDS", 0.1)
+    turns = asyncio.Semaphore(1)
+
+    async def stalling() -> AsyncIterator[bytes]:
+        yield LARGE_EVENT[:-2]
+        await asyncio.Event().wait()
+
+    with pytest.raises(httpx.ReadTimeout):
+        await streamed(stalling(), turns)
+    assert await streamed(arriving([LARGE_EVENT]), turns) == [Event("message", "x" * 2 * LARGE)]

@@ -45,6 +45,8 @@ from bot.settings import Settings
 
 AT_ONCE = 32
 """Generations at the same time."""
+STREAMED_PICTURES = 2
+"""Streams that may have a large picture in memory at the same time, each up to 100 MB; the others wait."""
 _REMEMBERED_DELAYS = 1_000
 
 
@@ -69,6 +71,7 @@ class LumenfallProvider:
         self._turns = asyncio.Semaphore(at_once)
         # Parsed, a response with four pictures inside takes 200 MB; until then it waits on disk.
         self._one_large = asyncio.Semaphore(1)
+        self._streamed_pictures = asyncio.Semaphore(STREAMED_PICTURES)
         self._delays: dict[str, float] = {}
         """Seconds that a lost submit waited for its turn and its dry run, by its trace id."""
 
@@ -186,7 +189,7 @@ class LumenfallProvider:
                 return
             report(Progress(note="painting", preview=content))
 
-        stream = ResponseStream(submit.count, show_preview)
+        stream = ResponseStream(submit.count, show_preview, self._streamed_pictures)
         try:
             async with self._client.generate(submit) as response:
                 if is_event_stream(response) and response.status_code == 200:

@@ -6,7 +6,9 @@ them on, so unknown events are passed over, and a whole response inside an event
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import aclosing
 from typing import Any
 
 import httpx
@@ -33,11 +35,15 @@ ShowPreview = Callable[[bytes], Awaitable[None]]
 class ResponseStream:
     """One stream. `generated` is what is finished so far, also after it broke off."""
 
-    def __init__(self, count: int, show_preview: ShowPreview) -> None:
-        """Reading ends after `count` finished pictures; unfinished ones go to `show_preview`."""
+    def __init__(self, count: int, show_preview: ShowPreview, turns: asyncio.Semaphore) -> None:
+        """Reading ends after `count` finished pictures; unfinished ones go to `show_preview`.
+
+        `turns` says how many streams may have a picture in memory at the same time.
+        """
         self.generated = Generated()
         self._count = count
         self._show_preview = show_preview
+        self._turns = turns
         self._previews = 0
 
     async def read(self, response: httpx.Response) -> None:
@@ -49,10 +55,11 @@ class ResponseStream:
             httpx.RequestError: it broke off.
         """
         self.generated = Generated(request_id=request_id_in(response.headers.get(REQUEST_ID)))
-        async for event in events(response, EVENT_LIMIT):
-            fields = event.json() if event else None
-            if event is not None and isinstance(fields, dict) and await self._handle(event.name, fields):
-                return
+        async with aclosing(events(response, EVENT_LIMIT, self._turns)) as found:
+            async for event in found:
+                fields = event.json() if event else None
+                if event is not None and isinstance(fields, dict) and await self._handle(event.name, fields):
+                    return
         if not self.generated:
             raise SubmitUnknown(detail="the stream ended early")
 
