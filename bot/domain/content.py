@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import tempfile
 import weakref
 from collections.abc import Iterator
 from io import BufferedReader, FileIO
 from pathlib import Path
+
+log = logging.getLogger(__name__)
 
 IN_MEMORY = 512 * 1024
 """Bytes of a picture that may wait in memory; a larger one waits on disk."""
@@ -39,9 +42,9 @@ class DiskFile:
         for start in range(0, self._size, _PART):
             yield os.pread(self.number, _PART, start)
 
-    def read(self) -> bytes:
-        """All of it."""
-        return os.pread(self.number, self._size, 0)
+    def read(self, size: int | None = None) -> bytes:
+        """All of it, or the first bytes."""
+        return os.pread(self.number, self._size if size is None else size, 0)
 
     def open(self) -> DiskReader:
         """To be read from its start, by one reader at a time."""
@@ -58,25 +61,37 @@ Content = bytes | DiskFile
 
 
 class Receiver:
-    """Takes bytes as they come: in memory while they are few, then on disk."""
+    """Takes bytes as they come: in memory while they are few, then on disk as far as there is room."""
 
     def __init__(self) -> None:
         self._parts: list[bytes] = []
         self._size = 0
         self._file: DiskFile | None = None
+        self._disk_is_full = False
 
     def append(self, part: bytes) -> None:
         """Take more."""
         self._size += len(part)
-        if self._file is None and self._size > IN_MEMORY:
-            self._file = DiskFile()
-            for earlier in self._parts:
-                self._file.append(earlier)
+        self._parts.append(part)
+        if self._size > IN_MEMORY and not self._disk_is_full:
+            self._move_to_disk()
+
+    def _move_to_disk(self) -> None:
+        written = 0 if self._file is None else len(self._file)
+        try:
+            self._file = self._file or DiskFile()
+            for part in self._parts:
+                self._file.append(part)
             self._parts = []
-        if self._file is None:
-            self._parts.append(part)
-        else:
-            self._file.append(part)
+        except OSError as error:
+            # A picture may be paid for, so it is not lost for this.
+            log.warning(
+                "pictures wait in memory: the folder for temporary files takes no more (%s)", error.strerror
+            )
+            self._disk_is_full = True
+            if self._file is not None:
+                self._parts.insert(0, self._file.read(written))
+                self._file = None
 
     def content(self) -> Content:
         """What has come."""
