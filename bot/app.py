@@ -48,7 +48,7 @@ from bot.worker.worker import Worker
 
 log = logging.getLogger(__name__)
 
-SOURCE_BYTES = 48 * 1024 * 1024
+SOURCE_BYTES = 96 * 1024 * 1024
 """Source pictures that are in memory at the same time; more only for one request that alone has more."""
 SYNCHRONOUS_SUBMITS = 32
 """Submits that are open at the same time at a synchronous provider."""
