@@ -118,7 +118,7 @@ class Progress:
     fraction: float | None = None
     position: int | None = None
     note: str = ""
-    preview: bytes | None = field(default=None, repr=False)
+    preview: Content | None = field(default=None, repr=False)
     """The unfinished picture, as the provider sent it."""
     changes: tuple[str, ...] = ()
     """What the provider does differently than asked, a clause each."""

@@ -33,7 +33,7 @@ class Picture:
         return self.stored if isinstance(self.stored, bytes) else self.stored.read()
 
     def open(self) -> BytesIO | DiskReader:
-        """To be read from the start; on disk, by one reader at a time."""
+        """To be read from the start."""
         return BytesIO(self.stored) if isinstance(self.stored, bytes) else self.stored.open()
 
 

@@ -14,20 +14,24 @@ from dataclasses import dataclass
 from http.client import HTTPResponse
 from http.cookiejar import CookieJar
 from ssl import SSLContext
-from typing import Any, TypedDict, Unpack
+from typing import IO, Any, TypedDict, Unpack
 from urllib.request import Request
 
 import httpx
 
-from bot.domain.content import Content, Receiver
+from bot.domain.content import Content, DiskFile, Receiver
+from bot.net.bodies import Body
 from bot.net.errors import ResponseTooLarge
 from bot.net.hosts import AllowedHosts
+from bot.net.large_json import json_in
 from bot.net.resolver import Destinations
 from bot.net.transport import Transport, timeout_error
 
 JSON_LIMIT = 1_048_576
 _GZIP_OR_ZLIB = 47
 _PACKED = ("gzip", "deflate")
+_UNPACKED_AT_ONCE = 262_144
+_BODY_KEY = "easel.body"
 _ABOUT_THE_WIRE = (b"content-encoding", b"content-length", b"transfer-encoding")
 
 
@@ -64,9 +68,9 @@ class RequestOptions(TypedDict, total=False):
     headers: Mapping[str, str]
     params: Mapping[str, str]
     json: Any
-    content: bytes
+    content: bytes | Body
     data: Mapping[str, str | Sequence[str]]
-    files: Sequence[tuple[str, tuple[str | None, bytes | str, str]]]
+    files: Sequence[tuple[str, tuple[str | None, IO[bytes] | bytes | str, str]]]
 
 
 def open_client(
@@ -112,6 +116,10 @@ async def stream(
         httpx.RequestError: see the module; also from the `async with` block, while the body is read there.
         httpx.InvalidURL: nothing was sent.
     """
+    content = options.get("content")
+    if isinstance(content, Body):
+        # Without its length httpx would send it in chunks, which not every service takes.
+        options["headers"] = {**options.get("headers", {}), "Content-Length": str(len(content))}
     try:
         request = client.build_request(method, url, timeout=timeouts.as_httpx(), **options)
     except UnicodeError:  # httpx decodes the host, and not every xn-- name can be
@@ -138,7 +146,7 @@ async def request(
     limit: int = JSON_LIMIT,
     **options: Unpack[RequestOptions],
 ) -> httpx.Response:
-    """Send a request and read the whole response, a redirect as it is.
+    """Send a request and read the whole response as `read` does, a redirect as it is.
 
     Raises:
         ResponseTooLarge: the body has more than `limit` bytes.
@@ -149,7 +157,25 @@ async def request(
 
 
 async def read(response: httpx.Response, limit: int = JSON_LIMIT, pace: Pace | None = None) -> httpx.Response:
-    """The whole of a streamed response, its body unpacked.
+    """The whole of a streamed response, its body unpacked; a large one is on disk, for `json_of` alone.
+
+    Raises:
+        As `read_content`.
+    """
+    content = await read_content(response, limit, pace)
+    # Left as they are, these headers would have httpx unpack the body once more.
+    headers = [(name, value) for name, value in response.headers.raw if name.lower() not in _ABOUT_THE_WIRE]
+    return httpx.Response(
+        response.status_code,
+        headers=headers,
+        content=content if isinstance(content, bytes) else b"",
+        request=response.request,
+        extensions={**response.extensions, _BODY_KEY: content},
+    )
+
+
+async def read_content(response: httpx.Response, limit: int, pace: Pace | None = None) -> Content:
+    """The whole of a streamed response's body, unpacked, on disk where it is large.
 
     Raises:
         ResponseTooLarge: more than `limit` bytes, as sent or once unpacked.
@@ -157,39 +183,47 @@ async def read(response: httpx.Response, limit: int = JSON_LIMIT, pace: Pace | N
         httpx.ReadTimeout: it came slower than at the pace.
         httpx.RequestError: it broke off.
     """
-    return whole(response, _unpacked(await _raw(response, limit, pace), response, limit))
-
-
-def whole(response: httpx.Response, content: bytes) -> httpx.Response:
-    """A streamed response with its body, which was read apart from it."""
-    # Left as they are, these headers would have httpx unpack the body once more.
-    headers = [(name, value) for name, value in response.headers.raw if name.lower() not in _ABOUT_THE_WIRE]
-    return httpx.Response(
-        response.status_code,
-        headers=headers,
-        content=content,
-        request=response.request,
-        extensions=response.extensions,
-    )
-
-
-async def read_spooled(response: httpx.Response, limit: int, pace: Pace | None = None) -> Content:
-    """The whole of a streamed response's body, on disk where it is large.
-
-    Raises:
-        As `read`.
-    """
-    if response.headers.get("content-encoding", "").strip().lower() in _PACKED:
-        return (await read(response, limit, pace)).content
     receiver = Receiver()
-    await _receive(response, limit, pace, receiver.append)
+    # A service may compress although Accept-Encoding excludes it.
+    if response.headers.get("content-encoding", "").strip().lower() in _PACKED:
+        unpacker = _Unpacker(response, limit, receiver)
+        await _receive(response, limit, pace, unpacker.append)
+        unpacker.finish()
+    else:
+        await _receive(response, limit, pace, receiver.append)
     return receiver.content()
 
 
-async def _raw(response: httpx.Response, limit: int, pace: Pace | None) -> bytes:
-    parts: list[bytes] = []
-    await _receive(response, limit, pace, parts.append)
-    return b"".join(parts)
+class _Unpacker:
+    """A body without gzip or deflate, as it comes."""
+
+    def __init__(self, response: httpx.Response, limit: int, receiver: Receiver) -> None:
+        self._decoder = zlib.decompressobj(_GZIP_OR_ZLIB)
+        self._request = response.request
+        self._receiver = receiver
+        self._room = limit
+        self._begun = False
+
+    def append(self, part: bytes) -> None:
+        """Unpack more."""
+        self._begun = True
+        unpacked = part
+        # As much as was allowed may not be all that there is, even where the whole part was taken in.
+        while part or len(unpacked) == _UNPACKED_AT_ONCE:
+            try:
+                unpacked = self._decoder.decompress(part, _UNPACKED_AT_ONCE)
+            except zlib.error:
+                raise httpx.DecodingError("damaged", request=self._request) from None
+            self._room -= len(unpacked)
+            if self._room < 0:
+                raise ResponseTooLarge("unpacked", request=self._request)
+            self._receiver.append(unpacked)
+            part = self._decoder.unconsumed_tail
+
+    def finish(self) -> None:
+        """See that the end was there."""
+        if self._begun and not self._decoder.eof:
+            raise httpx.DecodingError("cut short", request=self._request)
 
 
 async def _receive(response: httpx.Response, limit: int, pace: Pace | None, take: Callable[[bytes], None]) -> None:
@@ -214,25 +248,22 @@ async def _receive(response: httpx.Response, limit: int, pace: Pace | None, take
         raise httpx.ReadTimeout("too slow", request=response.request) from None
 
 
-def _unpacked(content: bytes, response: httpx.Response, limit: int) -> bytes:
-    """A body without gzip or deflate, which a service may use although Accept-Encoding excludes it."""
-    if response.headers.get("content-encoding", "").strip().lower() not in _PACKED:
-        return content
-    decoder = zlib.decompressobj(_GZIP_OR_ZLIB)
-    try:
-        unpacked = decoder.decompress(content, limit + 1)
-    except zlib.error:
-        raise httpx.DecodingError("damaged", request=response.request) from None
-    if len(unpacked) > limit:
-        raise ResponseTooLarge("unpacked", request=response.request)
-    if content and not decoder.eof:
-        raise httpx.DecodingError("cut short", request=response.request)
-    return unpacked
-
-
 def json_of(response: httpx.Response) -> Any:
-    """A body's JSON, whatever type it claims to be; None where it is none (a page, or cut short)."""
-    try:
-        return response.json()
-    except (ValueError, RecursionError):
-        return None
+    """A body's JSON, whatever type it claims to be; None where it is none (a page, or cut short).
+
+    Of a large body, long strings are `DiskText`s.
+    """
+    content: Content = response.extensions.get(_BODY_KEY, b"")
+    return json_in(content or response.content)
+
+
+async def read_json(response: httpx.Response) -> Any:
+    """As `json_of`, off the event loop where there is much of it."""
+    if is_large(response):
+        return await asyncio.to_thread(json_of, response)
+    return json_of(response)
+
+
+def is_large(response: httpx.Response) -> bool:
+    """Whether its body is on disk."""
+    return isinstance(response.extensions.get(_BODY_KEY), DiskFile)

@@ -85,7 +85,7 @@ class Pictures:
             return picture
         return made or picture
 
-    async def preview(self, content: bytes) -> Picture | None:
+    async def preview(self, content: Content) -> Picture | None:
         """A small version of an unfinished picture; None where the bytes are no picture."""
         unknown = Picture(stored=content, content_type="", filename="preview", width=0, height=0)
         try:

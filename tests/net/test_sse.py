@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.net import sse
+from bot.domain.content import DiskFile
 from bot.net.errors import ResponseTooLarge
-from bot.net.sse import IDLE_LIMIT, LARGE, Event, events, is_event_stream
+from bot.net.sse import IDLE_LIMIT, Event, events, is_event_stream
 
 ENDS = ("\n", "\r", "\r\n")
 
@@ -164,6 +164,7 @@ def test_a_picture_of_eight_megabytes_in_small_pieces_does_not_block_the_loop() 
     before = time.process_time()
     [event] = read(*pieces, limit=10_000_000)
     assert event is not None
+    assert isinstance(event.data, DiskFile)
     assert len(event.data) == 8_000_000
     assert time.process_time() - before < 1
 
@@ -172,8 +173,20 @@ def test_a_picture_of_eight_megabytes_in_small_pieces_does_not_block_the_loop() 
     ("data", "value"),
     [('{"a": [1]}', {"a": [1]}), ("[DONE]", None), ("", None), ("7", 7), ("[" * 100_000, None)],
 )
-def test_data_is_json_or_nothing(data: str, value: object) -> None:
-    assert Event("message", data).json() == value
+async def test_data_is_json_or_nothing(data: str, value: object) -> None:
+    assert await Event("message", data).json() == value
+
+
+@pytest.mark.parametrize("first", [b"data: ", b"data:"])
+async def test_a_large_event_waits_on_disk_and_is_read_from_there(first: bytes) -> None:
+    picture = b"x" * 2_000_000
+    stream = b"event: done\n" + first + b'{"picture": "' + picture + b'",\ndata: "more": 7}\n\ndata: small\n\n'
+    pieces = [stream[place : place + 70_000] for place in range(0, len(stream), 70_000)]
+    large, small = await _read(pieces, 10_000_000)
+    assert large is not None
+    assert (large.name, small) == ("done", Event("message", "small"))
+    value = await large.json()
+    assert (b"".join(value["picture"].parts()), value["more"]) == (picture, 7)
 
 
 @pytest.mark.parametrize(
@@ -200,48 +213,3 @@ def test_a_flood_without_an_event_is_too_much(line: bytes) -> None:
 def test_events_in_between_make_any_number_of_comments_welcome() -> None:
     hour = b": keep-alive\n\n" * 240 + b"data: x\n\n"
     assert read(*[hour] * 100).count(Event("message", "x")) == 100
-
-
-LARGE_EVENT = b"data: " + b"x" * 2 * LARGE + b"\n\n"
-
-
-async def streamed(chunks: AsyncIterator[bytes], turns: asyncio.Semaphore) -> list[Event | None]:
-    return [event async for event in events(response_of(chunks), 4 * LARGE, turns)]
-
-
-async def test_large_events_are_in_memory_one_at_a_time_and_small_ones_pass_by() -> None:
-    turns, go_on, arrived = asyncio.Semaphore(1), asyncio.Event(), asyncio.Event()
-
-    async def halting() -> AsyncIterator[bytes]:
-        yield LARGE_EVENT[:-2]
-        await go_on.wait()
-        yield LARGE_EVENT[-2:]
-
-    async def counting() -> AsyncIterator[bytes]:
-        for start in range(0, len(LARGE_EVENT), LARGE // 4):
-            yield LARGE_EVENT[start : start + LARGE // 4]
-        arrived.set()
-
-    first = asyncio.create_task(streamed(halting(), turns))
-    second = asyncio.create_task(streamed(counting(), turns))
-    async with asyncio.timeout(10):
-        assert await streamed(arriving([b"data: small\n\n"]), turns) == [Event("message", "small")]
-        assert not arrived.is_set()
-        go_on.set()
-        assert await first == await second == [Event("message", "x" * 2 * LARGE)]
-    assert not turns.locked()
-
-
-async def test_a_large_event_that_comes_too_slowly_gives_its_turn_to_another(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(sse, "LARGE_SECONDS", 0.1)
-    turns = asyncio.Semaphore(1)
-
-    async def stalling() -> AsyncIterator[bytes]:
-        yield LARGE_EVENT[:-2]
-        await asyncio.Event().wait()
-
-    with pytest.raises(httpx.ReadTimeout):
-        await streamed(stalling(), turns)
-    assert await streamed(arriving([LARGE_EVENT]), turns) == [Event("message", "x" * 2 * LARGE)]

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import base64
 import gzip
 import socket
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Any
+from unittest.mock import patch
+from urllib.parse import quote
 
 import pytest
 from aiohttp.abc import ResolveResult
+from hypothesis import given
+from hypothesis import strategies as st
 
+from bot.domain import content as content_module
 from bot.domain.content import DiskFile
 from bot.domain.errors import (
     InvalidResponse,
@@ -18,8 +24,9 @@ from bot.domain.errors import (
 )
 from bot.net.hosts import AllowedHosts
 from bot.net.http import Timeouts
+from bot.net.large_json import DiskText
 from bot.net.resolver import Resolver
-from bot.providers.shared.downloads import read_data_uri
+from bot.providers.shared.inline import picture_in
 from tests.support.picture_files import encoded, noise
 from tests.support.providers.deps import (
     REQUEST,
@@ -188,8 +195,38 @@ async def test_no_more_than_the_limit_is_ever_read(fixture: FalFixture, response
 
 
 def test_a_data_uri_is_read_and_bounded() -> None:
-    assert read_data_uri("data:image/png;base64,aGVsbG8=", 10) == b"hello"
-    assert read_data_uri("data:text/plain,he%6Clo", 10) == b"hello"
+    assert picture_in("data:image/png;base64,aGVsbG8=", 10) == b"hello"
+    assert picture_in("data:text/plain,he%6Clo", 10) == b"hello"
     for bad in ("data:image/png;base64", "data:image/png;base64,a?!", "data:,12345678901", "data:," + "x" * 99):
         with pytest.raises(InvalidResponse):
-            read_data_uri(bad, 10)
+            picture_in(bad, 10)
+
+
+def in_response(text: str) -> DiskText:
+    """The text as a large response has it."""
+    file = DiskFile()
+    file.append(text.encode())
+    return DiskText(file, 0, len(file))
+
+
+@given(st.binary(max_size=200), st.booleans(), st.booleans(), st.integers(1, 9))
+def test_a_picture_inside_a_response_is_read_alike_from_memory_and_from_disk(
+    content: bytes, in_a_uri: bool, quoted: bool, part: int
+) -> None:
+    text = base64.b64encode(content).decode()
+    if in_a_uri:
+        text = f"data:image/png;base64,{quote(text) if quoted else text}"
+    with patch.object(content_module, "_PART", max(part, 30 if in_a_uri else 1)):
+        assert picture_in(text) == picture_in(in_response(text.replace("/", "\\/"))) == content
+
+
+@pytest.mark.parametrize("text", ["a", "AAA?", "AA=A" * 9, "data:;base64,AAA?", "AA\\u00", "data:image/png"])
+def test_what_is_no_picture_is_refused_from_memory_and_from_disk(text: str) -> None:
+    with pytest.raises(InvalidResponse):
+        picture_in(text)
+    with pytest.raises(InvalidResponse):
+        picture_in(in_response(text))
+
+
+def test_line_ends_between_the_characters_do_no_harm() -> None:
+    assert picture_in("aGVs\r\nbG8=\n") == picture_in(in_response("aGVs\\nbG8=")) == b"hello"

@@ -16,7 +16,7 @@ from bot.domain.pictures import FetchedSource
 from bot.domain.requests import Source
 from bot.net.errors import ResponseTooLarge
 from bot.net.hosts import AllowedHosts
-from bot.net.http import Pace, Timeouts, open_client, read_spooled, stream
+from bot.net.http import Pace, Timeouts, open_client, read_content, stream
 
 READ_TIMEOUTS = Timeouts(connect=10, read=10, total=30, pace=Pace(least=65_536, seconds=5.0))
 FRESH_FOR = 10 * 60
@@ -86,7 +86,7 @@ class SourceReader:
             async with stream(self._http, "GET", url, timeouts=READ_TIMEOUTS) as response:
                 if response.status_code != 200:
                     raise unreadable
-                return await read_spooled(response, limit, READ_TIMEOUTS.pace)
+                return await read_content(response, limit, READ_TIMEOUTS.pace)
         except ResponseTooLarge:
             raise BadSource(f"{filename} has more than {limit // 1024 // 1024} MB. Send a smaller one.") from None
         except (httpx.RequestError, httpx.InvalidURL):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
@@ -12,12 +10,10 @@ import httpx
 from pydantic import SecretStr
 
 from bot.domain.errors import InvalidResponse
+from bot.net.bodies import json_body
 from bot.net.http import JSON_LIMIT, RequestOptions, Timeouts, read, stream
 from bot.net.urls import same_origin
 from bot.providers.shared.http import provider_errors
-
-LARGE_RESULTS = 2
-"""Results with pictures inside that are read at the same time; each takes up to three times its size."""
 
 
 class FalClient:
@@ -34,7 +30,6 @@ class FalClient:
         self._key = key
         self._origins = tuple(origins)
         self.timeouts = timeouts
-        self.large_results = asyncio.Semaphore(LARGE_RESULTS)
 
     @asynccontextmanager
     async def stream(
@@ -59,7 +54,7 @@ class FalClient:
         options: RequestOptions = {}
         if body is not None:
             sent["Content-Type"] = "application/json"
-            options["content"] = json.dumps(body).encode()
+            options["content"] = json_body(body)
         options["headers"] = {**sent, **(headers or {})}
         with provider_errors(submitting=submitting):
             async with stream(self._http, method, url, timeouts=timeouts or self.timeouts, **options) as response:

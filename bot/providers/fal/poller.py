@@ -17,7 +17,7 @@ from bot.domain.clock import Clock
 from bot.domain.errors import GenerationFailed, GenerationTimeout, NoPicture, ProviderBusy, ProviderError
 from bot.domain.jobs import Progress
 from bot.domain.money import Money
-from bot.net.http import JSON_LIMIT, json_of
+from bot.net.http import JSON_LIMIT, is_large, json_of
 from bot.net.sse import events, is_event_stream
 from bot.providers.fal.client import FalClient
 from bot.providers.fal.errors import error_from, not_started, too_early
@@ -156,7 +156,7 @@ class Poller:
         async for event in events(response, JSON_LIMIT):
             if event is None:
                 continue
-            status = valid(Status, event.json())
+            status = valid(Status, await event.json())
             if status is None:
                 return
             if not self._streaming:
@@ -217,12 +217,10 @@ class Poller:
         raise error
 
     async def _read_result(self) -> tuple[httpx.Response, Generated | None]:
-        """The response and the pictures in it; large responses are read a few at a time."""
-        try:
-            response = await self._client.request("GET", self._data.response_url)
-            return response, generated_in(response) if response.is_success else None
-        except OversizedResponse:
-            pass
-        async with self._client.large_results:
-            response = await self._client.request("GET", self._data.response_url, limit=RESULT_LIMIT)
-            return response, await asyncio.to_thread(generated_in, response) if response.is_success else None
+        """The response and the pictures in it."""
+        response = await self._client.request("GET", self._data.response_url, limit=RESULT_LIMIT)
+        if not response.is_success:
+            return response, None
+        if is_large(response):
+            return response, await asyncio.to_thread(generated_in, response)
+        return response, generated_in(response)

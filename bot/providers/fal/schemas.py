@@ -5,22 +5,23 @@ Sources: https://docs.fal.ai/model-apis/model-endpoints/queue and the schemas of
 
 from __future__ import annotations
 
-import base64
-import binascii
 import re
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import httpx
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, InstanceOf, ValidationError, field_validator
 
 from bot.catalog.schema import OwnKeyOffer
 from bot.domain.clock import Instant
+from bot.domain.content import Content
 from bot.domain.errors import InvalidResponse
 from bot.domain.jobs import Progress
 from bot.domain.money import Money
 from bot.net.http import json_of
-from bot.providers.shared.downloads import read_data_uri
+from bot.net.large_json import DiskText
+from bot.providers.shared.inline import is_data_uri, is_text, picture_in
 from bot.providers.shared.tickets import StoredTicketData
 
 LONGEST_QUEUE = 100_000
@@ -80,23 +81,21 @@ class Status(_Wire):
 class Image(_Wire):
     """One picture: behind a link, inside a data URI, or as base64 beside a link that leads nowhere."""
 
-    url: str = Field("", repr=False)
-    file_data: str = Field("", repr=False)
+    url: InstanceOf[str] | InstanceOf[DiskText] = Field("", repr=False)
+    file_data: InstanceOf[str] | InstanceOf[DiskText] = Field("", repr=False)
 
     @field_validator("url", "file_data", mode="before")
     @classmethod
     def _text(cls, value: object) -> object:
-        return value if isinstance(value, str) else ""
+        return value if is_text(value) else ""
 
-    def result(self) -> str | bytes:
+    def result(self) -> str | Content:
         """A link or the bytes; empty where they cannot be decoded, so that the others still count."""
-        inline = self.file_data or (self.url if self.url[:5].lower() == "data:" else "")
-        try:
-            if inline[:5].lower() == "data:":
-                return read_data_uri(inline)
-            return base64.b64decode(inline, validate=True) if inline else self.url
-        except (InvalidResponse, binascii.Error, ValueError):
-            return self.url if self.url[:5].lower() != "data:" else b""
+        link = self.url if isinstance(self.url, str) and not is_data_uri(self.url) else ""
+        inline = self.file_data or ("" if link else self.url)
+        with suppress(InvalidResponse):
+            return picture_in(inline) if inline else link
+        return link or b""
 
 
 class InputTokens(_Wire):
@@ -138,14 +137,14 @@ class Result(_Wire):
 
 
 def _has_content(image: dict[str, Any]) -> bool:
-    return any(isinstance(image.get(name), str) and image[name] for name in ("url", "file_data"))
+    return any(is_text(image.get(name)) and image[name] for name in ("url", "file_data"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Generated:
     """A good result: a link or the bytes of each picture, and what fal says about its cost."""
 
-    results: tuple[str | bytes, ...] = field(repr=False)
+    results: tuple[str | Content, ...] = field(repr=False)
     usage: Usage | None = None
     free: bool = False
     """Whether fal bills no units for the request."""

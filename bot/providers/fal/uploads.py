@@ -17,12 +17,12 @@ from pydantic import BaseModel
 from bot.domain.clock import Clock
 from bot.domain.errors import InvalidResponse, ProviderBusy, ProviderError, ProviderMisconfigured, SourceRejected
 from bot.domain.pictures import InputPicture, Picture
+from bot.net.bodies import Body, DataUri
 from bot.net.hosts import AllowedHosts
 from bot.net.http import request
 from bot.providers.fal.client import FalClient
 from bot.providers.fal.errors import upload_error_from
 from bot.providers.fal.schemas import StoredFile, Token, UploadPlace, parsed
-from bot.providers.shared.downloads import data_uri
 from bot.providers.shared.http import provider_errors
 
 INLINE_LIMIT = 3_000_000
@@ -55,19 +55,20 @@ class Uploads:
         self._media_hosts = media_hosts
         self._clock = clock
 
-    async def links(self, inputs: Iterable[InputPicture | None]) -> list[str | None]:
-        """A link for each picture, in order; None stays None.
+    async def links(self, inputs: Iterable[InputPicture | None]) -> list[str | DataUri | None]:
+        """A link for each picture, in order, or the picture itself where it is small; None stays None.
 
         Raises:
             ProviderError: a picture could not be uploaded.
         """
-        room, links = INLINE_LIMIT, []
+        room = INLINE_LIMIT
+        links: list[str | DataUri | None] = []
         for item in inputs:
             if item is None or item.url is not None:
                 links.append(item.url if item else None)
             elif item.picture.size <= room:
                 room -= item.picture.size
-                links.append(data_uri(item.picture.content, item.picture.content_type))
+                links.append(DataUri(item.picture))
             else:
                 links.append(await self._upload(item.picture))
         return links
@@ -109,7 +110,7 @@ class Uploads:
                 self._checked(url),
                 timeouts=self._client.timeouts,
                 headers=headers,
-                content=picture.content,
+                content=Body([picture.stored]),
             )
         if response.status_code in (401, 403):
             # The request did not carry our key: this is about its own token or signature.

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing, nullcontext
+from contextlib import aclosing
 
 import httpx
 
 from bot.catalog.offers import Submit
 from bot.domain.clock import elapsed
-from bot.domain.content import Content, DiskFile, in_memory
+from bot.domain.content import Content
 from bot.domain.errors import (
     BadSource,
     InvalidResponse,
@@ -28,7 +28,7 @@ from bot.domain.errors import (
 from bot.domain.jobs import Finished, Progress, Ticket
 from bot.domain.providers import CancelResult, ProviderHealth
 from bot.domain.requests import ImageRequest
-from bot.net.http import json_of, open_client, read_spooled, whole
+from bot.net.http import json_of, open_client, read
 from bot.net.sse import is_event_stream
 from bot.ports import Report, StoredResults
 from bot.providers.lumenfall.client import NAME, LumenfallClient, response_limit
@@ -45,8 +45,6 @@ from bot.settings import Settings
 
 AT_ONCE = 32
 """Generations at the same time."""
-STREAMED_PICTURES = 2
-"""Streams that may have a large picture in memory at the same time, each up to 100 MB; the others wait."""
 _REMEMBERED_DELAYS = 1_000
 
 
@@ -69,9 +67,6 @@ class LumenfallProvider:
         self._clock = deps.clock
         self._dry_run = settings.lumenfall_dry_run
         self._turns = asyncio.Semaphore(at_once)
-        # Parsed, a response with four pictures inside takes 200 MB; until then it waits on disk.
-        self._one_large = asyncio.Semaphore(1)
-        self._streamed_pictures = asyncio.Semaphore(STREAMED_PICTURES)
         self._delays: dict[str, float] = {}
         """Seconds that a lost submit waited for its turn and its dry run, by its trace id."""
 
@@ -182,30 +177,28 @@ class LumenfallProvider:
             raise PriceExceeded(detail=f"{estimate.micros} of {submit.price_limit.micros} micro-dollars")
 
     async def _generate(self, submit: Submit, report: Report) -> Generated:
-        async def show_preview(content: bytes) -> None:
+        async def show_preview(content: Content) -> None:
             try:
                 await self._pictures.inspect(content, filename="preview")
             except BadSource:
                 return
             report(Progress(note="painting", preview=content))
 
-        stream = ResponseStream(submit.count, show_preview, self._streamed_pictures)
+        stream = ResponseStream(submit.count, show_preview)
         try:
             async with self._client.generate(submit) as response:
                 if is_event_stream(response) and response.status_code == 200:
                     await stream.read(response)
                     return stream.generated
-                content = await read_spooled(response, response_limit(submit.count))
+                answered = await read(response, response_limit(submit.count))
         except SubmitUnknown:
             if stream.generated:
                 return stream.generated
             raise
-        async with self._one_large if isinstance(content, DiskFile) else nullcontext():
-            # Megabytes of JSON and base64 would block the event loop.
-            return await asyncio.to_thread(self._generated_in, response, content, submit)
+        # Megabytes of JSON and base64 would block the event loop.
+        return await asyncio.to_thread(self._generated_in, answered, submit)
 
-    def _generated_in(self, streamed: httpx.Response, content: Content, submit: Submit) -> Generated:
-        response = whole(streamed, in_memory(content))
+    def _generated_in(self, response: httpx.Response, submit: Submit) -> Generated:
         generated = generated_in(json_of(response), response.headers)
         if not response.is_success or generated is None:
             raise error_from(response, self._clock.now(), submit)

@@ -6,6 +6,7 @@ pictures are taken from wherever its `data` is.
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -120,7 +121,7 @@ class History:
             raise SubmitUnknown(detail=f"history {error.detail}") from None
         if response.status_code >= 500 or response.status_code == 429:
             raise SubmitUnknown(detail=f"history {response.status_code}")
-        generated = stored_in(json_of(response)) if response.is_success else None
+        generated = await asyncio.to_thread(_stored_by, response) if response.is_success else None
         return generated and replace(generated, cost=record.cost, request_id=record.request_id)
 
     async def cost(self, request_id: str | None) -> Money | None:
@@ -179,6 +180,10 @@ def _instant(value: Any) -> Instant | None:
         return int(value * 1000) if isinstance(value, int | float) else None
     except (TypeError, ValueError, OverflowError):
         return None
+
+
+def _stored_by(response: httpx.Response) -> Generated | None:
+    return stored_in(json_of(response))
 
 
 def stored_in(body: Any, depth: int = 0) -> Generated | None:

@@ -10,13 +10,13 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import IO, Any
 
 from bot.catalog.offers import ProviderRequest, Submit
 from bot.domain.pictures import InputPicture
 
 ExtraFields = Mapping[str, str | bool | int]
-Part = tuple[str, tuple[str | None, bytes | str, str]]
+Part = tuple[str, tuple[str | None, IO[bytes] | str, str]]
 """The field of a form, and its file name, content and content type."""
 MAXIMUM_PARTIALS = 3
 """Unfinished pictures that OpenAI sends at most."""
@@ -91,7 +91,7 @@ def as_parts(fields: Mapping[str, Any]) -> list[Part]:
         for item in value if isinstance(value, list) else [value]:
             if isinstance(item, InputPicture):
                 picture = item.picture
-                parts.append((name, (_safe(picture.filename), picture.content, picture.content_type)))
+                parts.append((name, (_safe(picture.filename), picture.open(), picture.content_type)))
             else:
                 parts.append((name, (None, _text(item), "text/plain; charset=utf-8")))
     return parts

@@ -5,18 +5,16 @@ Sources: https://docs.lumenfall.ai/api-reference/images/generate and https://doc
 
 from __future__ import annotations
 
-import base64
-import binascii
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import ROUND_CEILING, Decimal, InvalidOperation
 from typing import Any
 
-from bot.domain.content import Content, on_disk
+from bot.domain.content import Content
 from bot.domain.errors import InvalidResponse
 from bot.domain.money import Money
-from bot.providers.shared.downloads import read_data_uri
+from bot.providers.shared.inline import PICTURE_LIMIT, is_data_uri, is_text, picture_in
 from bot.providers.shared.tickets import StoredTicketData
 
 REQUEST_ID = "x-lumenfall-request-id"
@@ -54,7 +52,7 @@ class Generated:
 
 
 def generated_in(body: Any, headers: Mapping[str, str]) -> Generated | None:
-    """The pictures of a response; None where it is no response to a request for pictures."""
+    """The pictures of a response, or None where it is none with pictures. Slow where there are large ones."""
     if not isinstance(body, dict) or not isinstance(items := body.get("data"), list):
         return None
     results = [result for result in map(_result, items) if result]
@@ -67,31 +65,22 @@ def generated_in(body: Any, headers: Mapping[str, str]) -> Generated | None:
 
 
 def _result(item: Any) -> str | Content | None:
-    """A link, or the bytes, on disk where they are many; None where there is neither."""
+    """A link or the bytes; None where there is neither."""
     if not isinstance(item, dict):
         return None
     link = item.get("url")
-    if isinstance(link, str) and link:
-        if link[:5].lower() == "data:":
-            return _kept(link)
-        return link if len(link) <= _LINK_LIMIT else None
-    return _kept(item.get("b64_json"))
+    if is_text(link) and link:
+        if is_data_uri(link):
+            return content_of(link)
+        return link if isinstance(link, str) and len(link) <= _LINK_LIMIT else None
+    return content_of(item.get("b64_json"))
 
 
-def _kept(text: Any) -> Content | None:
-    content = content_of(text)
-    return None if content is None else on_disk(content)
-
-
-def content_of(text: Any) -> bytes | None:
-    """The bytes in base64 or in a data URI; None where it is neither."""
-    if not isinstance(text, str):
-        return None
+def content_of(text: Any, limit: int = PICTURE_LIMIT) -> Content | None:
+    """At most `limit` bytes in base64 or in a data URI; None where it is neither. Slow for a large one."""
     try:
-        if text[:5].lower() == "data:":
-            return read_data_uri(text) or None
-        return base64.b64decode(text) or None
-    except (InvalidResponse, binascii.Error, ValueError):
+        return picture_in(text, limit) or None if is_text(text) else None
+    except InvalidResponse:
         return None
 
 

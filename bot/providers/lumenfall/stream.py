@@ -13,6 +13,7 @@ from typing import Any
 
 import httpx
 
+from bot.domain.content import Content
 from bot.domain.errors import PromptRejected, SubmitUnknown
 from bot.net.sse import events
 from bot.providers.lumenfall.errors import error_details
@@ -29,21 +30,17 @@ from bot.providers.lumenfall.schemas import (
 EVENT_LIMIT = 33_554_432
 PREVIEW_LIMIT = 8_388_608
 """Bytes of an unfinished picture."""
-ShowPreview = Callable[[bytes], Awaitable[None]]
+ShowPreview = Callable[[Content], Awaitable[None]]
 
 
 class ResponseStream:
     """One stream. `generated` is what is finished so far, also after it broke off."""
 
-    def __init__(self, count: int, show_preview: ShowPreview, turns: asyncio.Semaphore) -> None:
-        """Reading ends after `count` finished pictures; unfinished ones go to `show_preview`.
-
-        `turns` says how many streams may have a picture in memory at the same time.
-        """
+    def __init__(self, count: int, show_preview: ShowPreview) -> None:
+        """Reading ends after `count` finished pictures; unfinished ones go to `show_preview`."""
         self.generated = Generated()
         self._count = count
         self._show_preview = show_preview
-        self._turns = turns
         self._previews = 0
 
     async def read(self, response: httpx.Response) -> None:
@@ -55,9 +52,9 @@ class ResponseStream:
             httpx.RequestError: it broke off.
         """
         self.generated = Generated(request_id=request_id_in(response.headers.get(REQUEST_ID)))
-        async with aclosing(events(response, EVENT_LIMIT, self._turns)) as found:
+        async with aclosing(events(response, EVENT_LIMIT)) as found:
             async for event in found:
-                fields = event.json() if event else None
+                fields = await event.json() if event else None
                 if event is not None and isinstance(fields, dict) and await self._handle(event.name, fields):
                     return
         if not self.generated:
@@ -72,7 +69,7 @@ class ResponseStream:
             await self._preview(fields.get("b64_json"))
             return False
         body = {"data": [fields], **fields} if kind.endswith("completed") else fields
-        self._add(generated_in(body, {}), fields)
+        self._add(await asyncio.to_thread(generated_in, body, {}), fields)
         return len(self.generated.links) + len(self.generated.contents) >= self._count
 
     def _add(self, more: Generated | None, fields: Mapping[str, Any]) -> None:
@@ -98,7 +95,6 @@ class ResponseStream:
     async def _preview(self, text: Any) -> None:
         self._previews += 1
         too_many = self._previews > MAXIMUM_PARTIALS
-        if too_many or not isinstance(text, str) or len(text) > PREVIEW_LIMIT * 4 // 3:
-            return
-        if content := content_of(text):
+        content = None if too_many else await asyncio.to_thread(content_of, text, PREVIEW_LIMIT)
+        if content:
             await self._show_preview(content)

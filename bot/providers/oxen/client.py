@@ -2,29 +2,25 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager, nullcontext
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from email.utils import parsedate_to_datetime
-from typing import Any
 from urllib.parse import quote, urlencode
 
 import httpx
 from pydantic import SecretStr
 
 from bot.domain.clock import Clock, Instant, elapsed
-from bot.domain.content import DiskFile, in_memory
 from bot.domain.errors import ProviderBusy, ProviderError, ProviderMisconfigured
-from bot.net.http import JSON_LIMIT, RequestOptions, Timeouts, json_of, read_spooled, request, stream, whole
+from bot.net.bodies import Body
+from bot.net.http import JSON_LIMIT, RequestOptions, Timeouts, read_json, request, stream
 from bot.net.urls import same_origin
 from bot.providers.oxen.schemas import Row, row_in, rows_in
 from bot.providers.shared.http import for_status, provider_errors
 
 LIST_LIMIT = 67_108_864
 """Bytes: rows repeat what was submitted, pictures inside the request included."""
-LARGE_JSON = 262_144
-"""Bytes of JSON that are parsed on a thread."""
 STREAM_SILENCE = 45.0
 """Seconds: Oxen sends a comment every 15."""
 STREAM_LIFE = 3600.0
@@ -49,7 +45,6 @@ class OxenClient:
         self._base_url = base_url
         self._clock = clock
         self._timeouts = timeouts
-        self._one_large = asyncio.Semaphore(1)
 
     def credentials(self, url: str) -> Mapping[str, str]:
         """The header with the key, for Oxen's own origin only."""
@@ -62,7 +57,7 @@ class OxenClient:
         method: str,
         path: str,
         *,
-        content: bytes | None = None,
+        content: Body | None = None,
         limit: int = JSON_LIMIT,
         timeouts: Timeouts | None = None,
         submitting: bool = False,
@@ -82,25 +77,6 @@ class OxenClient:
             return await request(
                 self._http, method, url, timeouts=timeouts or self._timeouts, limit=limit, **options
             )
-
-    @asynccontextmanager
-    async def painted(
-        self, path: str, content: bytes, *, limit: int, timeouts: Timeouts
-    ) -> AsyncIterator[httpx.Response]:
-        """The whole response to a synchronous submit, at most `limit` bytes. Large ones are open one at a time.
-
-        Raises:
-            ProviderError: see `provider_errors`.
-        """
-        url = self._base_url + path
-        headers = {**self.credentials(url), "Accept": "application/json", "Content-Type": "application/json"}
-        with provider_errors(submitting=True):
-            async with stream(
-                self._http, "POST", url, timeouts=timeouts, headers=headers, content=content
-            ) as response:
-                received = await read_spooled(response, limit)
-        async with self._one_large if isinstance(received, DiskFile) else nullcontext():
-            yield whole(response, in_memory(received))
 
     @asynccontextmanager
     async def events(self) -> AsyncIterator[httpx.Response]:
@@ -143,20 +119,18 @@ class OxenClient:
         response = await self.request("GET", f"{path}?{urlencode(query)}", limit=LIST_LIMIT)
         if not response.is_success:
             raise self._error_of(response)
-        rows = rows_in(await parse_json(response))
+        rows = rows_in(await read_json(response))
         if rows is None:
             raise ProviderBusy(detail=f"list {response.status_code}, garbled")
         return Listing(tuple(rows), _behind(response, self._clock.now()))
 
     async def _row(self, path: str, room: int) -> Row | None:
-        # Few rows repeat pictures; those that do are read one at a time.
-        async with self._one_large if room > JSON_LIMIT else nullcontext():
-            response = await self.request("GET", path, limit=JSON_LIMIT + 2 * room)
-            if response.status_code in (404, 410):
-                return None
-            if not response.is_success:
-                raise self._error_of(response)
-            row = row_in(await parse_json(response))
+        response = await self.request("GET", path, limit=JSON_LIMIT + 2 * room)
+        if response.status_code in (404, 410):
+            return None
+        if not response.is_success:
+            raise self._error_of(response)
+        row = row_in(await read_json(response))
         if row is None:
             raise ProviderBusy(detail=f"row {response.status_code}, garbled")
         return row
@@ -167,13 +141,6 @@ class OxenClient:
         if isinstance(error, ProviderBusy | ProviderMisconfigured):
             return error
         return ProviderBusy(detail=error.detail)
-
-
-async def parse_json(response: httpx.Response) -> Any:
-    """A response's JSON, parsed off the event loop where there is much of it; None where it is none."""
-    if len(response.content) > LARGE_JSON:
-        return await asyncio.to_thread(json_of, response)
-    return json_of(response)
 
 
 def _behind(response: httpx.Response, now: Instant) -> float:

@@ -153,7 +153,7 @@ class Events:
                     async for event in events(response, EVENT_LIMIT):
                         if event is not None:
                             failures = 0
-                            self._handle(event)
+                            await self._handle(event)
             except ProviderError as error:
                 if failures == 0:
                     log.info("oxen's events broke off (%s); polling goes on", error.detail)
@@ -162,8 +162,8 @@ class Events:
             await asyncio.sleep(self._poll_policy.wait_after_failures(failures))
             self._attempted.clear()
 
-    def _handle(self, event: Event) -> None:
-        fields = event.json() if event.name == COMPLETED else None
+    async def _handle(self, event: Event) -> None:
+        fields = await event.json() if event.name == COMPLETED else None
         generation_id = fields.get("generation_id") if isinstance(fields, dict) else None
         if isinstance(generation_id, str):
             self.wake(generation_id)

@@ -24,6 +24,7 @@ from bot.providers.oxen.client import OxenClient
 from bot.providers.oxen.errors import error_of_row
 from bot.providers.oxen.events import Wakeup
 from bot.providers.oxen.schemas import Row, TicketData, money
+from bot.providers.shared.inline import Text, is_text
 from bot.providers.shared.polling import PollPolicy
 
 MAXIMUM_MISSES = 3
@@ -49,7 +50,7 @@ class Generations:
         self._data = data
         self._request = request
         self._pause = min(COST_PAUSE, poll_policy.first_retry)
-        self._ends: dict[str, str | ProviderError] = {}
+        self._ends: dict[str, Text | ProviderError] = {}
         self._status: dict[str, str] = {}
         self._misses: Counter[str] = Counter()
 
@@ -59,10 +60,10 @@ class Generations:
         return not self._pending
 
     @property
-    def links(self) -> list[str]:
+    def links(self) -> list[Text]:
         """The links of the pictures, in the order of the ids."""
         ends = (self._ends.get(generation_id) for generation_id in self._data.ids)
-        return [end for end in ends if isinstance(end, str)]
+        return [end for end in ends if is_text(end)]
 
     @property
     def error(self) -> ProviderError | None:
@@ -101,11 +102,9 @@ class Generations:
         if failure is not None:
             raise failure
 
-    async def fresh_links(self) -> list[str]:
+    async def fresh_links(self) -> list[Text]:
         """The links once more, in case one has expired meanwhile."""
-        painted = [
-            generation_id for generation_id in self._data.ids if isinstance(self._ends.get(generation_id), str)
-        ]
+        painted = [generation_id for generation_id in self._data.ids if is_text(self._ends.get(generation_id))]
         found = await self._read(painted, self._client.row)
         return [row.link for row in found.values() if isinstance(row, Row) and row.link is not None]
 
@@ -130,7 +129,7 @@ class Generations:
             if attempt:
                 await asyncio.sleep(self._pause)
             for generation_id, found in (await self._read(remaining, self._client.details)).items():
-                painted = isinstance(self._ends.get(generation_id), str)
+                painted = is_text(self._ends.get(generation_id))
                 if not isinstance(found, Row) or (found.cost is None and (painted or found.cost_garbled)):
                     continue
                 total += found.cost or 0

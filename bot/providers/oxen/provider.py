@@ -20,17 +20,19 @@ from bot.domain.errors import InvalidResponse, ModelRetired, ProviderError, Subm
 from bot.domain.jobs import Finished, Progress, Ticket
 from bot.domain.providers import CancelResult, ProviderHealth
 from bot.domain.requests import ImageRequest
-from bot.net.http import JSON_LIMIT, Timeouts, open_client
+from bot.net.bodies import Body
+from bot.net.http import JSON_LIMIT, Timeouts, open_client, read_json
 from bot.ports import Report, StoredResults
-from bot.providers.oxen.client import LIST_LIMIT, Listing, OxenClient, parse_json
+from bot.providers.oxen.client import LIST_LIMIT, Listing, OxenClient
 from bot.providers.oxen.errors import error_from, error_in_success
 from bot.providers.oxen.events import Events
 from bot.providers.oxen.models import ModelInfo, Models
 from bot.providers.oxen.poller import Generations, PollSchedule
 from bot.providers.oxen.reconcile import SubmitMatcher, merged
-from bot.providers.oxen.request import check_price, content_of, one_at_a_time
+from bot.providers.oxen.request import body_of, check_price, one_at_a_time
 from bot.providers.oxen.schemas import NAME, TicketData, generated_in, ids_in
-from bot.providers.shared.downloads import PICTURE_LIMIT, Downloads
+from bot.providers.shared.downloads import Downloads
+from bot.providers.shared.inline import PICTURE_LIMIT
 from bot.providers.shared.polling import PollPolicy
 from bot.providers.shared.spec import Offers, ProviderDeps, ProviderSpec, required
 from bot.settings import Settings
@@ -104,35 +106,36 @@ class OxenProvider:
         """
         model_info = await self._models.model_info(submit.provider_request.offer.model)
         check_price(submit, model_info)
-        content = await asyncio.to_thread(content_of, submit, model_info, counted=self._queue)
+        body = body_of(submit, model_info, counted=self._queue)
         with self._matcher.submitting(submit):
             if not self._queue:
-                return await self._generate(submit, model_info, content, report)
+                return await self._generate(submit, model_info, body, report)
             async with self._events.opened():
-                response = await self._client.request("POST", "/ai/queue", content=content, submitting=True)
-                body = await parse_json(response)
-                ids = ids_in(body) if response.is_success else ()
+                response = await self._client.request("POST", "/ai/queue", content=body, submitting=True)
+                answer = await read_json(response)
+                ids = ids_in(answer) if response.is_success else ()
                 if not ids:
-                    raise self._error_from(submit, response, body)
+                    raise self._error_from(submit, response, answer)
                 self._matcher.assign(submit, ids)
                 self._events.expect(ids)
-        return self._ticket(submit, ids, room=len(content))
+        return self._ticket(submit, ids, room=len(body))
 
-    async def _generate(self, submit: Submit, model_info: ModelInfo, content: bytes, report: Report) -> Ticket:
+    async def _generate(self, submit: Submit, model_info: ModelInfo, body: Body, report: Report) -> Ticket:
         """The synchronous way. No other response will bring the pictures: links go into the ticket."""
         report(Progress(note="painting"))
         is_edit = bool(submit.inputs) and model_info.endpoint.rstrip("/").endswith("images/edit")
-        painted = self._client.painted(
+        response = await self._client.request(
+            "POST",
             "/ai/images/edit" if is_edit else "/ai/images/generate",
-            content,
+            content=body,
             limit=JSON_LIMIT + 2 * PICTURE_LIMIT,
             timeouts=self._synchronous,
+            submitting=True,
         )
-        async with painted as response:
-            body = await parse_json(response)
-            links, contents = generated_in(body) if response.is_success else ((), ())
+        answer = await read_json(response)
+        links, contents = await asyncio.to_thread(generated_in, answer) if response.is_success else ((), ())
         if not links and not contents:
-            error = self._error_from(submit, response, body)
+            error = self._error_from(submit, response, answer)
             if is_edit and isinstance(error, ModelRetired) and error.detail == str(response.status_code):
                 error.kind = "edit"  # only the endpoint is gone: nothing is said of the model
             raise error

@@ -62,7 +62,8 @@ class SubmitMatcher:
             for row in rows.values()
             if not any(
                 name in taken or self._assigned.get(name, identity) != identity
-                for name in (row.id, row.link or "")
+                for name in (row.id, row.link)
+                if isinstance(name, str)
             )
         ]
         slack = SKEW + listing.behind

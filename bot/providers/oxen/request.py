@@ -5,15 +5,14 @@ Oxen checks a model's parameters only when it runs: an unknown one fails a row t
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 
 from bot.catalog.offers import Offer, Submit
 from bot.catalog.schema import CountMapping, Operation
 from bot.domain.errors import PriceExceeded, RequestRejected
 from bot.domain.pictures import InputPicture
+from bot.net.bodies import Body, DataUri, json_body
 from bot.providers.oxen.models import ModelInfo
-from bot.providers.shared.downloads import data_uri
 
 
 def one_at_a_time(offers: Mapping[str, Offer]) -> Mapping[str, Offer]:
@@ -41,8 +40,8 @@ def check_price(submit: Submit, model_info: ModelInfo) -> None:
         raise PriceExceeded(detail=f"{(lowest * submit.count).micros} of {submit.price_limit.micros}")
 
 
-def content_of(submit: Submit, model_info: ModelInfo, *, counted: bool) -> bytes:
-    """The submit's JSON; long where pictures travel inside it. Without `counted` it is for one picture.
+def body_of(submit: Submit, model_info: ModelInfo, *, counted: bool) -> Body:
+    """The submit's JSON, with pictures inside that have no link. Without `counted` it is for one picture.
 
     Raises:
         RequestRejected: there is no field for the mask.
@@ -55,7 +54,7 @@ def content_of(submit: Submit, model_info: ModelInfo, *, counted: bool) -> bytes
     mask = None if submit.mask is None else _link(submit.mask)
     body = submit.provider_request.body(submit.count, sources=[_link(item) for item in submit.inputs], mask=mask)
     fields = {name: value for name, value in body.items() if name in names}
-    return json.dumps({**fields, "model": submit.provider_request.offer.model}).encode()
+    return json_body({**fields, "model": submit.provider_request.offer.model})
 
 
 def allowed(operation: Operation, model_info: ModelInfo) -> frozenset[str]:
@@ -70,5 +69,5 @@ def allowed(operation: Operation, model_info: ModelInfo) -> frozenset[str]:
     return required | (safe - {""})
 
 
-def _link(item: InputPicture) -> str:
-    return item.url or data_uri(item.picture.content, item.picture.content_type)
+def _link(item: InputPicture) -> str | DataUri:
+    return item.url or DataUri(item.picture)

@@ -17,10 +17,10 @@ from typing import Annotated, Any, Final
 from pydantic import Field
 
 from bot.domain.clock import Instant
-from bot.domain.content import Content, on_disk
+from bot.domain.content import Content
 from bot.domain.errors import InvalidResponse
 from bot.domain.money import Money
-from bot.providers.shared.downloads import read_data_uri
+from bot.providers.shared.inline import Text, is_data_uri, is_text, picture_in
 from bot.providers.shared.tickets import StoredTicketData
 
 NAME: Final = "oxen"
@@ -59,7 +59,7 @@ class Row:
 
     id: str
     status: str
-    link: str | None = field(default=None, repr=False)
+    link: Text | None = field(default=None, repr=False)
     error: str = field(default="", repr=False)
     model: str | None = None
     prompt: str | None = field(default=None, repr=False)
@@ -78,13 +78,13 @@ def row_in(body: Any) -> Row | None:
         return None
     link = fields.get("result_url")
     status = _ALIASES.get(status.lower(), status.lower())
-    if status not in ("queued", "processing", "succeeded", "failed", "cancelled") and isinstance(link, str):
+    if status not in ("queued", "processing", "succeeded", "failed", "cancelled") and is_text(link):
         status = "succeeded"
     cost = fields.get("cost")
     return Row(
         id=_text(fields.get("generation_id")) or "",
         status=status,
-        link=_text(link),
+        link=link if is_text(link) and link else None,
         error=error_text({"error": fields.get("error_message") or fields.get("error")}),
         model=_text(fields.get("model_name")),
         prompt=_text(fields.get("prompt")),
@@ -118,17 +118,18 @@ def ids_in(body: Any) -> tuple[str, ...] | None:
 
 
 def generated_in(body: Any) -> tuple[tuple[str, ...], tuple[Content, ...]]:
-    """Links and contents of the pictures in a response."""
+    """Links and contents of the pictures in a response. Slow where there are large ones."""
     listed = body.get("images") if isinstance(body, dict) else None
     links, contents = [], []
     for item in listed[:MAXIMUM_IDS] if isinstance(listed, list) else ():
         image = item if isinstance(item, dict) else {}
-        link, encoded = _text(image.get("url")), _text(image.get("b64_json"))
-        if link is not None and len(link) <= _LINK_LIMIT and link[:5].lower() != "data:":
+        link, encoded = image.get("url"), image.get("b64_json")
+        if isinstance(link, str) and 0 < len(link) <= _LINK_LIMIT and not is_data_uri(link):
             links.append(link)
-        elif uri := f"data:;base64,{encoded}" if encoded else link:
-            with suppress(InvalidResponse):
-                contents.append(on_disk(read_data_uri(uri)))
+            continue
+        inline = next((text for text in (encoded, link) if is_text(text) and text), None)
+        with suppress(InvalidResponse):
+            contents += [] if inline is None else [picture_in(inline)]
     return tuple(links), tuple(contents)
 
 

@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import base64
-import binascii
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from urllib.parse import unquote_to_bytes
 
 import httpx
 
-from bot.domain.content import Content
+from bot.domain.content import Content, DiskFile
 from bot.domain.errors import BadSource, InvalidResponse, NoPicture, ProviderBusy, ProviderError
 from bot.domain.pictures import Picture
 from bot.net.hosts import AllowedHosts
-from bot.net.http import Pace, Timeouts, read, read_spooled, stream
+from bot.net.http import Pace, Timeouts, read, read_content, stream
 from bot.pictures.pictures import Pictures
-from bot.providers.shared.http import OversizedResponse, provider_errors
+from bot.providers.shared.http import provider_errors
+from bot.providers.shared.inline import PICTURE_LIMIT, Text, is_data_uri, picture_in
 from bot.providers.shared.polling import PollPolicy
 
-PICTURE_LIMIT = 33_554_432
-"""Bytes of one picture."""
 TIMEOUTS = Timeouts(read=15.0, pace=Pace(least=65_536, seconds=5.0))
 """A result that drips holds a delivery slot. At this pace 1.5 MB take the two minutes of a whole exchange."""
 MAXIMUM_REDIRECTS = 3
@@ -65,7 +61,7 @@ class Downloads:
         self._public = public
         self._turns = asyncio.Semaphore(AT_ONCE)
 
-    async def collect(self, results: Sequence[str | Content], count: int) -> tuple[Picture, ...]:
+    async def collect(self, results: Sequence[Text | Content], count: int) -> tuple[Picture, ...]:
         """At most `count` pictures, in order; fewer where some are not usable.
 
         Raises:
@@ -86,14 +82,14 @@ class Downloads:
             raise next((error for error in errors if isinstance(error, ProviderBusy)), errors[0])
         return pictures
 
-    async def _picture(self, result: str | Content, number: int) -> Picture | ProviderError:
+    async def _picture(self, result: Text | Content, number: int) -> Picture | ProviderError:
         """One picture, or the error that it ended with, so that the others still count."""
         failures = 0
         while True:
             try:
-                content = await self.read(result) if isinstance(result, str) else result
+                content = result if isinstance(result, bytes | DiskFile) else await self.read(result)
                 picture = await self._pictures.inspect(content, filename=f"picture-{number}", result=True)
-                is_link = isinstance(result, str) and not _is_data_uri(result)
+                is_link = isinstance(result, str) and not is_data_uri(result)
                 return replace(picture, url=str(result) if is_link and self._public else None)
             except BadSource:
                 return InvalidResponse(detail="not a picture")
@@ -105,7 +101,7 @@ class Downloads:
             except ProviderError as error:
                 return error
 
-    async def read(self, url: str) -> Content:
+    async def read(self, url: Text) -> Content:
         """The bytes behind a link or inside a data URI, on disk where they are many.
 
         Raises:
@@ -113,8 +109,10 @@ class Downloads:
             PictureGone: the host no longer has it.
             InvalidResponse: it is too large, or on a host where Easel does not go.
         """
-        if _is_data_uri(url):
-            return read_data_uri(url, self._limit)
+        if is_data_uri(url):
+            return await asyncio.to_thread(picture_in, url, self._limit)
+        if not isinstance(url, str):
+            raise InvalidResponse(detail="a link as long as a picture")
         async with self._turns:
             for _ in range(MAXIMUM_REDIRECTS + 1):
                 if not self._hosts.allows(url):
@@ -124,7 +122,7 @@ class Downloads:
                         self._http, "GET", url, timeouts=self._timeouts, headers=self._headers(url)
                     ) as streamed:
                         if streamed.is_success:
-                            return await read_spooled(streamed, self._limit, self._timeouts.pace)
+                            return await read_content(streamed, self._limit, self._timeouts.pace)
                         response = await read(streamed, self._limit, self._timeouts.pace)
                 if not response.has_redirect_location:
                     raise _error_of(response)
@@ -149,34 +147,3 @@ def _redirected(url: str, location: str) -> str:
         return str(httpx.URL(url).join(location))
     except (httpx.InvalidURL, ValueError):
         raise InvalidResponse(detail="bad redirect") from None
-
-
-def _is_data_uri(url: str) -> bool:
-    return url[:5].lower() == "data:"
-
-
-def read_data_uri(uri: str, limit: int = PICTURE_LIMIT) -> bytes:
-    """The bytes inside a `data:` URI.
-
-    Raises:
-        OversizedResponse: it holds more than `limit` bytes.
-        InvalidResponse: it is malformed.
-    """
-    head, comma, data = uri.partition(",")
-    if not comma or len(data) > 3 * limit:
-        raise InvalidResponse(detail="data URI")
-    try:
-        if head.lower().endswith(";base64"):
-            content = base64.b64decode(unquote_to_bytes(data), validate=True)
-        else:
-            content = unquote_to_bytes(data)
-    except (binascii.Error, ValueError):
-        raise InvalidResponse(detail="data URI") from None
-    if len(content) > limit:
-        raise OversizedResponse(detail="data URI")
-    return content
-
-
-def data_uri(content: bytes, content_type: str) -> str:
-    """Bytes as a `data:` URI."""
-    return f"data:{content_type};base64,{base64.b64encode(content).decode('ascii')}"
