@@ -20,9 +20,11 @@ from benchmarks.processes import EASEL, RunningBot, StandInOptions, start_bot
 from bot.sandbox.discord.server import Upload
 
 SAMPLE_SECONDS = 0.02
-QUIET_SECONDS = 3.0
-"""A load has ended when the bot's processes have done nothing for so long."""
-LONGEST_LOAD = 240.0
+SAMPLES = 25
+"""Between two looks at what is posted."""
+QUIET_SECONDS = 2.0
+"""Between two loads."""
+LONGEST_LOAD = 400.0
 MIB = 1024 * 1024
 
 
@@ -63,7 +65,12 @@ def _encoded(image: Image.Image, kind: str, **options: object) -> bytes:
 
 
 async def measured(output: Path) -> list[Row]:
-    """Every load, one after the other, at one bot."""
+    """Every load, one after the other, at one bot for each kind of service."""
+    return [*await _measured_links(output), *await _measured_inline(output)]
+
+
+async def _measured_links(output: Path) -> list[Row]:
+    """The loads of a service that links its pictures."""
     async with start_bot(replace(EASEL, name="memory"), StandInOptions(), output) as bot:
         await bot.discord.configure(discard_files=False)
         rows = [
@@ -78,37 +85,86 @@ async def measured(output: Path) -> list[Row]:
             async with _serving(content) as url:
                 await _paint_with(bot, url)
                 rows.append(await _measure(bot, name, await _imagines(bot, 8)))
+        noise = _noise(2510)
+        async with _serving(noise) as url:
+            await _paint_with(bot, url)
+            sending = [
+                *await _edits(bot, 4, "a.png", noise, pictures=4),
+                *await _imagines(bot, 8, count=4, formats=("avif", "webp", "jpeg", "gif")),
+            ]
+            rows.append(await _measure(bot, "4 edits of 4 × 19 MB, 8 results of 4 × 19 MB", sending))
         return rows
 
 
-async def _edits(bot: RunningBot, count: int, name: str, content: bytes) -> Sequence[asyncio.Task[int]]:
-    options = {"prompt": "make it snow", "image": Upload(name, content)}
+async def _measured_inline(output: Path) -> list[Row]:
+    """The loads of a service that has pictures inside its responses."""
+    options = StandInOptions(picture_bytes=9_400_000, lumenfall=True)
+    async with start_bot(replace(EASEL, name="memory-inline"), options, output) as bot:
+        await bot.discord.configure(discard_files=False)
+        noise = _noise(2510)
+        rows = [
+            await _measure(bot, "16 streams with a picture of 9 MB", await _imagines(bot, 16)),
+            await _measure(bot, "16 responses with 4 × 9 MB", await _imagines(bot, 16, count=4)),
+        ]
+        sending = [
+            *await _edits(bot, 8, "a.png", noise, pictures=4),
+            *await _imagines(bot, 8),
+            *await _imagines(bot, 8, count=4, formats=("avif", "webp", "jpeg", "gif")),
+        ]
+        rows.append(await _measure(bot, "both, 8 edits of 4 × 19 MB, converted", sending))
+        return rows
+
+
+async def _edits(
+    bot: RunningBot, count: int, name: str, content: bytes, *, pictures: int = 1
+) -> Sequence[asyncio.Task[int]]:
+    images = ("image", "image2", "image3", "image4")[:pictures]
+    options = {"prompt": "make it snow", **{image: Upload(name, content) for image in images}}
     return [
         asyncio.create_task(bot.discord.slash(bot.members[number], bot.channels[0], "edit", options))
         for number in range(count)
     ]
 
 
-async def _imagines(bot: RunningBot, count: int) -> Sequence[asyncio.Task[int]]:
-    options = {"prompt": "a lighthouse"}
+async def _imagines(
+    bot: RunningBot, requests: int, *, count: int = 1, formats: Sequence[str] = ("png",)
+) -> Sequence[asyncio.Task[int]]:
+    options = {"prompt": "a lighthouse", "count": count}
     return [
-        asyncio.create_task(bot.discord.slash(bot.members[number], bot.channels[0], "imagine", options))
-        for number in range(count)
+        asyncio.create_task(
+            bot.discord.slash(
+                bot.members[number],
+                bot.channels[0],
+                "imagine",
+                {**options, "format": formats[number % len(formats)]},
+            )
+        )
+        for number in range(requests)
     ]
 
 
 async def _measure(bot: RunningBot, name: str, sending: Sequence[asyncio.Task[int]]) -> Row:
+    """Sample the memory until every picture is posted, and a little longer.
+
+    Raises:
+        TimeoutError: it takes too long.
+    """
     before = peak = bot.resident()
-    loop = asyncio.get_running_loop()
-    busy, quiet_since, end = bot.processor_seconds(), loop.time(), loop.time() + LONGEST_LOAD
-    while loop.time() - quiet_since < QUIET_SECONDS and loop.time() < end:
-        await asyncio.sleep(SAMPLE_SECONDS)
-        peak = max(peak, bot.resident())
-        now = bot.processor_seconds()
-        if abs(now - busy) > 0.1 or not all(task.done() for task in sending):
-            busy, quiet_since = now, loop.time()
+    posted = await _posted(bot)
+    left = len(sending)
+    async with asyncio.timeout(LONGEST_LOAD):
+        while left:
+            for _ in range(SAMPLES):
+                await asyncio.sleep(SAMPLE_SECONDS)
+                peak = max(peak, bot.resident())
+            left = posted + len(sending) - await _posted(bot)
     await asyncio.gather(*sending)
+    await asyncio.sleep(QUIET_SECONDS)
     return Row(name, before / MIB, peak / MIB)
+
+
+async def _posted(bot: RunningBot) -> int:
+    return sum(bool(message["attachments"]) for message in await bot.discord.messages(bot.channels[0]))
 
 
 async def _paint_with(bot: RunningBot, url: str) -> None:

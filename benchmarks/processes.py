@@ -62,6 +62,8 @@ class StandInOptions:
     channels: int = 10
     members: int = 100
     picture_bytes: int = 1_500_000
+    lumenfall: bool = False
+    """Whether Lumenfall's stand-in is there as well, with pictures inside its responses and its streams."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,6 +155,9 @@ async def start_bot(bot: Bot, options: StandInOptions, output: Path) -> AsyncIte
         channels = [await control.create_channel(guild, f"canvas-{n}") for n in range(options.channels)]
         members = [await control.create_member(guild, f"member-{n}") for n in range(options.members)]
         settings = _settings(discord, fal_url, folder)
+        if options.lumenfall:
+            lumenfall = await stack.enter_async_context(stand_in("-m", "bot.sandbox.lumenfall", *arguments))
+            settings |= _lumenfall_settings((await _first_line(lumenfall)).strip())
         process = await stack.enter_async_context(
             _child(*bot.arguments, root=bot.root, folder=folder, log=log, settings=settings)
         )
@@ -181,6 +186,17 @@ def _settings(discord: Mapping[str, str], fal_url: str, folder: Path) -> dict[st
         "FAL_API_URL": f"{fal_url}/v1",
         "FAL_MEDIA_HOSTS": "127.0.0.1:*",
         "DEFAULT_QUOTA": "999999/day",
+    }
+
+
+def _lumenfall_settings(url: str) -> dict[str, str]:
+    return {
+        "LUMENFALL_API_KEY": "lmnfl_benchmark.key",
+        "LUMENFALL_BASE_URL": f"{url}/openai/v1",
+        "LUMENFALL_MEDIA_HOSTS": "127.0.0.1:*",
+        "LUMENFALL_INLINE": "true",
+        "LUMENFALL_PARTIALS": "2",
+        "SERVICE_ORDER": "gpt-image-1.5=lumenfall",
     }
 
 

@@ -48,8 +48,8 @@ from bot.worker.worker import Worker
 
 log = logging.getLogger(__name__)
 
-SOURCE_BYTES = 96 * 1024 * 1024
-"""Source pictures that are in memory at the same time; more only for one request that alone has more."""
+SOURCE_BYTES = 512 * 1024 * 1024
+"""Source pictures that are on disk at the same time, in the folder for temporary files."""
 SYNCHRONOUS_SUBMITS = 32
 """Submits that are open at the same time at a synchronous provider."""
 REFRESH_EVERY = 3600.0

@@ -149,13 +149,6 @@ class Receiver:
         return bytes(self._memory) if self._file is None else self._file
 
 
-def on_disk(content: bytes) -> Content:
-    """The same bytes, on disk where they are many."""
-    receiver = Receiver()
-    receiver.append(content)
-    return receiver.content()
-
-
-def in_memory(content: Content) -> bytes:
-    """The same bytes, in memory however many they are."""
-    return content.read() if isinstance(content, DiskFile) else content
+def parts_of(content: Content) -> Iterator[bytes]:
+    """The same bytes, some at a time; at least one part."""
+    return content.parts() if isinstance(content, DiskFile) else iter([content])

@@ -12,7 +12,7 @@ from typing import Any
 
 import httpx
 
-from bot.domain.content import Content, DiskFile
+from bot.domain.content import Content, parts_of
 from bot.domain.pictures import Picture
 
 
@@ -29,7 +29,7 @@ class DataUri:
         """Its characters, some at a time."""
         yield self._head
         rest = b""
-        for part in _parts(self.picture.stored):
+        for part in parts_of(self.picture.stored):
             content = rest + part
             end = len(content) // 3 * 3
             rest = content[end:]
@@ -52,7 +52,7 @@ class Body(httpx.AsyncByteStream):
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         for piece in self._pieces:
-            for part in piece.parts() if isinstance(piece, DataUri) else _parts(piece):
+            for part in piece.parts() if isinstance(piece, DataUri) else parts_of(piece):
                 yield part
 
 
@@ -72,7 +72,3 @@ def json_body(value: Any) -> Body:
     for uri, piece in zip(found, others, strict=True):
         pieces += [uri, piece]
     return Body(pieces)
-
-
-def _parts(content: Content) -> Iterator[bytes]:
-    return content.parts() if isinstance(content, DiskFile) else iter([content])

@@ -1,16 +1,15 @@
-"""Bytes that cannot be fetched again, stored until their job ends."""
+"""Bytes that cannot be fetched again, stored until their job ends, in pieces: none needs much memory."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
 from bot.domain.clock import Instant
-from bot.domain.content import Content, in_memory, on_disk
+from bot.domain.content import Content, Receiver, parts_of
 from bot.ports import Unit
 
 UPLOAD_WAIT = 30.0
 """Seconds that a job waits for its uploads to be stored before a worker reads them itself."""
-_INSERT = "INSERT INTO spool (job_id, number, content) VALUES ($1, $2, $3) ON CONFLICT (job_id, number) DO NOTHING"
 
 
 def _first_result_number(part: int) -> int:
@@ -21,7 +20,7 @@ def _first_result_number(part: int) -> int:
 def store_results(job_id: int, part: int, contents: Sequence[Content]) -> Unit[None]:
     """Store the finished bytes of a job's ticket; `part` is the ticket's place in the job."""
     for number, content in enumerate(contents, _first_result_number(part)):
-        yield _INSERT, (job_id, number, in_memory(content))
+        yield from _store(job_id, number, content)
 
 
 def stored_results(job_id: int, part: int) -> Unit[tuple[Content, ...]]:
@@ -41,7 +40,7 @@ def store_uploads(job_id: int, contents: Mapping[int, Content], now: Instant) ->
         (job_id, now),
     )
     for number, content in contents.items() if rows else ():
-        yield _INSERT, (job_id, number, in_memory(content))
+        yield from _store(job_id, number, content)
 
 
 def uploads(job_id: int) -> Unit[dict[int, Content]]:
@@ -49,15 +48,25 @@ def uploads(job_id: int) -> Unit[dict[int, Content]]:
     return (yield from _read(job_id, 0, _first_result_number(0)))
 
 
+def _store(job_id: int, number: int, content: Content) -> Unit[None]:
+    """Store what is not stored yet."""
+    if (yield "SELECT piece FROM spool WHERE job_id = $1 AND number = $2 LIMIT 1", (job_id, number)):
+        return
+    insert = "INSERT INTO spool (job_id, number, piece, content) VALUES ($1, $2, $3, $4)"
+    for piece, part in enumerate(parts_of(content)):
+        yield insert, (job_id, number, piece, part)
+
+
 def _read(job_id: int, first: int, end: int) -> Unit[dict[int, Content]]:
-    """What is stored under these numbers, in order; of large contents, one at a time is in memory."""
-    numbers = yield (
-        "SELECT number FROM spool WHERE job_id = $1 AND number >= $2 AND number < $3 ORDER BY number",
+    """What is stored under these numbers, in order."""
+    pieces = yield (
+        "SELECT number, piece FROM spool WHERE job_id = $1 AND number >= $2 AND number < $3 "
+        "ORDER BY number, piece",
         (job_id, first, end),
     )
-    contents = {}
-    for row in numbers:
-        [found] = yield "SELECT content FROM spool WHERE job_id = $1 AND number = $2", (job_id, row["number"])
-        contents[row["number"]] = on_disk(bytes(found["content"]))
-        del found
-    return contents
+    receivers: dict[int, Receiver] = {}
+    select = "SELECT content FROM spool WHERE job_id = $1 AND number = $2 AND piece = $3"
+    for row in pieces:
+        [found] = yield select, (job_id, row["number"], row["piece"])
+        receivers.setdefault(row["number"], Receiver()).append(bytes(found["content"]))
+    return {number: receiver.content() for number, receiver in receivers.items()}

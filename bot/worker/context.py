@@ -77,7 +77,7 @@ class WorkerContext:
     clock: Clock
     retry_policy: RetryPolicy
     source_budget: Budget
-    """For the source pictures that are in memory while they are submitted, at all providers together."""
+    """For the source pictures that are on disk while they are submitted, at all providers together."""
     submit_slots: Mapping[str, asyncio.Semaphore]
     """Of synchronous providers only: a submit there holds a connection, and its pictures, until the result."""
     delivery_slots: Mapping[str, Budget]

@@ -116,12 +116,13 @@ async def test_a_job_that_times_out_while_a_submits_outcome_is_unknown_charges_n
     assert "may have been paid for nothing" in full_world.operator_notes(job)[0]
 
 
-async def test_large_pictures_wait_for_memory_that_synchronous_submits_hold_until_they_are_cancelled(
+async def test_large_pictures_wait_for_room_that_synchronous_submits_hold_until_they_are_cancelled(
     full_world: World,
 ) -> None:
     full_world.lumenfall.run_seconds = 2.0
     full_world.lumenfall.one_picture = True
     source = misdescribed("boat.png", png(), size=20 * MIB)
+    sources = dict.fromkeys(("image", "image2", "image3", "image4"), source)
     most = 0
 
     async def count_running() -> None:
@@ -134,16 +135,15 @@ async def test_large_pictures_wait_for_memory_that_synchronous_submits_hold_unti
     async with full_world.bot(SERVICE_ORDER=provider_order("lumenfall")):
         counter = asyncio.create_task(count_running())
         members = (full_world.member, await full_world.discord.create_member(full_world.guild, "yuki"))
-        jobs = [await full_world.edit("a boat", image=source, member=members[number % 2]) for number in range(8)]
-        await wait_until(lambda: len(full_world.lumenfall.requests) == 4)
-        waiting = [job for job in jobs[::2] if not full_world.job(job)["submitted_at"]]
-        assert len(waiting) == 2
-        await full_world.press(await full_world.card(waiting[1]), "cancel")
+        jobs = [await full_world.edit("a boat", **sources, member=members[number % 2]) for number in range(8)]
+        await wait_until(lambda: len(full_world.lumenfall.requests) == 6)
+        [waiting] = [job for job in jobs[::2] if not full_world.job(job)["submitted_at"]]
+        await full_world.press(await full_world.card(waiting), "cancel")
         for job in jobs:
             await full_world.wait_finished(job)
         counter.cancel()
-    assert most == 4
+    assert most == 6
     assert [full_world.job(job)["state"] for job in jobs].count("done") == 7
-    assert full_world.job(waiting[1])["state"] == "cancelled"
-    assert full_world.ledger_images(waiting[1]) == RELEASED
+    assert full_world.job(waiting)["state"] == "cancelled"
+    assert full_world.ledger_images(waiting) == RELEASED
     assert submits(full_world) == (0, 7, 0)

@@ -11,11 +11,12 @@ from typing import Any
 import httpx
 import pytest
 
-from bot.domain.content import Content, on_disk
+from bot.domain.content import Content
 from bot.domain.pictures import Picture
 from bot.net.bodies import Body, DataUri, json_body
 from bot.net.http import Timeouts, open_client, read_json, request
 from bot.net.large_json import DiskText
+from tests.support.picture_files import on_disk
 from tests.support.raw_server import OK, Connection, serving
 
 TIMEOUTS = Timeouts(connect=5.0, read=20.0, total=20.0)

@@ -14,15 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.domain import content as content_module
-from bot.domain.content import DiskFile
 from bot.net import large_json
 from bot.net.large_json import DiskText, json_in
-
-
-def on_disk(document: bytes) -> DiskFile:
-    file = DiskFile()
-    file.append(document)
-    return file
+from tests.support.picture_files import on_disk
 
 
 def resolved(value: Any) -> Any:

@@ -10,13 +10,14 @@ from io import BytesIO
 import pytest
 from PIL import Image
 
-from bot.domain.content import DiskFile, on_disk
+from bot.domain.content import DiskFile
 from bot.domain.errors import BadSource
 from bot.domain.pictures import Picture
 from bot.pictures.pictures import Pictures
 from tests.support.picture_files import (
     encoded,
     noise,
+    on_disk,
     png_declaring,
     png_of_chunks,
     png_without_pixels,

@@ -27,7 +27,7 @@ from bot.net.http import Timeouts
 from bot.net.large_json import DiskText
 from bot.net.resolver import Resolver
 from bot.providers.shared.inline import picture_in
-from tests.support.picture_files import encoded, noise
+from tests.support.picture_files import encoded, noise, on_disk
 from tests.support.providers.deps import (
     REQUEST,
     painted,
@@ -204,8 +204,7 @@ def test_a_data_uri_is_read_and_bounded() -> None:
 
 def in_response(text: str) -> DiskText:
     """The text as a large response has it."""
-    file = DiskFile()
-    file.append(text.encode())
+    file = on_disk(text.encode())
     return DiskText(file, 0, len(file))
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from pathlib import Path
 
 import pytest
 
 from bot.domain.clock import later
-from bot.domain.content import IN_MEMORY, DiskFile, on_disk
+from bot.domain.content import IN_MEMORY, DiskFile
 from bot.domain.jobs import JobState, Ticket
 from bot.domain.requests import ImageRequest, ReplyAddress, Source
 from bot.storage import jobs, spool, submits
@@ -23,6 +24,7 @@ from tests.support.ledger import (
     open_database,
     query,
 )
+from tests.support.picture_files import on_disk
 
 SECRETS = ("token", "source", "mask", "ticket", "upload", "result")
 
@@ -52,6 +54,31 @@ async def test_large_uploads_are_on_disk_before_they_are_stored_and_once_they_ar
         found = await database.read(spool.uploads(1))
     assert isinstance(found[0], DiskFile)
     assert (found[0].read(), found[2]) == (large, b"small")
+
+
+async def test_a_second_upload_of_the_same_picture_adds_nothing_however_long_it_is(tmp_path: Path) -> None:
+    async with open_database(tmp_path / "easel.db") as database:
+        await accept(database, 1)
+        await database.write(spool.store_uploads(1, {0: on_disk(b"a" * 600_000)}, NOW))
+        await database.write(spool.store_uploads(1, {0: on_disk(b"b" * 3_000_000), 1: b""}, NOW))
+        found = await database.read(spool.uploads(1))
+    assert isinstance(found[0], DiskFile)
+    assert (found[0].read(), found[1]) == (b"a" * 600_000, b"")
+
+
+async def test_a_large_picture_is_stored_and_read_with_little_memory(tmp_path: Path) -> None:
+    large = on_disk(bytes(20_000_000))
+    async with open_database(tmp_path / "easel.db") as database:
+        await accept(database, 1)
+        tracemalloc.start()
+        try:
+            await database.write(spool.store_uploads(1, {0: large}, NOW))
+            found = await database.read(spool.uploads(1))
+            most = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+    assert len(found[0]) == 20_000_000
+    assert most < 5_000_000
 
 
 async def test_a_job_whose_uploads_are_never_stored_is_claimed_after_a_while(tmp_path: Path) -> None:

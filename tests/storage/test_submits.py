@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bot.domain.content import IN_MEMORY, DiskFile, on_disk
+from bot.domain.content import IN_MEMORY, DiskFile
 from bot.domain.errors import NotFound, QuotaExceeded
 from bot.domain.jobs import Job, JobState, Ticket
 from bot.domain.money import Money
@@ -33,6 +33,7 @@ from tests.support.ledger import (
     query,
     succeeded,
 )
+from tests.support.picture_files import on_disk
 
 FIRST = Ticket(provider="fal", data={"request_id": "a"}, count=4)
 SECOND = Ticket(provider="oxen", data={"ids": ["b", "c"]}, count=2)

@@ -9,6 +9,7 @@ from io import BytesIO
 
 from PIL import Image
 
+from bot.domain.content import DiskFile
 from bot.sandbox.discord.files import Blob
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -77,3 +78,10 @@ def png_of_chunks(*chunks: tuple[bytes, bytes]) -> bytes:
     for kind, data in chunks:
         content += struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
     return content
+
+
+def on_disk(content: bytes) -> DiskFile:
+    """The same bytes on disk, however few."""
+    file = DiskFile()
+    file.append(content)
+    return file

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from bot.domain.content import DiskFile, in_memory
+from bot.domain.content import DiskFile, parts_of
 from bot.domain.errors import (
     ProviderBusy,
 )
@@ -62,7 +62,7 @@ async def test_large_pictures_inside_the_response_wait_on_disk(fixture: Lumenfal
 
 async def test_bytes_inside_the_response_are_stored_because_they_come_only_once(fixture: LumenfallFixture) -> None:
     ticket = await fixture.submit(fixture.build_submit(replace(REQUEST, count=3)), inline=True)
-    assert [in_memory(content)[:4] for content in ticket.results] == [b"\x89PNG"] * 3
+    assert [next(parts_of(content))[:4] for content in ticket.results] == [b"\x89PNG"] * 3
     assert (ticket.data["links"], ticket.data["kept"]) == ([], 3)
     _, finished = await follow(fixture.lumenfall(), ticket)
     assert [picture.filename for picture in finished.pictures] == [f"picture-{n}.png" for n in (1, 2, 3)]
