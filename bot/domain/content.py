@@ -25,12 +25,15 @@ _PART = 256 * 1024
 class DiskFile:
     """Bytes in a file without a name, in the system's folder for such: gone with its last user, and with us."""
 
-    def __init__(self) -> None:
-        self.number, path = tempfile.mkstemp(prefix="easel-")
+    def __init__(self, number: int | None = None, size: int = 0) -> None:
+        """A new file, or one that is open already and has so many bytes; that one is closed with it."""
+        if number is None:
+            number, path = tempfile.mkstemp(prefix="easel-")
+            Path(path).unlink()
+        self.number = number
         """The open file's descriptor, which another process may be handed."""
-        Path(path).unlink()
-        weakref.finalize(self, os.close, self.number)
-        self._size = 0
+        weakref.finalize(self, os.close, number)
+        self._size = size
 
     def __len__(self) -> int:
         return self._size

@@ -27,6 +27,10 @@ class Picture:
         """Bytes."""
         return len(self.stored)
 
+    def start(self, size: int) -> bytes:
+        """The first bytes."""
+        return self.stored[:size] if isinstance(self.stored, bytes) else self.stored.read(size)
+
     @property
     def content(self) -> bytes:
         """All bytes, in memory."""

@@ -17,6 +17,7 @@ from collections.abc import Callable
 
 from PIL import Image
 
+from bot.domain.content import Content
 from bot.domain.errors import BadSource, InvalidResponse
 from bot.domain.pictures import Picture
 from bot.pictures import wire
@@ -73,7 +74,7 @@ def _give_memory_back() -> None:
         trim(0)
 
 
-def _answer(head: wire.Head, content: bytes) -> tuple[wire.Head, bytes]:
+def _answer(head: wire.Head, content: Content) -> tuple[wire.Head, bytes]:
     picture = Picture(stored=content, **head["picture"])
     try:
         made = TASKS[head["task"]](picture, **head["options"])
@@ -85,7 +86,7 @@ def _answer(head: wire.Head, content: bytes) -> tuple[wire.Head, bytes]:
         return {"too_heavy": True}, b""
     if made is None:
         return {"picture": None}, b""
-    same = made.content is content
+    same = made.stored is content
     return {"picture": wire.facts(made), "same": same}, b"" if same else made.content
 
 

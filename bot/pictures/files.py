@@ -27,6 +27,10 @@ SUFFIXES = {
 KINDS: dict[OutputFormat, str] = {"png": "PNG", "jpeg": "JPEG", "webp": "WEBP", "gif": "GIF", "avif": "AVIF"}
 
 
+HEADER = 30
+"""Bytes in which `header_size` finds what it looks for."""
+
+
 def header_size(content: bytes) -> tuple[int, int] | None:
     """Width and height of a PNG or a WebP: Pillow reserves memory for them as soon as it opens the file."""
     if content[:8] == b"\x89PNG\r\n\x1a\n" and len(content) >= 24:

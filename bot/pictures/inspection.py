@@ -16,7 +16,7 @@ from bot.domain.pictures import Picture
 from bot.pictures.errors import TooHeavy
 from bot.pictures.files import SUFFIXES, TYPES, renamed, unreadable
 from bot.pictures.opening import BROKEN, check_memory, opened, plain, saved
-from bot.pictures.png import check_rows
+from bot.pictures.png import check_png
 
 _FOREIGN = ("image/gif", "image/avif")
 """What Discord shows and no provider takes."""
@@ -45,13 +45,11 @@ def inspect(picture: Picture, *, allowed: int, result: bool) -> Picture:
                 check_memory(image, allowed, extra=_CONVERTING[content_type])
                 return _first_frame(image, picture.filename)
             if content_type == "image/png":
-                image.verify()
+                check_png(picture, rows=result)
             elif result:
                 _decode(image, allowed)
             elif content_type == "image/jpeg":
                 _look_at(image, picture)
-        if content_type == "image/png" and result:
-            check_rows(picture.content)
     except BROKEN:
         raise unreadable(picture.filename) from None
     name = renamed(picture.filename, SUFFIXES[content_type])
@@ -69,7 +67,10 @@ def _look_at(image: Image.Image, picture: Picture) -> None:
     try:
         _decode(image, _CHEAP)
     except TooHeavy:
-        if _END not in picture.content[-_TRAILER:]:
+        with picture.open() as file:
+            file.seek(max(0, picture.size - _TRAILER))
+            trailer = file.read()
+        if _END not in trailer:
             raise unreadable(picture.filename) from None
 
 

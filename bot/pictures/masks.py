@@ -51,7 +51,7 @@ def _alpha(image: Image.Image) -> Image.Image | None:
 
 
 def _is_ready(mask: Picture) -> bool:
-    return mask.content_type == "image/png" and len(mask.content) < MAXIMUM_MASK
+    return mask.content_type == "image/png" and mask.size < MAXIMUM_MASK
 
 
 def _lowest(channel: Image.Image) -> int:

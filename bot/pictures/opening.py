@@ -15,7 +15,7 @@ from zlib_ng import zlib_ng
 from bot.domain.checks import check_pixels
 from bot.domain.pictures import Picture
 from bot.pictures.errors import TooHeavy
-from bot.pictures.files import SUFFIXES, TYPES, header_size, renamed, shown
+from bot.pictures.files import HEADER, SUFFIXES, TYPES, header_size, renamed, shown
 
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "AVIF")
 BROKEN = (
@@ -50,12 +50,13 @@ def opened(picture: Picture, allowed: int) -> Iterator[Image.Image]:
         BadSource: it has too many pixels for any work.
         One of BROKEN: it is no picture.
     """
-    size = header_size(picture.content)
+    start = picture.start(HEADER)
+    size = header_size(start)
     if size is not None:
         check_pixels(shown(picture.filename), *size)
-        if picture.content[:4] == b"RIFF" and size[0] * size[1] * _HEADER["WEBP"] > allowed:
+        if start[:4] == b"RIFF" and size[0] * size[1] * _HEADER["WEBP"] > allowed:
             raise TooHeavy
-    with Image.open(BytesIO(picture.content), formats=FORMATS) as image:
+    with Image.open(picture.open(), formats=FORMATS) as image:
         check_pixels(shown(picture.filename), *image.size)
         yield image
 

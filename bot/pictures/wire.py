@@ -38,14 +38,14 @@ def send(connection: socket.socket, head: Head, content: Content = b"") -> None:
         connection.sendall(content)
 
 
-def receive(connection: socket.socket) -> tuple[Head, bytes]:
-    """Read one message.
+def receive(connection: socket.socket) -> Answer:
+    """Read one message; of a file that was handed over, nothing is read yet.
 
     Raises:
         EOFError: the other side has ended, or sends something else.
     """
     with _message(connection) as (head, length, file):
-        return head, _exactly(connection, length) if file is None else os.pread(file, length, 0)
+        return head, _exactly(connection, length) if file is None else DiskFile(os.dup(file), length)
 
 
 def receive_spooled(connection: socket.socket) -> Answer:
