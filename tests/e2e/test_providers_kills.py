@@ -64,13 +64,14 @@ async def test_inline_pictures_outlive_a_kill_before_the_post_unchanged(
         job = await full_world.imagine()
         await full_world.wait_state(job, "delivering")
         await bot.kill()
-    [spooled] = full_world.rows("SELECT content FROM spool WHERE job_id = ?", job)
+    pieces = full_world.rows("SELECT content FROM spool WHERE job_id = ? ORDER BY number, piece", job)
+    spooled = b"".join(piece["content"] for piece in pieces)
     await full_world.discord.clear_faults()
     async with full_world.connected_process(**inline) as bot:
         message = await full_world.assert_one_picture(job)
         await bot.stop()
     posted = await full_world.discord.file(int(message["attachments"][0]["id"]))
-    assert hashlib.sha256(posted).digest() == hashlib.sha256(spooled["content"]).digest()
+    assert hashlib.sha256(posted).digest() == hashlib.sha256(spooled).digest()
     assert submits(full_world) == (0, 1, 0)
     assert full_world.ledger_micros(job, "settle") == full_world.lumenfall.history.spent_micros
     assert full_world.rows("SELECT 1 FROM spool") == []

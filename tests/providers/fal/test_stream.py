@@ -264,7 +264,7 @@ async def test_a_stream_that_never_ends_is_given_up(fixture: FalFixture) -> None
         poll_policy = replace(POLL_POLICY, give_up_after=0.2)
         with pytest.raises(GenerationTimeout):
             await follow(streaming(fixture, queue_url=url, poll_policy=poll_policy), ticket_at(url))
-    assert "/stream" in requests[0]
+    assert any("/stream" in request for request in requests)
 
 
 async def test_a_stream_that_goes_on_after_its_end_is_left(fixture: FalFixture) -> None:
