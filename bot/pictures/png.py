@@ -7,9 +7,9 @@ Chunks, filters and interlacing: https://www.w3.org/TR/png-3/
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Iterator
-from itertools import chain
 from math import ceil
 from typing import IO
 
@@ -25,6 +25,9 @@ _CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 _SIGNATURE = 8
 """Bytes before the first chunk."""
 _PALETTE = 3
+_PIXELS = frozenset({b"IDAT", b"fdAT"})
+_NOTED = _PIXELS | {b"PLTE"}
+_KIND = re.compile(rb"\w{4}")
 _HIGHEST_FILTER = 4
 _ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
 """Each pass of an interlaced picture: its first column and row, and its steps."""
@@ -38,44 +41,48 @@ def check_png(picture: Picture, *, rows: bool) -> None:
     Raises:
         ValueError, zlib_ng.error: it is not.
     """
+    kinds: set[bytes] = set()
     with picture.open() as file:
-        parts = _parts(file)
-        if rows:
-            _check_rows(parts)
+        parts = _parts(file, kinds)
+        colour = _check_rows(parts) if rows else None
         for _ in parts:
             pass
-
-
-def _check_rows(parts: Iterator[Part]) -> None:
-    header, palette, first = b"", False, b""
-    for kind, part in parts:
-        if kind == b"IDAT":
-            first = part
-            break
-        header = part if kind == b"IHDR" else header
-        palette = palette or kind == b"PLTE"
-    width, height, depth, colour, _, _, interlaced = struct.unpack(">IIBBBBB", header)
-    if colour == _PALETTE and not palette:
+    if not kinds & _PIXELS:
+        raise ValueError("no pixels")
+    if colour == _PALETTE and b"PLTE" not in kinds:
         raise ValueError("no palette")
+
+
+def _check_rows(parts: Iterator[Part]) -> int:
+    """Returns the colour type."""
+    _, header = next(parts)
+    width, height, depth, colour, _, _, interlaced = struct.unpack(">IIBBBBB", header)
     bits = depth * _CHANNELS[colour]
     passes = _ADAM7 if interlaced else ((0, 0, 1, 1),)
-    pixels = _Pixels(chain([first], (part for kind, part in parts if kind == b"IDAT")))
+    pixels = _Pixels(part for kind, part in parts if kind == b"IDAT")
     for column, row, step, down in passes:
         columns, count = ceil((width - column) / step), ceil((height - row) / down)
         if columns > 0:
             pixels.skip_rows(count, 1 + ceil(columns * bits / 8))
+    return int(colour)
 
 
-def _parts(file: IO[bytes]) -> Iterator[Part]:
-    """The contents of all chunks, each in one part or several; whatever follows the last chunk is left alone.
+def _parts(file: IO[bytes], kinds: set[bytes]) -> Iterator[Part]:
+    """The contents of all chunks but the last, each in one part or several; notes which of `_NOTED` there are.
+
+    The last chunk marks the end and is empty: whatever stands there or follows is left alone.
 
     Raises:
         ValueError: a check sum is wrong, or the file ends early.
     """
     file.seek(_SIGNATURE)
-    kind = b""
-    while kind != b"IEND":
+    while True:
         length, kind = struct.unpack(">I4s", _exactly(file, 8))
+        if kind == b"IEND":
+            return
+        if not _KIND.match(kind):
+            raise ValueError("no kind of chunk")
+        kinds |= {kind} & _NOTED
         check_sum = zlib_ng.crc32(kind)
         while True:
             part = _exactly(file, min(length, _AT_ONCE))

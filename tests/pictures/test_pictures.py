@@ -375,3 +375,25 @@ async def test_of_a_large_progressive_jpeg_only_the_end_is_looked_for_in_a_sourc
     else:
         with pytest.raises(BadSource):
             await pictures.inspect(content[:-40], filename="1.jpg")
+
+
+def _refused_and_accepted() -> tuple[list[bytes], list[bytes]]:
+    header = (b"IHDR", struct.pack(">IIBBBBB", 64, 64, 8, 2, 0, 0, 0))
+    pixels, end = (b"IDAT", zlib.compress(bytes(64 * (64 * 3 + 1)))), (b"IEND", b"")
+    of_palette = (b"IHDR", struct.pack(">IIBBBBB", 64, 64, 8, 3, 0, 0, 0))
+    indices, palette = (b"IDAT", zlib.compress(bytes(64 * 65))), (b"PLTE", bytes(3))
+    whole = png_of_chunks(header, pixels, end)
+    refused = [png_of_chunks(header, pixels, (kind, b"hi"), end) for kind in (b"te t", b"\x00abc")]
+    refused += [png_of_chunks(header, end), png_of_chunks(of_palette, indices, end), whole[:-5]]
+    accepted = [whole[:-1], whole[:-4], whole[:-4] + b"oops", png_of_chunks(of_palette, indices, palette, end)]
+    return refused, [whole, *accepted]
+
+
+@pytest.mark.parametrize("result", [True, False])
+async def test_of_a_pngs_end_only_the_mark_has_to_be_there(pictures: Pictures, result: bool) -> None:
+    refused, accepted = _refused_and_accepted()
+    for content in accepted:
+        assert (await pictures.inspect(content, filename="1", result=result)).height == 64
+    for content in refused[: None if result else 3]:
+        with pytest.raises(BadSource):
+            await pictures.inspect(content, filename="1", result=result)
