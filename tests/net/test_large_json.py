@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import random
+import time
 import tracemalloc
 from typing import Any
 from unittest.mock import patch
@@ -17,6 +18,11 @@ from bot.domain import content as content_module
 from bot.net import large_json
 from bot.net.large_json import DiskText, json_in
 from tests.support.picture_files import on_disk
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_parsed_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(large_json, "WHOLE", -1)
 
 
 def resolved(value: Any) -> Any:
@@ -84,6 +90,35 @@ def test_more_than_a_document_may_have_beside_long_strings_is_nothing() -> None:
     assert len(json_in(document)) == 301
     with patch.object(large_json, "REST_LIMIT", 1000):
         assert json_in(document) is None
+
+
+@pytest.mark.parametrize("repeated", [b"[],", b'"",', b'"" ', b'{"":0},'])
+def test_a_document_of_very_many_small_values_is_nothing(repeated: bytes) -> None:
+    document = on_disk(b"[" + repeated * (3_000_000 // len(repeated)) + b"0]")
+    tracemalloc.start()
+    assert json_in(document) is None
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert most < 5_000_000
+
+
+@pytest.mark.parametrize("repeated", [b"\\", b'\\"', b"\\/", b"\\u0041"])
+def test_a_string_of_nothing_but_escapes_takes_neither_long_nor_memory(repeated: bytes) -> None:
+    text = repeated * (8_000_000 // len(repeated) // 2 * 2)
+    document = on_disk(b'{"a": "' + text + b'"}')
+    began = time.process_time()
+    tracemalloc.start()
+    size = sum(len(part) for part in json_in(document)["a"].parts())
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert size == len(text) // (6 if b"u" in repeated else 2)
+    assert time.process_time() - began < 5
+    assert most < 5_000_000
+
+
+def test_what_is_small_is_read_like_any_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(large_json, "WHOLE", 1_000_000)
+    assert json_in(on_disk(b'{"a": "' + b"x" * 900_000 + b'"}')) == {"a": "x" * 900_000}
 
 
 def test_pictures_take_no_memory_until_they_are_read() -> None:
