@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import zlib
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from http.client import HTTPResponse
@@ -32,6 +32,7 @@ _GZIP_OR_ZLIB = 47
 _PACKED = ("gzip", "deflate")
 _UNPACKED_AT_ONCE = 262_144
 _BODY_KEY = "easel.body"
+_JSON_KEY = "easel.json"
 _ABOUT_THE_WIRE = (b"content-encoding", b"content-length", b"transfer-encoding")
 
 
@@ -204,12 +205,12 @@ class _Unpacker:
         self._room = limit
         self._begun = False
 
-    def append(self, part: bytes) -> None:
-        """Unpack more."""
+    async def append(self, part: bytes) -> None:
+        """Unpack more. What follows the end is left alone."""
         self._begun = True
         unpacked = part
         # As much as was allowed may not be all that there is, even where the whole part was taken in.
-        while part or len(unpacked) == _UNPACKED_AT_ONCE:
+        while not self._decoder.eof and (part or len(unpacked) == _UNPACKED_AT_ONCE):
             try:
                 unpacked = self._decoder.decompress(part, _UNPACKED_AT_ONCE)
             except zlib.error:
@@ -219,6 +220,7 @@ class _Unpacker:
                 raise ResponseTooLarge("unpacked", request=self._request)
             self._receiver.append(unpacked)
             part = self._decoder.unconsumed_tail
+            await asyncio.sleep(0)  # a part may unpack to a thousand times its size
 
     def finish(self) -> None:
         """See that the end was there."""
@@ -226,7 +228,9 @@ class _Unpacker:
             raise httpx.DecodingError("cut short", request=self._request)
 
 
-async def _receive(response: httpx.Response, limit: int, pace: Pace | None, take: Callable[[bytes], None]) -> None:
+async def _receive(
+    response: httpx.Response, limit: int, pace: Pace | None, take: Callable[[bytes], Awaitable[None] | None]
+) -> None:
     announced = response.headers.get("content-length", "")
     if announced.isdecimal() and (len(announced) > 18 or int(announced) > limit):
         raise ResponseTooLarge("announced", request=response.request)
@@ -238,7 +242,8 @@ async def _receive(response: httpx.Response, limit: int, pace: Pace | None, take
                 size += len(part)
                 if size > limit:
                     raise ResponseTooLarge("received", request=response.request)
-                take(part)
+                if (taken := take(part)) is not None:
+                    await taken
                 if pace is not None and size >= due:
                     due = size + pace.least
                     patience.reschedule(loop.time() + pace.seconds)
@@ -254,11 +259,15 @@ def json_of(response: httpx.Response) -> Any:
     Of a large body, long strings are `DiskText`s.
     """
     content: Content = response.extensions.get(_BODY_KEY, b"")
-    return json_in(content or response.content)
+    if not isinstance(content, DiskFile):
+        return json_in(content or response.content)
+    if _JSON_KEY not in response.extensions:
+        response.extensions[_JSON_KEY] = json_in(content)
+    return response.extensions[_JSON_KEY]
 
 
 async def read_json(response: httpx.Response) -> Any:
-    """As `json_of`, off the event loop where there is much of it."""
+    """As `json_of`, which is fast after it: off the event loop where there is much of it."""
     if is_large(response):
         return await asyncio.to_thread(json_of, response)
     return json_of(response)

@@ -11,7 +11,7 @@ import time
 import tracemalloc
 import zlib
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 
 import httpx
@@ -19,7 +19,7 @@ import pytest
 
 from bot.logs import configure
 from bot.net.errors import ResponseTooLarge
-from bot.net.http import Pace, Timeouts, json_of, open_client, request, stream
+from bot.net.http import Pace, Timeouts, json_of, open_client, read_content, request, stream
 from bot.net.sse import Event, events, is_event_stream
 from tests.support.raw_server import OK, Connection, RawServer, healthy, serving
 
@@ -109,6 +109,42 @@ async def test_a_bomb_is_not_unpacked() -> None:
         assert tracemalloc.get_traced_memory()[1] < 5_000_000
     finally:
         tracemalloc.stop()
+
+
+async def _arriving(body: bytes) -> AsyncIterator[bytes]:
+    for place in range(0, len(body), 65_536):
+        yield body[place : place + 65_536]
+
+
+async def _longest_wait() -> float:
+    """How long the event loop had something else to do at most, until this is cancelled."""
+    longest, before = 0.0, time.monotonic()
+    with suppress(asyncio.CancelledError):
+        while True:
+            await asyncio.sleep(0)
+            longest, before = max(longest, time.monotonic() - before), time.monotonic()
+    return longest
+
+
+async def test_a_bomb_within_the_limit_holds_up_nobody() -> None:
+    body = packed(bytes(60_000_000))
+    sent = httpx.Request("GET", "https://fal.example/")
+    response = httpx.Response(200, headers={"content-encoding": "gzip"}, content=_arriving(body), request=sent)
+    watching = asyncio.create_task(_longest_wait())
+    assert len(await read_content(response, 67_108_864, None)) == 60_000_000
+    watching.cancel()
+    assert await watching < 0.05
+
+
+async def test_what_follows_the_end_of_a_packed_body_is_left_alone() -> None:
+    body = packed(b"x") + bytes(30_000_000)
+    sent = httpx.Request("GET", "https://fal.example/")
+    response = httpx.Response(200, headers={"content-encoding": "gzip"}, content=_arriving(body), request=sent)
+    tracemalloc.start()
+    assert await read_content(response, 67_108_864, None) == b"x"
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert most < 5_000_000
 
 
 @pytest.mark.parametrize("body", [b"not packed", packed(b"x" * 900)[:-4], packed(b"x")[:5]])

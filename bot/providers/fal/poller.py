@@ -17,7 +17,7 @@ from bot.domain.clock import Clock
 from bot.domain.errors import GenerationFailed, GenerationTimeout, NoPicture, ProviderBusy, ProviderError
 from bot.domain.jobs import Progress
 from bot.domain.money import Money
-from bot.net.http import JSON_LIMIT, is_large, json_of
+from bot.net.http import JSON_LIMIT, is_large, json_of, read_json
 from bot.net.sse import events, is_event_stream
 from bot.providers.fal.client import FalClient
 from bot.providers.fal.errors import error_from, not_started, too_early
@@ -219,6 +219,7 @@ class Poller:
     async def _read_result(self) -> tuple[httpx.Response, Generated | None]:
         """The response and the pictures in it."""
         response = await self._client.request("GET", self._data.response_url, limit=RESULT_LIMIT)
+        await read_json(response)  # an error may be as long as a result
         if not response.is_success:
             return response, None
         if is_large(response):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import threading
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 
 from bot.domain.clock import Clock, real_time
+from bot.domain.content import Content, DiskFile
 from bot.domain.errors import (
     GenerationFailed,
     GenerationTimeout,
@@ -27,6 +29,7 @@ from bot.domain.errors import (
 )
 from bot.domain.jobs import Ticket
 from bot.domain.providers import CancelResult
+from bot.net.large_json import json_in
 from tests.support.providers.deps import (
     HURRIED,
     POLL_POLICY,
@@ -222,6 +225,26 @@ async def test_a_result_without_a_picture_is_an_invalid_response(fixture: FalFix
     async with responding(finished_queue(result)) as queue:
         with pytest.raises(InvalidResponse, match="without a picture"):
             await follow(fixture.fal(queue_url=queue.url), ticket_at(queue.url))
+
+
+@pytest.mark.parametrize("status", [200, 422])
+async def test_a_long_result_without_a_picture_is_parsed_once_and_off_the_event_loop(
+    fixture: FalFixture, status: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads: list[int] = []
+
+    def noting(content: Content) -> Any:
+        if isinstance(content, DiskFile):
+            threads.append(threading.get_ident())
+        return json_in(content)
+
+    monkeypatch.setattr("bot.net.http.json_in", noting)
+    state, result = http(200, {"status": "COMPLETED"}), http(status, {"detail": "x" * 2_000_000})
+    async with responding(lambda line: state if "status_url" in line else result) as queue:
+        with pytest.raises(ProviderError):
+            await follow(fixture.fal(queue_url=queue.url), ticket_at(queue.url))
+    assert len(threads) == 1
+    assert threads[0] != threading.get_ident()
 
 
 @pytest.mark.parametrize("state", ["COMPLETED", "FAILED", "SOMETHING_NEW"])
