@@ -93,6 +93,14 @@ class _RawReader(RawIOBase):
         self._place = max(0, origin + offset)
         return self._place
 
+    def readall(self) -> bytes:
+        """Read the rest, at once: pieces of it would need as much memory once more."""
+        if self._file is None:
+            raise ValueError("closed")
+        rest = os.pread(self._file.number, max(0, self._size - self._place), self._place)
+        self._place += len(rest)
+        return rest
+
     def readinto(self, buffer: WriteableBuffer) -> int:
         """Read the next bytes into a buffer; returns how many there were."""
         if self._file is None:
