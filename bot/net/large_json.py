@@ -68,16 +68,23 @@ class DiskText:
         return next(self.file.parts(self.start, len(start)), b"").lower() == start.lower()
 
 
-def json_in(content: Content) -> Any:
-    """A document's value; None where it is no JSON. Of one on disk, long strings are `DiskText`s."""
+def json_in(content: Content, *, lenient: bool = False) -> Any:
+    """A document's value; None where it is no JSON. Of one on disk, long strings are `DiskText`s.
+
+    A `lenient` reader takes what is no UTF-8 for replacement characters.
+    """
     try:
         if isinstance(content, bytes) or len(content) <= WHOLE:
-            return json.loads(content if isinstance(content, bytes) else content.read())
+            return _parsed(content if isinstance(content, bytes) else content.read(), lenient=lenient)
         document = _Document(content)
-        value = json.loads(document.rest)
+        value = _parsed(document.rest, lenient=lenient)
         return _filled(value, document.texts) if document.texts else value
     except (ValueError, RecursionError):
         return None
+
+
+def _parsed(document: bytes | bytearray, *, lenient: bool) -> Any:
+    return json.loads(document.decode("utf-8-sig", "replace") if lenient else document)
 
 
 class _Document:

@@ -33,7 +33,7 @@ class Event:
     async def json(self) -> Any:
         """The data as JSON, of which long strings stay on disk; None where it is none."""
         if isinstance(self.data, DiskFile):
-            return await asyncio.to_thread(json_in, self.data)
+            return await asyncio.to_thread(json_in, self.data, lenient=True)
         return json_in(self.data.encode())
 
 

@@ -213,3 +213,13 @@ def test_a_flood_without_an_event_is_too_much(line: bytes) -> None:
 def test_events_in_between_make_any_number_of_comments_welcome() -> None:
     hour = b": keep-alive\n\n" * 240 + b"data: x\n\n"
     assert read(*[hour] * 100).count(Event("message", "x")) == 100
+
+
+async def test_an_event_on_disk_with_a_character_that_was_cut_is_read_like_a_short_one() -> None:
+    data = b'{"b64_json": "' + b"A" * 2_000_000 + b'", "revised_prompt": "sno\xe9\x9b"}'
+    event = await anext(aiter(events(response_of(arriving([b"data: ", data, b"\n\n"])), 10_000_000)))
+    assert event is not None
+    assert isinstance(event.data, DiskFile)
+    value = await event.json()
+    assert value["revised_prompt"] == "sno\ufffd"
+    assert value["b64_json"].size == 2_000_000
