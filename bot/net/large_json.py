@@ -11,6 +11,7 @@ import json
 import re
 import secrets
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,6 +63,13 @@ class DiskText:
             yield text.encode("ascii", "replace")
         if rest:
             raise ValueError("half an escape")
+
+    def beginning(self, size: int) -> str:
+        """Its first characters; what is not ASCII is a "?"."""
+        with suppress(ValueError):
+            start = DiskText(self.file, self.start, min(self.size, _LONGEST_ESCAPE * size))
+            return next(start.parts(), b"")[:size].decode("ascii", "replace")
+        return ""
 
     def begins_with(self, start: bytes) -> bool:
         """Whether these are its first bytes, in small letters or in capitals."""

@@ -25,8 +25,10 @@ from bot.domain.errors import (
     TicketLost,
 )
 from bot.net.http import json_of
+from bot.net.large_json import LONG
 from bot.providers.fal.schemas import Status
 from bot.providers.shared.http import failed_submit, for_status
+from bot.providers.shared.inline import beginning, is_text
 
 _RETIRED = re.compile(
     r"deprecated|no longer (available|supported|offered)|has been (retired|removed|shut ?down)"
@@ -66,7 +68,7 @@ def error_details(response: httpx.Response, ran: Status | None = None) -> ErrorD
     places = [place for item in items if isinstance(place := item.get("loc"), list)]
     return ErrorDetails(
         kinds=frozenset(kind for kind in kinds if isinstance(kind, str) and _KIND.fullmatch(kind)),
-        text=" ".join(text for text in texts if isinstance(text, str)).lower(),
+        text=" ".join(beginning(text, LONG) for text in texts if is_text(text)).lower(),
         about_picture=any("image" in str(part) or "mask" in str(part) for place in places for part in place),
     )
 

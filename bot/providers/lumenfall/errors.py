@@ -26,6 +26,7 @@ from bot.domain.errors import (
 )
 from bot.net.http import json_of
 from bot.providers.shared.http import failed_submit, for_status, retry_after
+from bot.providers.shared.inline import beginning, is_text
 
 _CODE = re.compile(r"[A-Za-z][A-Za-z_]{0,59}")
 _CLEAR = frozenset(
@@ -37,6 +38,7 @@ _MODERATION = re.compile(
     r"|content[ _-]?(policy|filter)|policy[ _]violation|\bnsfw\b|\bflagged\b"
 )
 _LENGTH = re.compile(r"(?:<=?|at most|most|maximum(?: length)?(?: of)?|up to|limited to)\s*([\d,]{2,7})\s*char")
+_LONGEST_TEXT = 20_000
 _ABOUT_PICTURE = re.compile(r"^(image|mask)\b|image file|invalid image|image dimensions")
 
 
@@ -67,7 +69,7 @@ def error_details(body: Any) -> ErrorDetails:
     texts = [error, inner.get("message"), outer.get("message"), outer.get("error_message"), inner.get("type")]
     return ErrorDetails(
         next((code.upper() for code in codes if isinstance(code, str) and _CODE.fullmatch(code)), ""),
-        " ".join(text for text in texts if isinstance(text, str)).lower()[:20_000],
+        " ".join(beginning(text, _LONGEST_TEXT) for text in texts if is_text(text)).lower()[:_LONGEST_TEXT],
     )
 
 

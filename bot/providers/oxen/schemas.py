@@ -20,7 +20,7 @@ from bot.domain.clock import Instant
 from bot.domain.content import Content
 from bot.domain.errors import InvalidResponse
 from bot.domain.money import Money
-from bot.providers.shared.inline import Text, is_data_uri, is_text, picture_in
+from bot.providers.shared.inline import Text, beginning, is_data_uri, is_text, picture_in
 from bot.providers.shared.tickets import StoredTicketData
 
 NAME: Final = "oxen"
@@ -141,8 +141,8 @@ def error_text(body: Any) -> str:
 
 
 def _texts(value: Any, depth: int = 0) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value[:2000]
+    if is_text(value):
+        yield beginning(value, 2000)
     elif depth < 3 and isinstance(value, dict | list):
         for item in [*(value.values() if isinstance(value, dict) else value)][:20]:
             yield from _texts(item, depth + 1)

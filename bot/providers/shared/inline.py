@@ -25,6 +25,11 @@ def is_text(value: Any) -> TypeGuard[Text]:
     return isinstance(value, Text)
 
 
+def beginning(text: Text, size: int) -> str:
+    """Its first characters. An error may repeat a picture, and its cause is named before."""
+    return text[:size] if isinstance(text, str) else text.beginning(size)
+
+
 def is_data_uri(text: Text) -> bool:
     """Whether it is a data URI."""
     return text[:5].lower() == "data:" if isinstance(text, str) else text.begins_with(b"data:")
