@@ -83,12 +83,18 @@ def json_in(content: Content, *, lenient: bool = False) -> Any:
     """
     try:
         if isinstance(content, bytes) or len(content) <= WHOLE:
-            return _parsed(content if isinstance(content, bytes) else content.read(), lenient=lenient)
+            whole = content if isinstance(content, bytes) else content.read()
+            return None if _values_in(whole) > VALUES_LIMIT else _parsed(whole, lenient=lenient)
         document = _Document(content)
         value = _parsed(document.rest, lenient=lenient)
         return _filled(value, document.texts) if document.texts else value
     except (ValueError, RecursionError):
         return None
+
+
+def _values_in(part: bytes, start: int = 0, end: int | None = None) -> int:
+    """How many values there are at most, roughly."""
+    return sum(part.count(sign, start, end) for sign in (b",", b"[", b"{"))
 
 
 def _parsed(document: bytes | bytearray, *, lenient: bool) -> Any:
@@ -141,7 +147,7 @@ class _Document:
 
     def _count(self, part: bytes, start: int, end: int) -> None:
         """A few characters may become a hundred bytes of memory, so there is a bound for values, too."""
-        self._values += 1 + sum(part.count(sign, start, end) for sign in (b",", b"[", b"{"))
+        self._values += 1 + _values_in(part, start, end)
         if self._values > VALUES_LIMIT:
             raise ValueError("too many values")
 

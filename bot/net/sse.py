@@ -21,6 +21,7 @@ from bot.net.large_json import json_in
 
 IDLE_LIMIT = 262_144
 """Bytes without an event in between: at a comment each quarter of a minute, those of a day and more."""
+_LINES_AT_ONCE = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,9 +109,16 @@ async def _lines(response: httpx.Response, limit: int) -> AsyncIterator[Content]
         size += len(first)
         if size > limit:
             raise ResponseTooLarge("event", request=response.request)
-        for line in others:
-            yield rest.content()
-            rest, size = Receiver(), len(line)
-            rest.append(line)
+        if not others:
+            continue
+        yield rest.content()
+        for number, line in enumerate(others[:-1], start=1):
+            yield line
+            if number % _LINES_AT_ONCE == 0:
+                await asyncio.sleep(0)
+        # There may be another chunk at once, for as long as the service sends.
+        await asyncio.sleep(0)
+        rest, size = Receiver(), len(others[-1])
+        rest.append(others[-1])
     if size:
         yield rest.content()

@@ -116,6 +116,14 @@ def test_a_string_of_nothing_but_escapes_takes_neither_long_nor_memory(repeated:
     assert most < 5_000_000
 
 
+@pytest.mark.parametrize("whole", [-1, 1_048_576])
+def test_very_many_values_are_nothing_in_memory_either(whole: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(large_json, "WHOLE", whole)
+    document = b"[" + b"[]," * 150_000 + b"0]"
+    assert json_in(document) is None
+    assert json_in(on_disk(document)) is None
+
+
 def test_what_is_small_is_read_like_any_other(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(large_json, "WHOLE", 1_000_000)
     assert json_in(on_disk(b'{"a": "' + b"x" * 900_000 + b'"}')) == {"a": "x" * 900_000}

@@ -223,3 +223,20 @@ async def test_an_event_on_disk_with_a_character_that_was_cut_is_read_like_a_sho
     value = await event.json()
     assert value["revised_prompt"] == "sno\ufffd"
     assert value["b64_json"].size == 2_000_000
+
+
+async def test_a_stream_of_very_many_lines_at_once_holds_up_nobody() -> None:
+    turns = 0
+
+    async def count_turns() -> None:
+        nonlocal turns
+        while True:
+            await asyncio.sleep(0)
+            turns += 1
+
+    counting = asyncio.create_task(count_turns())
+    lines = [b"data\n" * 13_000] * 20
+    [event] = await _read([*lines, b"\n"], 10_000_000)
+    counting.cancel()
+    assert event is not None
+    assert turns > 200
