@@ -25,7 +25,7 @@ VALUES_LIMIT = 100_000
 """Values that it may have; the longest list that a service sends has some thousand."""
 WHOLE = 1_048_576
 """Bytes of a document on disk that is parsed like one in memory, which is faster."""
-_WHOLE = re.compile(rb"(?:[^\\]++|\\u[0-9a-fA-F]{4}|\\[^u])*+")
+_COMPLETE = re.compile(rb"(?:[^\\]++|\\u[0-9a-fA-F]{4}|\\[^u])*+")
 """Characters and escapes, up to an escape that is not whole."""
 _IN_STRING = re.compile(rb'(?:[^"\\]++|\\.)*+', re.DOTALL)
 """What follows inside a string, up to its end or to a backslash whose character is not there."""
@@ -54,7 +54,7 @@ class DiskText:
                 yield part
                 continue
             escaped = rest + part
-            found = _WHOLE.match(escaped)
+            found = _COMPLETE.match(escaped)
             end = found.end() if found else 0
             rest = escaped[end:]
             if len(rest) >= _LONGEST_ESCAPE:
