@@ -274,6 +274,7 @@ async def test_a_provider_removed_from_the_order_still_delivers_what_it_has_pain
     moderator = await full_world.create_moderator()
     async with full_world.bot(retry_policy=PERSISTENT_RETRIES, SERVICE_ORDER=provider_order("lumenfall", "fal")):
         job = await full_world.imagine()
+        await wait_until(lambda: full_world.lumenfall.submits)
         await full_world.wait_state(job, "waiting")
         assert "is now painted by fal" in await full_world.moderate(
             moderator, "model", model="gpt-image-1.5", services="fal"
