@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import aiohttp
 import httpx
 
-from bot.net.http import Timeouts, open_client, request
+from bot.net.http import Timeouts, open_client, read_content, stream
 
 PICTURE_BYTES = 1_500_000
 PICTURE_LIMIT = 33_554_432
@@ -69,8 +69,9 @@ async def _easel(url: str, at_once: int) -> AsyncIterator[Get]:
     async with open_client(base_urls=[url], connections=at_once) as client:
 
         async def get(path: str) -> int:
-            response = await request(client, "GET", url + path, timeouts=timeouts, limit=PICTURE_LIMIT)
-            return len(response.content)
+            # As pictures are read: a large one is on disk in the end.
+            async with stream(client, "GET", url + path, timeouts=timeouts) as response:
+                return len(await read_content(response, PICTURE_LIMIT))
 
         yield get
 

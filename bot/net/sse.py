@@ -99,7 +99,7 @@ def _text(content: Content) -> str | DiskFile:
 
 async def _lines(response: httpx.Response, limit: int) -> AsyncIterator[Content]:
     """Lines without their ends, of any of the three kinds; a long one is on disk."""
-    rest, size, after_return = Receiver(), 0, False
+    rest, size, after_return, count = Receiver(), 0, False, 0
     async for chunk in response.aiter_raw():
         # A \r ends a line at once; a \n that comes in the next chunk is the other half of that end.
         first, *others = re.split(rb"\r\n|\r|\n", chunk.removeprefix(b"\n") if after_return else chunk)
@@ -111,13 +111,12 @@ async def _lines(response: httpx.Response, limit: int) -> AsyncIterator[Content]
             raise ResponseTooLarge("event", request=response.request)
         if not others:
             continue
-        yield rest.content()
-        for number, line in enumerate(others[:-1], start=1):
+        for line in (rest.content(), *others[:-1]):
             yield line
-            if number % _LINES_AT_ONCE == 0:
+            count += 1
+            # Whatever has arrived is read without a wait, for as long as the service sends.
+            if count % _LINES_AT_ONCE == 0:
                 await asyncio.sleep(0)
-        # There may be another chunk at once, for as long as the service sends.
-        await asyncio.sleep(0)
         rest, size = Receiver(), len(others[-1])
         rest.append(others[-1])
     if size:
