@@ -74,6 +74,10 @@ def _names(text: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
+def _paths(text: str) -> tuple[Path, ...]:
+    return tuple(map(Path, _names(text)))
+
+
 def _provider_orders(text: str) -> dict[str, tuple[str, ...]]:
     orders = {}
     for part in filter(None, (part.strip() for part in text.split(";"))):
@@ -143,6 +147,7 @@ Hosts = Annotated[AllowedHosts, NoDecode, _parsed(_hosts)]
 DefaultQuota = Annotated[Quota, NoDecode, _parsed(_quota)]
 Database = Annotated[DatabaseUrl, NoDecode, _parsed(_database_url)]
 Names = Annotated[tuple[str, ...], NoDecode, _parsed(_names)]
+Paths = Annotated[tuple[Path, ...], NoDecode, _parsed(_paths)]
 ProviderOrders = Annotated[dict[str, tuple[str, ...]], NoDecode, _parsed(_provider_orders)]
 Fields = Annotated[dict[str, str | bool | int], NoDecode, _parsed(_fields)]
 
@@ -179,6 +184,9 @@ class Settings(BaseSettings):
         description=(
             "The order of services: gpt-image-1.5=lumenfall,fal; gpt-image-1=fal. Empty: fal,lumenfall,oxen."
         ),
+    )
+    catalog_files: Paths = Field(
+        (), description="Your own models and prices: TOML files, separated by commas, that are laid over Easel's."
     )
     models: Names = Field((), description="The only models that may be used, separated by commas. Empty: all.")
     fal_queue_url: Http = Field("https://queue.fal.run", description="fal's queue.")

@@ -1,23 +1,23 @@
 """Models as data: what each can do at each provider, what the provider calls it, and what it costs at most.
 
-`catalog.toml` beside this file holds the figures and where they come from.
+The files in `models/` beside this one hold the figures and where they come from.
 """
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import Self
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import ValidationInfo, field_validator, model_validator
 
+from bot.catalog.files import built_in_files, read_catalog
 from bot.catalog.mapping import join_or
 from bot.catalog.offers import Offer
 from bot.catalog.schema import CatalogModel
-from bot.domain.errors import SetupError, UnsupportedRequest
+from bot.domain.errors import UnsupportedRequest
 
 NOTICE_BEFORE = timedelta(days=60)
 """How early a switch-off is announced."""
@@ -30,7 +30,15 @@ class Model(CatalogModel):
     label: str
     sunset_at: date | None = None
     successor: str | None = None
-    offers: tuple[Offer, ...] = Field(min_length=1)
+    offers: tuple[Offer, ...] = ()
+
+    @model_validator(mode="after")
+    def _is_served_and_succeeded(self) -> Self:
+        if not self.offers:
+            raise ValueError("no service offers it; add [[models.offers]]")
+        if self.successor == self.name:
+            raise ValueError("it succeeds itself; name another model")
+        return self
 
     @cached_property
     def providers(self) -> tuple[str, ...]:
@@ -45,39 +53,34 @@ class Model(CatalogModel):
 class Catalog(CatalogModel):
     """Every model. Read once, at start."""
 
-    models: tuple[Model, ...] = Field(min_length=1)
+    order: tuple[str, ...] = ()
+    """Names of models, the preferred one first; those that are not among them come after."""
+    models: tuple[Model, ...] = ()
+    """In that order."""
 
     @model_validator(mode="after")
-    def _names_are_unique(self) -> Self:
+    def _order_names_models(self) -> Self:
         names = [model.name for model in self.models]
-        if len(set(names)) != len(names):
-            raise ValueError("a model is listed twice")
-        for model in self.models:
-            if len(set(model.providers)) != len(model.providers):
-                raise ValueError(f"{model.name} lists a service twice")
-            if model.successor == model.name:
-                raise ValueError(f"{model.name} succeeds itself")
+        if not names:
+            raise ValueError("it has no model; add [[models]]")
+        if unknown := set(self.order) - set(names):
+            raise ValueError(f"the order names no model {min(unknown)}; choose {', '.join(names)}")
         return self
 
+    @field_validator("models")
     @classmethod
-    def load(cls, path: Path | None = None) -> Catalog:
-        """Read a catalogue; without a path the one that comes with Easel.
+    def _in_order(cls, models: tuple[Model, ...], info: ValidationInfo) -> tuple[Model, ...]:
+        place = {name: number for number, name in enumerate(info.data.get("order", ()))}
+        return tuple(sorted(models, key=lambda model: place.get(model.name, len(place))))
+
+    @classmethod
+    def load(cls, more: Sequence[Path] = ()) -> Catalog:
+        """The catalogue that comes with Easel, with `more` files laid over it.
 
         Raises:
-            SetupError: it is missing or wrong; one line that says where.
+            SetupError: a file is missing or wrong; one line for each mistake, which says where.
         """
-        path = path or Path(__file__).with_name("catalog.toml")
-        try:
-            return cls.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
-        except OSError as error:
-            raise SetupError(f"{path.name} cannot be read: {error.strerror}.") from None
-        except ValidationError as error:
-            first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-            place = ".".join(str(part) for part in first["loc"]) or "the file"
-            message = first["msg"].removeprefix("Value error, ")
-            raise SetupError(f"{path.name} is not valid at {place}: {message}.") from None
-        except ValueError as error:
-            raise SetupError(f"{path.name} is not valid TOML: {' '.join(str(error).split())}.") from None
+        return read_catalog(cls, [*built_in_files(), *more])
 
     def get(self, name: str) -> Model | None:
         """The model of that name, if there is one."""

@@ -1,4 +1,4 @@
-"""The shape of an offer in `catalog.toml`: what a provider calls each option, and what it charges."""
+"""The shape of an offer in a catalogue file: what a provider calls each option, and what it charges."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ NEIGHBOURS = 3
 
 
 class CatalogModel(BaseModel):
-    """A part of `catalog.toml`: frozen, and a key without a meaning is refused."""
+    """A part of a catalogue file: frozen, and a key without a meaning is refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

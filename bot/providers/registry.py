@@ -42,12 +42,20 @@ def synchronous_providers(settings: Settings) -> tuple[str, ...]:
 
 
 def catalog_for(settings: Settings) -> Catalog:
-    """The catalogue, with the offers as these settings change them.
+    """The catalogue with the operator's own files, and the offers as these settings change them.
 
     Raises:
-        SetupError: the catalogue is wrong.
+        SetupError: a file is wrong; one line for each mistake.
     """
-    return adapt_catalog(Catalog.load(), settings)
+    catalog = Catalog.load(settings.catalog_files)
+    for model in catalog.models:
+        for provider in model.providers:
+            if provider not in SPECS:
+                raise SetupError(
+                    f"CATALOG_FILES is not valid: {model.name} is offered by {provider}, which is no service of "
+                    f"Easel's; choose {', '.join(SPECS)}."
+                )
+    return adapt_catalog(catalog, settings)
 
 
 def adapt_catalog(catalog: Catalog, settings: Settings) -> Catalog:

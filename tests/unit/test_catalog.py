@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from bot.catalog.catalog import Catalog
+from bot.catalog.files import BUILT_IN, read_catalog
 from bot.catalog.offers import ProviderRequest
 from bot.domain.errors import SetupError, UnsupportedRequest
 from bot.domain.money import Money
@@ -19,7 +20,7 @@ from tests.support.routing import PROVIDERS, open_router
 PICTURE = Source(url="https://cdn.discordapp.com/a.png", filename="a.png")
 REQUEST = ImageRequest(prompt="a fox in the snow", model="gpt-image-1.5")
 EDIT = replace(REQUEST, sources=(PICTURE,))
-SHIPPED = Path(__file__).parents[2] / "bot" / "catalog" / "catalog.toml"
+SHIPPED = BUILT_IN / "gpt-image-1.5.toml"
 
 
 def translate(catalog: Catalog, request: ImageRequest, provider: str) -> ProviderRequest:
@@ -68,10 +69,9 @@ def test_only_available_models_have_notices(catalog: Catalog) -> None:
 
 
 def test_the_notice_names_a_successor_that_this_version_lacks(tmp_path: Path) -> None:
-    text = SHIPPED.read_text(encoding="utf-8").replace('successor = "gpt-image-2"', 'successor = "gpt-image-9"')
-    path = tmp_path / "more.toml"
-    path.write_text(text, encoding="utf-8")
-    assert "gpt-image-9, which this version does not have yet" in Catalog.load(path).notices(date(2026, 11, 1))[0]
+    path = write_catalog(tmp_path, '[[models]]\nname = "gpt-image-1.5"\nsuccessor = "gpt-image-9"\n')
+    notice = Catalog.load([path]).notices(date(2026, 11, 1))[0]
+    assert "gpt-image-9, which this version does not have yet" in notice
 
 
 # The file
@@ -115,7 +115,7 @@ def write_catalog(tmp_path: Path, text: str) -> Path:
 
 
 def test_a_second_model_and_service_are_only_an_edit_of_the_file(tmp_path: Path, clock: AdjustableClock) -> None:
-    catalog = Catalog.load(write_catalog(tmp_path, SHIPPED.read_text(encoding="utf-8") + SECOND_MODEL))
+    catalog = Catalog.load([write_catalog(tmp_path, SECOND_MODEL)])
     router = open_router(catalog, clock, (*PROVIDERS, "elsewhere"))
     request = replace(REQUEST, model="plain", quality="auto")
     provider_request = translate(catalog, request, "elsewhere")
@@ -143,7 +143,7 @@ def test_a_second_model_and_service_are_only_an_edit_of_the_file(tmp_path: Path,
 
 
 def test_the_refusal_recommends_no_model_where_none_can_paint_it(tmp_path: Path, clock: AdjustableClock) -> None:
-    catalog = Catalog.load(write_catalog(tmp_path, SECOND_MODEL))
+    catalog = read_catalog(Catalog, [write_catalog(tmp_path, SECOND_MODEL)])
     with pytest.raises(UnsupportedRequest) as refusal:
         open_router(catalog, clock, ("elsewhere",)).candidates(replace(EDIT, model="plain", quality="auto"))
     assert refusal.value.sentence == "Plain cannot edit pictures. Ask without one."
@@ -157,7 +157,11 @@ FIRST_QUALITY = (
 @pytest.mark.parametrize(
     ("old", "new", "where"),
     [
-        ("maximum_sources = 4", 'maximum_sources = "many"', r"models\.0\.offers\.0\.maximum_sources"),
+        (
+            "maximum_sources = 4",
+            'maximum_sources = "many"',
+            r"models\.gpt-image-1\.5\.offers\.fal\.maximum_sources",
+        ),
         ('endpoint = "fal-ai/gpt-image-1.5"\n', "", "endpoint"),
         ("low = { 1024x1024 = 9000, 1024x1536 = 13000, 1536x1024 = 13000 }", "low = {}", "a price row is empty"),
         ("low = { 1024x1024 = 9000", "low = { big = 9000", "prices: big"),
@@ -165,8 +169,8 @@ FIRST_QUALITY = (
         ("[[models]]", "[[models", "is not valid TOML"),
         ("text_token = 5", "text_token = -5", "text_token"),
         ("sunset_at = 2026-12-01", 'colour = "red"', "colour"),
-        ('successor = "gpt-image-2"', 'successor = "gpt-image-1.5"', r"gpt-image-1\.5 succeeds itself"),
-        ('provider = "lumenfall"', 'provider = "fal"', r"gpt-image-1\.5 lists a service twice"),
+        ('successor = "gpt-image-2"', 'successor = "gpt-image-1.5"', r"gpt-image-1\.5: it succeeds itself"),
+        ('provider = "lumenfall"', 'provider = "fal"', r"gpt-image-1\.5\.offers\.fal: it is there twice"),
         (FIRST_QUALITY, FIRST_QUALITY.replace("pass", "guess"), r"options\.quality\.way"),
         (FIRST_QUALITY, FIRST_QUALITY.replace('"pass"', '"emulate"'), "what is emulated is not sent"),
         (FIRST_QUALITY, FIRST_QUALITY.replace('field = "quality", ', ""), "a field is missing"),
@@ -190,16 +194,16 @@ def test_a_bad_file_is_one_line_for_the_operator(tmp_path: Path, old: str, new: 
     assert old in text
     path = write_catalog(tmp_path, text.replace(old, new, 1))
     with pytest.raises(SetupError, match=where) as error:
-        Catalog.load(path)
+        read_catalog(Catalog, [path])
     assert "\n" not in str(error.value)
     assert str(tmp_path) not in str(error.value)
 
 
 def test_a_model_that_is_listed_twice_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(SetupError, match="listed twice"):
-        Catalog.load(write_catalog(tmp_path, SECOND_MODEL + SECOND_MODEL))
+    with pytest.raises(SetupError, match="it is there twice"):
+        Catalog.load([write_catalog(tmp_path, SECOND_MODEL + SECOND_MODEL)])
 
 
 def test_a_missing_file_is_one_line_for_the_operator(tmp_path: Path) -> None:
     with pytest.raises(SetupError, match=r"nowhere\.toml cannot be read"):
-        Catalog.load(tmp_path / "nowhere.toml")
+        Catalog.load([tmp_path / "nowhere.toml"])

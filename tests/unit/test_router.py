@@ -16,7 +16,6 @@ from tests.support.clock import AdjustableClock
 from tests.support.routing import MODEL, PROVIDERS, REQUEST, next_provider, open_router, server_order
 
 OLD, NEW = "gpt-image-1", "gpt-image-2"
-SHIPPED = Path(__file__).parents[2] / "bot" / "catalog" / "catalog.toml"
 
 
 def refresh(router: Router, *statuses: ModelStatus, provider: str = "fal") -> list[tuple[str, str, bool]]:
@@ -132,14 +131,16 @@ def test_a_model_that_is_only_not_configured_has_no_successor(catalog: Catalog, 
 
 
 def test_a_chain_of_successors_is_followed_and_a_circle_ends(tmp_path: Path, clock: AdjustableClock) -> None:
-    text = SHIPPED.read_text(encoding="utf-8")
     # gpt-image-1 → gpt-image-1.5 → gpt-image-2 → gpt-image-1
-    before, _, after = text.rpartition('successor = "gpt-image-2"')
-    text = f'{before}successor = "{MODEL}"{after}'
-    text = text.replace('label = "GPT Image 2"', f'label = "GPT Image 2"\nsuccessor = "{OLD}"')
+    successors = {OLD: MODEL, MODEL: NEW, NEW: OLD}
     path = tmp_path / "circle.toml"
-    path.write_text(text, encoding="utf-8")
-    circle = Catalog.load(path)
+    path.write_text(
+        "".join(
+            f'[[models]]\nname = "{name}"\nsuccessor = "{next_one}"\n' for name, next_one in successors.items()
+        ),
+        encoding="utf-8",
+    )
+    circle = Catalog.load([path])
     router = open_router(circle, clock, ("fal",))
     assert [model.successor for model in circle.models] == [NEW, OLD, MODEL]
     for gone, painted in ((OLD, MODEL), (MODEL, NEW), (NEW, OLD)):
