@@ -9,9 +9,23 @@ import pytest
 
 pytest.register_assert_rewrite("tests.support", "tests.providers.contract")
 
+from bot.catalog.catalog import Catalog  # noqa: E402
 from tests.providers.contract import table as contract_table  # noqa: E402
+from tests.support.clock import AdjustableClock  # noqa: E402
 from tests.support.picture_processes import SHARED  # noqa: E402
 from tests.support.world.world import World, open_world  # noqa: E402 - its assertions explain themselves only from here on
+
+
+@pytest.fixture(scope="session")
+def catalog() -> Catalog:
+    """The catalogue that ships with Easel."""
+    return Catalog.load()
+
+
+@pytest.fixture
+def clock() -> AdjustableClock:
+    """A frozen clock, at noon of 1 January 2026, UTC."""
+    return AdjustableClock(frozen=True, start=1_767_268_800_000)
 
 
 @pytest.fixture

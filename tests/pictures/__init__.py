@@ -1,1 +1,1 @@
-"""HTTP with bounds, over real sockets: the transport, the client, the event streams, the webhook server."""
+"""Pictures, the processes that open them, and room for them."""

@@ -1,0 +1,1 @@
+"""The models: what becomes of each option at each provider, what it costs, an operator's own files."""
