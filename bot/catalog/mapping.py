@@ -26,6 +26,8 @@ OPTION_WORDS: dict[Option, str] = {
     "fidelity": "fidelity",
     "compression": "compression",
 }
+_NAMED_MODELS = 3
+"""Models that a refusal names at most: the preferred ones."""
 LOSSLESS = ("png", "gif")
 """Formats that compression says nothing about."""
 
@@ -49,7 +51,7 @@ class Unsupported(Exception):
         if self._plain:
             return UnsupportedRequest(sentence)
         if others:
-            able = f"Choose {join_or(others)} as the model."
+            able = f"Choose {join_or(others[:_NAMED_MODELS])} as the model."
             return UnsupportedRequest(f"{label} {self.cannot} {able} {self.advice}".strip())
         advice = self.advice.removeprefix("Or ")
         return UnsupportedRequest(f"{label} {self.cannot} {advice[:1].upper()}{advice[1:]}".strip())
@@ -129,7 +131,9 @@ def map_option(
         raise Unsupported(f"has no {value} {word}.", "Or leave it out.")
     sent = mapping.instead.get(value, value)
     if sent not in mapping.values:
-        raise Unsupported(f"has no {word} “{value}”.", f"Choose {join_or((*mapping.values, *mapping.instead))}.")
+        raise Unsupported(
+            f"has no {word} “{value}”.", f"Or choose {join_or((*mapping.values, *mapping.instead))}."
+        )
     if sent != value and option != "output_format":
         changes.append(f"{value} {word} became {sent}")
     if mapping.values[sent]:
@@ -147,6 +151,8 @@ def map_compression(mapping: OptionMapping | None, request: ImageRequest, fields
             f"a {kind} cannot be compressed.", "Choose JPEG, WebP or AVIF as the format.", plain=True
         )
     if mapping is None or mapping.way == "emulate":
+        return True
+    if mapping.formats and request.output_format not in mapping.formats:
         return True
     fields[mapping.field] = request.compression
     return False

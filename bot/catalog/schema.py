@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from bot.catalog import sizes
 from bot.catalog.sizes import Shape
 from bot.domain.money import Money
-from bot.domain.requests import Fidelity
+from bot.domain.requests import Fidelity, OutputFormat
 
 Option = Literal["quality", "background", "output_format", "fidelity", "compression"]
 Way = Literal["pass", "rename", "convert", "emulate"]
@@ -34,7 +34,8 @@ class OptionMapping(CatalogModel):
     `values` maps each of our values to the provider's; an empty one leaves the field out. `instead` maps values
     that the provider lacks to the ones that are sent in their place: Easel converts a format, and the member is
     told of anything else. With `listed` the field is sent only if the provider's own schema names it; where it
-    does not, values in `dropped` are left out and the member is told, others are refused.
+    does not, values in `dropped` are left out and the member is told, others are refused. `formats` are the only
+    ones that a compression is for; Easel compresses the others.
     """
 
     way: Way
@@ -43,6 +44,7 @@ class OptionMapping(CatalogModel):
     instead: dict[str, str] = {}
     listed: bool = False
     dropped: tuple[str, ...] = ()
+    formats: tuple[OutputFormat, ...] = ()
 
     @model_validator(mode="after")
     def _way_is_what_it_says(self) -> Self:

@@ -9,7 +9,7 @@ from bot.domain.clock import Instant
 
 Size = str
 """`auto`, `square`, `landscape`, `portrait`, a ratio like `16:9`, or pixels like `1536x1024`."""
-Quality = Literal["auto", "low", "medium", "high"]
+Quality = Literal["auto", "low", "medium", "high", "xhigh", "max"]
 Background = Literal["auto", "transparent", "opaque"]
 OutputFormat = Literal["png", "jpeg", "webp", "gif", "avif"]
 Fidelity = Literal["low", "high"]

@@ -14,6 +14,7 @@ from bot.catalog.offers import ProviderRequest
 from bot.domain.errors import SetupError, UnsupportedRequest
 from bot.domain.money import Money
 from bot.domain.requests import ImageRequest, Source
+from tests.support.catalogs import seed_catalog
 from tests.support.clock import AdjustableClock
 from tests.support.routing import PROVIDERS, open_router
 
@@ -70,7 +71,7 @@ def test_only_available_models_have_notices(catalog: Catalog) -> None:
 
 def test_the_notice_names_a_successor_that_this_version_lacks(tmp_path: Path) -> None:
     path = write_catalog(tmp_path, '[[models]]\nname = "gpt-image-1.5"\nsuccessor = "gpt-image-9"\n')
-    notice = Catalog.load([path]).notices(date(2026, 11, 1))[0]
+    notice = seed_catalog(path).notices(date(2026, 11, 1))[0]
     assert "gpt-image-9, which this version does not have yet" in notice
 
 
@@ -115,7 +116,7 @@ def write_catalog(tmp_path: Path, text: str) -> Path:
 
 
 def test_a_second_model_and_service_are_only_an_edit_of_the_file(tmp_path: Path, clock: AdjustableClock) -> None:
-    catalog = Catalog.load([write_catalog(tmp_path, SECOND_MODEL)])
+    catalog = seed_catalog(write_catalog(tmp_path, SECOND_MODEL))
     router = open_router(catalog, clock, (*PROVIDERS, "elsewhere"))
     request = replace(REQUEST, model="plain", quality="auto")
     provider_request = translate(catalog, request, "elsewhere")

@@ -10,6 +10,7 @@ from bot.catalog.catalog import Catalog
 from bot.domain.errors import SetupError
 from bot.providers.registry import catalog_for
 from bot.settings import load
+from tests.support.catalogs import seed_catalog
 
 
 def written(tmp_path: Path, text: str, name: str = "mine.toml") -> Path:
@@ -19,8 +20,8 @@ def written(tmp_path: Path, text: str, name: str = "mine.toml") -> Path:
 
 
 def laid(tmp_path: Path, *texts: str) -> Catalog:
-    """The built-in catalogue with these files over it."""
-    return Catalog.load([written(tmp_path, text, f"mine-{number}.toml") for number, text in enumerate(texts, 1)])
+    """The seed catalogue with these files over it."""
+    return seed_catalog(*(written(tmp_path, text, f"mine-{number}.toml") for number, text in enumerate(texts, 1)))
 
 
 def mistakes(tmp_path: Path, *texts: str) -> list[str]:
@@ -102,8 +103,9 @@ def test_prices_successors_order_and_removals_are_changed_alone(tmp_path: Path, 
 
 
 def test_a_model_that_is_taken_out_leaves_the_order(tmp_path: Path) -> None:
-    catalog = laid(tmp_path, '[[models]]\nname = "gpt-image-2"\nremoved = true\n')
-    assert catalog.order == ("gpt-image-1.5", "gpt-image-1")
+    order = 'order = ["gpt-image-1.5", "gpt-image-2"]\n'
+    catalog = laid(tmp_path, order, '[[models]]\nname = "gpt-image-2"\nremoved = true\n')
+    assert catalog.order == ("gpt-image-1.5",)
 
 
 def test_every_mistake_is_a_line_with_its_file_and_its_place(tmp_path: Path) -> None:
@@ -131,7 +133,7 @@ model = "nameless"
     # What the files are is looked at before what they make together.
     assert mistakes(tmp_path, first, second) == [
         "mine-1.toml is not valid at models.gpt-image-7: there is no such model to take out; "
-        "choose gpt-image-1.5, gpt-image-1, gpt-image-2.",
+        "choose gpt-image-1.5, gpt-image-2, gpt-image-1.",
         "mine-2.toml is not valid at models.gpt-image-1.offers: number 2 has no provider; "
         'write [[offers]] and provider = "…" below it.',
     ]
@@ -155,7 +157,7 @@ model = "nameless"
         ('[[models]]\nname = "x"\n', "models.x.label: it is missing."),
         (
             'order = ["y"]\n',
-            "the file: the order names no model y; choose gpt-image-1.5, gpt-image-1, gpt-image-2.",
+            "the file: the order names no model y; choose gpt-image-1.5, gpt-image-2, gpt-image-1.",
         ),
         ("[[models]]\n", 'models: number 1 has no name; write [[models]] and name = "…" below it.'),
         ("models = 7\n", 'models: number 1 has no name; write [[models]] and name = "…" below it.'),

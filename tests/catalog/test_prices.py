@@ -25,6 +25,7 @@ PICTURE = Source(url="https://cdn.discordapp.com/a.png", filename="a.png")
 REQUEST = ImageRequest(prompt="a fox in the snow", model="gpt-image-1.5")
 EDIT = replace(REQUEST, sources=(PICTURE,))
 SIZES = ("auto", "square", "landscape", "portrait")
+QUALITIES: tuple[Quality, ...] = ("auto", "low", "medium", "high")
 
 
 def translate(
@@ -130,7 +131,7 @@ def test_an_assumed_price_holds_until_the_provider_states_its_own(catalog: Catal
 
 def test_the_cost_never_exceeds_the_price_and_grows_with_the_delivered_pictures(catalog: Catalog) -> None:
     for request, quality, size, count, provider in product(
-        (REQUEST, EDIT), get_args(Quality), SIZES, (1, 2, 4, 10), ("fal", "lumenfall", "oxen")
+        (REQUEST, EDIT), QUALITIES, SIZES, (1, 2, 4, 10), ("fal", "lumenfall", "oxen")
     ):
         request = replace(request, quality=quality, size=size, count=count)
         provider_request = translate(catalog, request, provider)

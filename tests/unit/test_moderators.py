@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from bot.catalog.catalog import Catalog
 from bot.domain.clock import Clock
 from bot.domain.errors import InvalidInput, ProviderBusy, ProviderMisconfigured
 from bot.domain.limits import Limit
@@ -20,6 +19,7 @@ from bot.routing.router import Router
 from bot.storage import provider_orders as stored
 from bot.storage.sqlite import Sqlite, open_sqlite
 from bot.usecases.moderators import ModeratorService
+from tests.support.catalogs import seed_catalog
 
 MODEL = "gpt-image-1.5"
 GUILD, MODERATOR = 11, 44
@@ -48,7 +48,7 @@ class Moderation:
 async def open_moderation(
     tmp_path: Path, services: Sequence[str] = ("fal", "lumenfall", "oxen"), now: int = NOW
 ) -> AsyncIterator[Moderation]:
-    catalog, clock = Catalog.load(), Clock(now=lambda: now)
+    catalog, clock = seed_catalog(), Clock(now=lambda: now)
     async with aclosing(await open_sqlite(tmp_path / "easel.db", now)) as database:
         router = Router(catalog=catalog, providers=services, clock=clock)
         moderators = ModeratorService(

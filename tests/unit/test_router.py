@@ -12,6 +12,7 @@ from bot.domain.errors import InvalidInput, UnsupportedRequest
 from bot.domain.money import Money
 from bot.domain.providers import KeyState, ModelStatus, ProviderHealth
 from bot.routing.router import Router, parse_names
+from tests.support.catalogs import seed_catalog
 from tests.support.clock import AdjustableClock
 from tests.support.routing import MODEL, PROVIDERS, REQUEST, next_provider, open_router, server_order
 
@@ -140,7 +141,7 @@ def test_a_chain_of_successors_is_followed_and_a_circle_ends(tmp_path: Path, clo
         ),
         encoding="utf-8",
     )
-    circle = Catalog.load([path])
+    circle = seed_catalog(path)
     router = open_router(circle, clock, ("fal",))
     assert [model.successor for model in circle.models] == [NEW, OLD, MODEL]
     for gone, painted in ((OLD, MODEL), (MODEL, NEW), (NEW, OLD)):

@@ -13,6 +13,7 @@ from pydantic_core import PydanticUndefined
 
 from bot import settings
 from bot.app import open_app
+from bot.catalog.catalog import Catalog
 from bot.domain.errors import SetupError
 from bot.logs import Redacting
 from bot.settings import Quota
@@ -31,6 +32,9 @@ KEYS = {
 def _no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in settings.Settings.model_fields:
         monkeypatch.delenv(name.upper(), raising=False)
+
+
+MODELS = ", ".join(sorted(model.name for model in Catalog.load().models))
 
 
 def load(**more: Any) -> settings.Settings:
@@ -213,7 +217,7 @@ def test_a_wrong_setting_is_named_in_one_line_that_never_shows_its_value(name: s
 
 async def test_a_default_model_that_does_not_exist_is_named_in_one_line(tmp_path: Path) -> None:
     found = load(default_model="crayons-2", database_url=f"sqlite:///{tmp_path}/easel.db")
-    sentence = "DEFAULT_MODEL is not valid, as crayons-2: choose one of gpt-image-1, gpt-image-1.5, gpt-image-2."
+    sentence = f"DEFAULT_MODEL is not valid, as crayons-2: choose one of {MODELS}."
     with pytest.raises(SetupError, match=f"^{re.escape(sentence)}$"):
         async with open_app(found):
             pytest.fail("it opened")
@@ -224,11 +228,11 @@ async def test_a_default_model_that_does_not_exist_is_named_in_one_line(tmp_path
     [
         (
             {"service_order": "crayons-2=fal"},
-            "SERVICE_ORDER is not valid: choose among gpt-image-1, gpt-image-1.5, gpt-image-2, not crayons-2.",
+            f"SERVICE_ORDER is not valid: choose among {MODELS}, not crayons-2.",
         ),
         (
             {"models": "gpt-image-1.5,crayons-2"},
-            "MODELS is not valid: choose among gpt-image-1, gpt-image-1.5, gpt-image-2, not crayons-2.",
+            f"MODELS is not valid: choose among {MODELS}, not crayons-2.",
         ),
         ({"models": "gpt-image-2"}, "DEFAULT_MODEL is not valid, as gpt-image-1.5: choose one of gpt-image-2."),
         (

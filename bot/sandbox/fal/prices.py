@@ -19,6 +19,16 @@ _PICTURE_1 = {"low": (0.011, 0.016, 0.016), "medium": (0.042, 0.063, 0.063), "hi
 _PICTURE_15 = {"low": (0.009, 0.013, 0.013), "medium": (0.034, 0.051, 0.05), "high": (0.133, 0.2, 0.199)}
 # Each row: up to about 1.6 million pixels, up to about 4.2 million, beyond; third-party figures.
 _PICTURE_2 = {"low": (0.006, 0.012, 0.016), "medium": (0.053, 0.107, 0.139), "high": (0.211, 0.428, 0.565)}
+_PICTURE_25 = {
+    (1024, 768): {"low": 0.00402, "medium": 0.00903, "high": 0.03612, "xhigh": 0.0642, "max": 0.14445},
+    (1024, 1024): {"low": 0.00588, "medium": 0.01317, "high": 0.05268, "xhigh": 0.09366, "max": 0.21072},
+    (1536, 1024): {"low": 0.00474, "medium": 0.01029, "high": 0.04116, "xhigh": 0.07377, "max": 0.16464},
+    (1920, 1088): {"low": 0.00441, "medium": 0.01029, "high": 0.0396, "xhigh": 0.07041, "max": 0.1584},
+    (2560, 1440): {"low": 0.00615, "medium": 0.01434, "high": 0.05529, "xhigh": 0.09828, "max": 0.2211},
+    (3840, 2160): {"low": 0.01113, "medium": 0.02595, "high": 0.10008, "xhigh": 0.1779, "max": 0.40026},
+}
+"""US dollars by size and quality; any other size is billed here as the one whose pixels are nearest."""
+_SOURCE_TOKENS_25 = 1_040
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +41,10 @@ class Listing:
 
 
 LISTINGS: Mapping[str, Listing] = {
+    "openai/gpt-image-2.5/flare/text-to-image": Listing("GPT Image 2.5 Flare", "text-to-image", 1.0),
+    "openai/gpt-image-2.5/flare/edit": Listing("GPT Image 2.5 Flare", "image-to-image", 1.0),
+    "openai/gpt-image-2.5/sunburst/text-to-image": Listing("GPT Image 2.5 Sunburst", "text-to-image", 1.0),
+    "openai/gpt-image-2.5/sunburst/edit": Listing("GPT Image 2.5 Sunburst", "image-to-image", 1.0),
     "fal-ai/gpt-image-1.5": Listing("GPT-Image 1.5", "text-to-image", 0.133),
     "fal-ai/gpt-image-1.5/edit": Listing("GPT-Image 1.5", "image-to-image", 0.133),
     "fal-ai/gpt-image-1/text-to-image": Listing("gpt-image-1", "text-to-image", 0.167),
@@ -60,6 +74,10 @@ def price(endpoint: str, params: ImageInput, size: tuple[int, int], count: int) 
         return 0.0
     quality = _quality(params)
     text, images = _input_tokens(params)
+    if "gpt-image-2.5" in endpoint:
+        sources = len(getattr(params, "image_urls", ())) * _SOURCE_TOKENS_25
+        exact = count * _nearest_row(size)[quality] + text * 0.005 / 1_000 + sources * 0.008 / 1_000
+        return math.ceil(round(exact * 10_000, 6)) / 10_000
     if "gpt-image-2" in endpoint:
         return count * _PICTURE_2[quality][_tier(size)]
     if "gpt-image-1.5" in endpoint:
@@ -87,6 +105,11 @@ def _quality(params: ImageInput) -> str:
 def _shape(size: tuple[int, int]) -> int:
     width, height = size
     return 0 if width == height else 1 if width < height else 2
+
+
+def _nearest_row(size: tuple[int, int]) -> dict[str, float]:
+    wanted = size[0] * size[1]
+    return _PICTURE_25[min(_PICTURE_25, key=lambda known: abs(known[0] * known[1] - wanted))]
 
 
 def _tier(size: tuple[int, int]) -> int:

@@ -118,7 +118,40 @@ class Edit2(ImageInput):
     quality: Literal["auto", "low", "medium", "high"] = "high"
 
 
+class Generate25(ImageInput):
+    """openai/gpt-image-2.5/flare/text-to-image, and sunburst's. Like fal's, it passes over unknown fields."""
+
+    model_config = ConfigDict(extra="ignore", strict=True)
+
+    num_images: int = Field(default=1, ge=1, le=10)
+    image_size: Preset | Literal["auto"] | Pixels = "landscape_4_3"
+    quality: Literal["auto", "low", "medium", "high", "xhigh", "max"] = "high"
+    background: Literal["auto", "transparent", "opaque"] = "auto"
+    output_compression: int | None = Field(default=None, ge=0, le=100)
+
+    @model_validator(mode="after")
+    def options_fit_the_format(self) -> Self:
+        """Check that what is transparent or compressed has a format for it."""
+        if self.background == "transparent" and self.output_format == "jpeg":
+            raise ValueError("a transparent background needs png or webp")
+        if self.output_compression is not None and self.output_format == "png":
+            raise ValueError("output_compression is for jpeg and webp")
+        return self
+
+
+class Edit25(Generate25):
+    """openai/gpt-image-2.5/flare/edit, and sunburst's."""
+
+    image_urls: Urls
+    mask_url: str | None = None
+    image_size: Preset | Literal["auto"] | Pixels = "auto"
+
+
 ENDPOINTS: dict[str, type[ImageInput]] = {
+    "openai/gpt-image-2.5/flare/text-to-image": Generate25,
+    "openai/gpt-image-2.5/flare/edit": Edit25,
+    "openai/gpt-image-2.5/sunburst/text-to-image": Generate25,
+    "openai/gpt-image-2.5/sunburst/edit": Edit25,
     "fal-ai/gpt-image-1.5": Generate15,
     "fal-ai/gpt-image-1.5/edit": Edit15,
     "fal-ai/gpt-image-1/text-to-image": Generate1,
@@ -145,7 +178,7 @@ def size_of(params: ImageInput) -> tuple[int, int] | None:
 
 def mask_of(params: ImageInput) -> tuple[str, str | None]:
     """The name of the endpoint's mask parameter, and the mask's URL; None: no mask."""
-    name = "mask_url" if isinstance(params, Edit2) else "mask_image_url"
+    name = "mask_url" if isinstance(params, Edit2 | Edit25) else "mask_image_url"
     return name, getattr(params, name, None)
 
 
