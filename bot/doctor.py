@@ -9,7 +9,7 @@ from datetime import UTC, date, datetime
 from bot import app
 from bot.app import App
 from bot.catalog.catalog import Model
-from bot.catalog.mapping import Unsupported
+from bot.catalog.refusals import Unsupported
 from bot.chat.discord.client import invite_link, log_in
 from bot.domain.providers import KeyState, ModelStatus, ProviderHealth
 from bot.domain.requests import ImageRequest

@@ -14,9 +14,9 @@ from typing import Self
 from pydantic import ValidationInfo, field_validator, model_validator
 
 from bot.catalog.files import built_in_files, read_catalog
-from bot.catalog.mapping import join_or
 from bot.catalog.offers import Offer
-from bot.catalog.schema import CatalogModel
+from bot.catalog.refusals import join_or
+from bot.catalog.table import CatalogModel
 from bot.domain.errors import UnsupportedRequest
 
 NOTICE_BEFORE = timedelta(days=60)

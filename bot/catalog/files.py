@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from bot.catalog.schema import CatalogModel
+from bot.catalog.table import CatalogModel
 from bot.domain.errors import SetupError
 
 Table = dict[str, Any]

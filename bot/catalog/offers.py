@@ -8,9 +8,11 @@ from typing import Any
 
 from pydantic import Field
 
-from bot.catalog.mapping import OPTION_WORDS, Unsupported, map_compression, map_option, map_size
-from bot.catalog.schema import CatalogModel, Operation, OwnKeyOffer, Prices
-from bot.catalog.sizes import Shape
+from bot.catalog.mapping import OPTION_WORDS, map_compression, map_option
+from bot.catalog.refusals import Unsupported
+from bot.catalog.schema import Operation, OwnKeyOffer, Prices
+from bot.catalog.sizing import MappedSize, map_size
+from bot.catalog.table import CatalogModel
 from bot.domain.checks import prompt_too_long
 from bot.domain.clock import Instant
 from bot.domain.money import Money
@@ -36,8 +38,7 @@ class ProviderRequest:
     """The format that Easel converts the provider's pictures to; None where they stay as they are."""
     compress: bool
     """Whether Easel compresses them, because the provider does not."""
-    size: Shape | None
-    """In pixels; None where the provider chooses it."""
+    size: MappedSize
     quality: str
     """In our words; empty where the provider chooses it."""
     highest_price: Money | None = None
@@ -98,7 +99,7 @@ class ProviderRequest:
         return min(likely, self.highest_cost())
 
     def _price_each(self) -> Money:
-        return self.highest_price or self.offer.prices.each(self.quality, self.size)
+        return self.highest_price or self.offer.prices.each(self.quality, self.size.shape, self.size.tier)
 
     def _sources_cost(self) -> int:
         """Micro-dollars for the pictures that are sent along."""

@@ -2,30 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from math import log, sqrt
-from typing import Annotated, Literal, Self
+from collections.abc import Mapping
+from typing import Annotated, Literal, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from bot.catalog import sizes
-from bot.catalog.sizes import Shape
+from bot.catalog.sizes import Shape, Tier
+from bot.catalog.sizing import SizeMapping, Way
+from bot.catalog.table import CatalogModel
 from bot.domain.money import Money
 from bot.domain.requests import Fidelity, OutputFormat
 
 Option = Literal["quality", "background", "output_format", "fidelity", "compression"]
-Way = Literal["pass", "rename", "convert", "emulate"]
 Micros = Annotated[int, Field(ge=0, le=100_000_000)]
 """Micro-dollars, as the file has them."""
-
-NEIGHBOURS = 3
-"""Steps that a size may be moved to stay within a provider's bounds."""
-
-
-class CatalogModel(BaseModel):
-    """A part of a catalogue file: frozen, and a key without a meaning is refused."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class OptionMapping(CatalogModel):
@@ -40,8 +31,8 @@ class OptionMapping(CatalogModel):
 
     way: Way
     field: str = ""
-    values: dict[str, str] = {}
-    instead: dict[str, str] = {}
+    values: dict[str, str] = Field({})
+    instead: dict[str, str] = Field({})
     listed: bool = False
     dropped: tuple[str, ...] = ()
     formats: tuple[OutputFormat, ...] = ()
@@ -57,89 +48,6 @@ class OptionMapping(CatalogModel):
             raise ValueError("a value changes, so this is a conversion")
         if not set(self.instead.values()) <= set(self.values):
             raise ValueError("what is asked for instead is not among the values")
-        return self
-
-
-class CustomSizes(CatalogModel):
-    """Which sizes a provider paints beside those that it lists, and how it writes them. Sides in pixels."""
-
-    style: Literal["text", "object"]
-    step: int = Field(ge=1)
-    least_side: int = Field(ge=1)
-    most_side: int = Field(ge=1)
-    widest: float = Field(ge=1)
-    least_area: int = Field(ge=1)
-    most_area: int = Field(ge=1)
-    usual_area: int = Field(ge=1)
-
-    def nearest_allowed(self, wanted: Shape) -> Shape | None:
-        """The size within the bounds that is nearest to the wanted one; None for too extreme a ratio."""
-        if max(wanted.aspect, 1 / wanted.aspect) > self.widest:
-            return None
-        area = min(max(wanted.area if wanted.exact else self.usual_area, self.least_area), self.most_area)
-        scale = sqrt(area / wanted.area)
-        longest, shortest = max(wanted.width, wanted.height), min(wanted.width, wanted.height)
-        scale = max(min(scale, self.most_side / longest), self.least_side / shortest)
-        plain = Shape(self._stepped(wanted.width * scale), self._stepped(wanted.height * scale), exact=True)
-        # Rounded to the step, it may be a little out of bounds; then a neighbour is within them.
-        for found in (
-            plain,
-            *sorted(self._neighbours(plain, wanted), key=lambda shape: abs(log(shape.area / area))),
-        ):
-            if self._allows(found) and sizes.same_ratio(found, wanted):
-                return found
-        return None
-
-    def formatted(self, shape: Shape) -> str | dict[str, int]:
-        """The size in the provider's style."""
-        return shape.pixels if self.style == "text" else {"width": shape.width, "height": shape.height}
-
-    def _stepped(self, side: float) -> int:
-        return max(self.step, round(side / self.step) * self.step)
-
-    def _neighbours(self, shape: Shape, wanted: Shape) -> Iterator[Shape]:
-        """Shapes of the wanted ratio, as near as the step allows, a few steps smaller and larger."""
-        for steps in range(-NEIGHBOURS, NEIGHBOURS + 1):
-            side = min(shape.width, shape.height) + steps * self.step
-            if side > 0 and wanted.width >= wanted.height:
-                yield Shape(self._stepped(side * wanted.aspect), side, exact=True)
-            elif side > 0:
-                yield Shape(side, self._stepped(side / wanted.aspect), exact=True)
-
-    def _allows(self, shape: Shape) -> bool:
-        sides = (shape.width, shape.height)
-        return (
-            min(sides) >= self.least_side
-            and max(sides) <= self.most_side
-            and self.least_area <= shape.area <= self.most_area
-            and max(shape.aspect, 1 / shape.aspect) <= self.widest
-        )
-
-
-class RatioMapping(CatalogModel):
-    """A field that takes only a ratio, for members who asked for no more; `extra` is sent along."""
-
-    field: str
-    values: tuple[str, ...] = Field(min_length=1)
-    extra: dict[str, str] = {}
-
-
-class SizeMapping(CatalogModel):
-    """Sizes at one provider: `known` maps WxH to its word, `auto` is its word for auto; None sends no field."""
-
-    way: Way
-    field: str
-    auto: str | None = None
-    known: dict[str, str] = Field(min_length=1)
-    custom: CustomSizes | None = None
-    ratio: RatioMapping | None = None
-
-    @model_validator(mode="after")
-    def _sizes_are_sizes(self) -> Self:
-        for size in self.known:
-            sizes.parse_pixels(size)
-        if self.auto is not None and self.auto not in (*self.known.values(), "auto"):
-            raise ValueError(f"auto becomes {self.auto}, which is not known")
         return self
 
 
@@ -161,7 +69,7 @@ class Operation(CatalogModel):
     mask: str | None = None
     size: SizeMapping
     options: dict[Option, OptionMapping]
-    fixed: dict[str, str | bool | int] = {}
+    fixed: dict[str, str | bool | int] = Field({})
 
 
 class Extras(CatalogModel):
@@ -178,7 +86,7 @@ class Extras(CatalogModel):
 
 
 class Prices(CatalogModel):
-    """`picture` by quality and size; the quality is `any` where the provider chooses it."""
+    """`picture` by quality, and by size or by tier; the quality is `any` where it changes nothing."""
 
     picture: dict[str, dict[str, Micros]]
     extras: Extras
@@ -187,18 +95,21 @@ class Prices(CatalogModel):
     def _rows_are_filled(self) -> Self:
         if not self.picture or not all(self.picture.values()):
             raise ValueError("a price row is empty")
-        for size in {size for row in self.picture.values() for size in row}:
-            sizes.parse_pixels(size)
+        for row in self.picture.values():
+            for size in row if not set(row) <= set(get_args(Tier)) else ():
+                sizes.parse_pixels(size)
         return self
 
-    def each(self, quality: str, size: Shape | None) -> Money:
+    def each(self, quality: str, size: Shape | None, tier: Tier | None = None) -> Money:
         """One picture. A quality or a size that is not known counts as the dearest that it can be."""
         rows = [self.picture[quality]] if quality in self.picture else list(self.picture.values())
-        return Money(max(_price_in(row, size) for row in rows))
+        return Money(max(_price_in(row, size, tier) for row in rows))
 
 
-def _price_in(row: Mapping[str, int], size: Shape | None) -> int:
-    if size is None:
+def _price_in(row: Mapping[str, int], size: Shape | None, tier: Tier | None) -> int:
+    if tier is not None and tier in row:
+        return row[tier]
+    if size is None or not size.exact:
         return max(row.values())
     if size.pixels in row:
         return row[size.pixels]

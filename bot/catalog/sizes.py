@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from math import gcd, log
+from typing import Literal, cast
 
 LONGEST_SIDE = 8192
 WIDEST = 20
 
 
+Tier = Literal["1k", "2k", "4k"]
+TIERS: Mapping[Tier, int] = {"1k": 1024 * 1024, "2k": 2048 * 2048, "4k": 3840 * 2160}
+"""Pixels of each tier, about: providers differ, and what one calls 4K may have twice as many."""
+
+
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """Width and height: pixels where `exact`, else only their ratio."""
+    """Width and height: pixels where `exact`, else only their ratio, perhaps with a tier."""
 
     width: int
     height: int
     exact: bool = False
+    tier: Tier | None = None
 
     @property
     def aspect(self) -> float:
@@ -41,15 +48,16 @@ class Shape:
         return self.width * self.height
 
     def __str__(self) -> str:
-        """As members read it: 1536×1024, or 21:9."""
-        return f"{self.width}{'×' if self.exact else ':'}{self.height}"
+        """As members read it: 1536×1024, 21:9, or 21:9 4k."""
+        shape = f"{self.width}{'×' if self.exact else ':'}{self.height}"
+        return f"{shape} {self.tier}" if self.tier else shape
 
 
 NAMED = {"square": Shape(1, 1), "landscape": Shape(3, 2), "portrait": Shape(2, 3)}
 
 
 def parse(text: str) -> Shape | None:
-    """Read `square`, `16:9` or `1536x1024`; None for `auto`.
+    """Read `square`, `16:9`, `16:9 4k` or `1536x1024`; None for `auto`.
 
     Raises:
         ValueError: the text is none of these.
@@ -57,6 +65,11 @@ def parse(text: str) -> Shape | None:
     word = text.strip().lower()
     if word == "auto":
         return None
+    if (tiered := re.fullmatch(r"(.*\S) +(1k|2k|4k)", word)) is not None:
+        shape = parse(tiered[1])
+        if shape is None or shape.exact or shape.tier:
+            raise ValueError(text)
+        return replace(shape, tier=cast("Tier", tiered[2]))
     if word in NAMED:
         return NAMED[word]
     match = re.fullmatch(r"([0-9]{1,4}) *([:x×]) *([0-9]{1,4})", word)
@@ -66,6 +79,18 @@ def parse(text: str) -> Shape | None:
     if not (width and height and 1 / WIDEST <= width / height <= WIDEST) or max(width, height) > LONGEST_SIDE:
         raise ValueError(text)
     return Shape(width, height, exact)
+
+
+def parse_ratio(text: str) -> Shape:
+    """Read a ratio, as the catalogue has it.
+
+    Raises:
+        ValueError: the text is no W:H.
+    """
+    shape = parse(text)
+    if shape is None or shape.exact or shape.tier:
+        raise ValueError(f"{text} is not a ratio like 16:9")
+    return shape
 
 
 def parse_pixels(text: str) -> Shape:

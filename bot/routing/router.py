@@ -10,8 +10,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from bot.catalog.catalog import Catalog, Model
-from bot.catalog.mapping import Unsupported, join_or
 from bot.catalog.offers import ProviderRequest
+from bot.catalog.refusals import Unsupported, join_or
 from bot.domain.clock import Clock
 from bot.domain.errors import (
     InvalidInput,

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.catalog.catalog import Catalog
-from bot.catalog.mapping import Unsupported
 from bot.catalog.offers import Offer, ProviderRequest
+from bot.catalog.refusals import Unsupported
 from bot.domain.clock import Clock
 from bot.domain.errors import Refused
 from bot.domain.money import Money

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.catalog import sizes
-from bot.catalog.schema import CustomSizes
 from bot.catalog.sizes import Shape, nearest, same_ratio
+from bot.catalog.sizing import CustomSizes
 
 FAL_BOUNDS = CustomSizes(
     style="text",

@@ -13,8 +13,8 @@ from typing import Any, Literal
 import pytest
 
 from bot.catalog.catalog import Catalog
-from bot.catalog.mapping import Unsupported
 from bot.catalog.offers import Offer
+from bot.catalog.refusals import Unsupported
 from bot.domain.pictures import InputPicture
 from bot.domain.requests import ImageRequest
 from tests.providers.contract.fal import FalPolled

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 
 import httpx
 
-from bot.catalog.mapping import Unsupported
 from bot.catalog.offers import Offer
+from bot.catalog.refusals import Unsupported
 from bot.domain.clock import Clock
 from bot.domain.errors import ProviderBusy, ProviderError, ProviderMisconfigured
 from bot.domain.money import Money

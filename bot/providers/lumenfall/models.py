@@ -14,8 +14,8 @@ from typing import Any
 
 import httpx
 
-from bot.catalog.mapping import Unsupported
 from bot.catalog.offers import Offer, ProviderRequest, Submit
+from bot.catalog.refusals import Unsupported
 from bot.domain.clock import Clock
 from bot.domain.errors import InvalidResponse, ModelRetired, ProviderBusy, ProviderError
 from bot.domain.money import Money

@@ -63,9 +63,7 @@ def allowed(operation: Operation, model_info: ModelInfo) -> frozenset[str]:
     if model_info.fields is not None:
         return required | model_info.fields
     safe = {mapping.field for mapping in operation.options.values() if not mapping.listed}
-    safe |= {operation.size.field, operation.mask or "", *operation.fixed}
-    if operation.size.ratio is not None:
-        safe |= {operation.size.ratio.field, *operation.size.ratio.extra}
+    safe |= {*operation.size.fields, operation.mask or "", *operation.fixed}
     return required | (safe - {""})
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from bot.catalog.mapping import Unsupported
+from bot.catalog.refusals import Unsupported
 from bot.domain.errors import (
     GenerationFailed,
     ModelRetired,

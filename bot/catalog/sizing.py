@@ -1,0 +1,247 @@
+"""Which sizes a provider paints, and what becomes of a member's size there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from math import log, sqrt
+from typing import Any, Literal, Self
+
+from pydantic import Field, model_validator
+
+from bot.catalog import sizes
+from bot.catalog.refusals import Unsupported
+from bot.catalog.sizes import Shape, Tier
+from bot.catalog.table import CatalogModel
+
+Way = Literal["pass", "rename", "convert", "emulate"]
+NEIGHBOURS = 3
+"""Steps that a size may be moved to stay within a provider's bounds."""
+_ENOUGH = 0.8
+"""How much of a tier's pixels a picture of that tier has at least."""
+
+
+class CustomSizes(CatalogModel):
+    """Which sizes a provider paints beside those that it lists, and how it writes them. Sides in pixels."""
+
+    style: Literal["text", "object"]
+    step: int = Field(ge=1)
+    least_side: int = Field(ge=1)
+    most_side: int = Field(ge=1)
+    widest: float = Field(ge=1)
+    least_area: int = Field(ge=1)
+    most_area: int = Field(ge=1)
+    usual_area: int = Field(ge=1)
+
+    def nearest_allowed(self, wanted: Shape) -> Shape | None:
+        """The size within the bounds that is nearest to the wanted one; None for too extreme a ratio."""
+        if max(wanted.aspect, 1 / wanted.aspect) > self.widest:
+            return None
+        plain_area = sizes.TIERS[wanted.tier] if wanted.tier else self.usual_area
+        area = min(max(wanted.area if wanted.exact else plain_area, self.least_area), self.most_area)
+        scale = sqrt(area / wanted.area)
+        longest, shortest = max(wanted.width, wanted.height), min(wanted.width, wanted.height)
+        scale = max(min(scale, self.most_side / longest), self.least_side / shortest)
+        plain = Shape(self._stepped(wanted.width * scale), self._stepped(wanted.height * scale), exact=True)
+        # Rounded to the step, it may be a little out of bounds; then a neighbour is within them.
+        for found in (
+            plain,
+            *sorted(self._neighbours(plain, wanted), key=lambda shape: abs(log(shape.area / area))),
+        ):
+            if self._allows(found) and sizes.same_ratio(found, wanted):
+                return found
+        return None
+
+    def formatted(self, shape: Shape) -> str | dict[str, int]:
+        """The size in the provider's style."""
+        return shape.pixels if self.style == "text" else {"width": shape.width, "height": shape.height}
+
+    def _stepped(self, side: float) -> int:
+        return max(self.step, round(side / self.step) * self.step)
+
+    def _neighbours(self, shape: Shape, wanted: Shape) -> Iterator[Shape]:
+        """Shapes of the wanted ratio, as near as the step allows, a few steps smaller and larger."""
+        for steps in range(-NEIGHBOURS, NEIGHBOURS + 1):
+            side = min(shape.width, shape.height) + steps * self.step
+            if side > 0 and wanted.width >= wanted.height:
+                yield Shape(self._stepped(side * wanted.aspect), side, exact=True)
+            elif side > 0:
+                yield Shape(side, self._stepped(side / wanted.aspect), exact=True)
+
+    def _allows(self, shape: Shape) -> bool:
+        sides = (shape.width, shape.height)
+        return (
+            min(sides) >= self.least_side
+            and max(sides) <= self.most_side
+            and self.least_area <= shape.area <= self.most_area
+            and max(shape.aspect, 1 / shape.aspect) <= self.widest
+        )
+
+
+class RatioMapping(CatalogModel):
+    """A field that takes only a ratio, for members who asked for no more; `extra` is sent along."""
+
+    field: str
+    values: tuple[str, ...] = Field(min_length=1)
+    extra: dict[str, str] = Field({})
+
+
+class TierMapping(CatalogModel):
+    """A field for the tier, which is always sent; without a wish of the member's, the first of `values`."""
+
+    field: str
+    values: dict[Tier, str] = Field(min_length=1)
+
+
+class SizeMapping(CatalogModel):
+    """Sizes at one provider, by their pixels or by their ratios.
+
+    `known` maps WxH to the provider's word, `auto` is its word for auto; None sends no field. Where the provider
+    takes ratios, `ratios` are they in its own words, and `tiers` its words for how many pixels that is.
+    """
+
+    way: Way
+    field: str
+    auto: str | None = None
+    known: dict[str, str] = Field({})
+    custom: CustomSizes | None = None
+    ratio: RatioMapping | None = None
+    ratios: tuple[str, ...] = ()
+    tiers: TierMapping | None = None
+
+    @model_validator(mode="after")
+    def _sizes_are_sizes(self) -> Self:
+        for size in self.known:
+            sizes.parse_pixels(size)
+        for ratio in self.ratios:
+            sizes.parse_ratio(ratio)
+        if bool(self.known) == bool(self.ratios):
+            raise ValueError("it needs either known sizes or ratios")
+        if self.tiers is not None and not self.ratios:
+            raise ValueError("tiers are for ratios; sizes in pixels have custom bounds")
+        if self.auto is not None and self.auto not in (*self.known.values(), "auto"):
+            raise ValueError(f"auto becomes {self.auto}, which is not known")
+        return self
+
+    @property
+    def fields(self) -> frozenset[str]:
+        """Every field that it may set."""
+        ratio = () if self.ratio is None else (self.ratio.field, *self.ratio.extra)
+        return frozenset((self.field, *ratio, *(() if self.tiers is None else (self.tiers.field,))))
+
+
+@dataclass(frozen=True, slots=True)
+class MappedSize:
+    """What a picture will be: its shape, None where the provider chooses it, and its tier where it has one."""
+
+    shape: Shape | None
+    tier: Tier | None = None
+
+
+def map_size(sizing: SizeMapping, text: str, fields: dict[str, Any], changes: list[str]) -> MappedSize:
+    """Set the fields for the size.
+
+    Raises:
+        Unsupported: it is no size, or the provider has no such tier.
+    """
+    try:
+        wanted = sizes.parse(text)
+    except ValueError:
+        raise Unsupported(
+            f"has no size “{text[:20]}”.",
+            "Choose square, landscape or portrait, a ratio like 16:9, or pixels like 1536x1024.",
+        ) from None
+    if sizing.ratios:
+        return _map_ratio(sizing, wanted, fields, changes)
+    if wanted is None:
+        if sizing.auto is not None:
+            fields[sizing.field] = sizing.auto
+        words = {word: sizes.parse_pixels(size) for size, word in sizing.known.items()}
+        return MappedSize(words.get(sizing.auto or ""))
+    known = {sizes.parse_pixels(size): word for size, word in sizing.known.items()}
+    if wanted in known:
+        fields[sizing.field] = known[wanted]
+        return MappedSize(wanted)
+    if wanted.tier not in (None, "1k"):
+        return MappedSize(_map_tier(sizing, wanted, fields))
+    # The field that takes only a ratio serves a member who asked for a ratio, not for pixels.
+    ratio = sizing.ratio if ":" in text else None
+    return MappedSize(_map_nearest_size(sizing, ratio, wanted, known, fields, changes))
+
+
+def _map_ratio(
+    sizing: SizeMapping, wanted: Shape | None, fields: dict[str, Any], changes: list[str]
+) -> MappedSize:
+    """A provider that takes ratios. Of pixels it promises the shape, and about as many of them."""
+    tier = None
+    if sizing.tiers is not None:
+        tier = _tier(sizing.tiers, wanted)
+        fields[sizing.tiers.field] = sizing.tiers.values[tier]
+    elif wanted is not None and wanted.tier not in (None, "1k"):
+        raise _no_tier(wanted)
+    if wanted is None:
+        if sizing.auto is not None:
+            fields[sizing.field] = sizing.auto
+        return MappedSize(None, tier)
+    known = {sizes.parse_ratio(ratio): ratio for ratio in sizing.ratios}
+    chosen = sizes.nearest(replace(wanted, exact=False), known)
+    fields[sizing.field] = known[chosen]
+    if wanted.exact:
+        changes.append(f"{wanted} became {chosen}{f' {tier}' if tier else ''}")
+    elif not sizes.same_ratio(wanted, chosen):
+        changes.append(f"{wanted.ratio} became {chosen.ratio}")
+    return MappedSize(chosen, tier)
+
+
+def _tier(tiers: TierMapping, wanted: Shape | None) -> Tier:
+    if wanted is not None and wanted.tier is not None:
+        if wanted.tier not in tiers.values:
+            raise _no_tier(wanted)
+        return wanted.tier
+    if wanted is not None and wanted.exact:
+        area = wanted.area
+        return min(tiers.values, key=lambda tier: abs(log(sizes.TIERS[tier] / area)))
+    return next(iter(tiers.values))
+
+
+def _no_tier(wanted: Shape) -> Unsupported:
+    return Unsupported(f"paints nothing in {wanted.tier}.", "Or leave it out.")
+
+
+def _map_tier(sizing: SizeMapping, wanted: Shape, fields: dict[str, Any]) -> Shape:
+    """A provider that takes any pixels within bounds: as many as the tier has."""
+    custom = sizing.custom.nearest_allowed(wanted) if sizing.custom is not None else None
+    if sizing.custom is None or custom is None or custom.area < _ENOUGH * sizes.TIERS[wanted.tier or "1k"]:
+        raise _no_tier(wanted)
+    fields[sizing.field] = sizing.custom.formatted(custom)
+    return custom
+
+
+def _map_nearest_size(
+    sizing: SizeMapping,
+    ratio: RatioMapping | None,
+    wanted: Shape,
+    known: dict[Shape, str],
+    fields: dict[str, Any],
+    changes: list[str],
+) -> Shape:
+    chosen = sizes.nearest(wanted, known)
+    good = not wanted.exact and sizes.same_ratio(chosen, wanted)
+    if sizing.custom is not None and not good and (custom := sizing.custom.nearest_allowed(wanted)):
+        fields[sizing.field] = sizing.custom.formatted(custom)
+        _note_size(wanted, custom, changes)
+        return custom
+    if ratio is not None and chosen.ratio in ratio.values:
+        fields[ratio.field] = chosen.ratio
+        fields.update(ratio.extra)
+    else:
+        fields[sizing.field] = known[chosen]
+    _note_size(wanted, chosen, changes)
+    return chosen
+
+
+def _note_size(wanted: Shape, chosen: Shape, changes: list[str]) -> None:
+    if wanted.exact and wanted != chosen:
+        changes.append(f"{wanted} became {chosen}")
+    elif not wanted.exact and not sizes.same_ratio(wanted, chosen):
+        changes.append(f"{wanted} became {chosen.ratio}")
