@@ -19,7 +19,7 @@ from tests.support.world.world import World, open_world  # noqa: E402 - its asse
 
 @pytest.fixture(scope="session")
 def catalog() -> Catalog:
-    """The first three models: enough for every rule, and no new model changes a sentence."""
+    """Three models: enough for every rule, and no new model changes a sentence."""
     return seed_catalog()
 
 

@@ -171,7 +171,11 @@ class Offer(CatalogModel):
             if option != "compression" and value is not None:
                 mapping = operation.options.get(option)
                 sent[option] = map_option(option, value, mapping, listed, fields, changes)
-        convert_to = request.output_format if sent["output_format"] != request.output_format else None
+        formats = operation.options["output_format"].values
+        convert_to = None
+        if sent["output_format"] != request.output_format or not formats[request.output_format]:
+            # A format that is not sent is whatever the provider chooses.
+            convert_to = request.output_format
         compress = map_compression(operation.options.get("compression"), request, fields)
         if compress and convert_to is None:
             # A picture that Easel compresses should not have been compressed before.

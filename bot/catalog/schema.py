@@ -67,6 +67,8 @@ class Operation(CatalogModel):
     count: CountMapping
     sources: str | None = None
     mask: str | None = None
+    mask_edits: Literal["transparent", "white"] = "transparent"
+    """Which part of a mask the provider paints anew."""
     size: SizeMapping
     options: dict[Option, OptionMapping]
     fixed: dict[str, str | bool | int] = Field({})

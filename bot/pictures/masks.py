@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from PIL import Image
+from PIL import Image, ImageOps
 
 from bot.domain.errors import BadSource
 from bot.domain.pictures import Picture
@@ -16,8 +16,8 @@ _KEEP, _CHANGE = 255, 0
 _MIDDLE = 128
 
 
-def as_mask(mask: Picture, *, allowed: int) -> Picture:
-    """The mask as a clear PNG, itself if it is one.
+def as_mask(mask: Picture, *, allowed: int, white: bool = False) -> Picture:
+    """The mask as a clear PNG, itself if it is one; or `white` on black.
 
     Raises:
         BadSource: it marks nothing, or cannot be read.
@@ -29,7 +29,7 @@ def as_mask(mask: Picture, *, allowed: int) -> Picture:
             image.load()
         alpha = _alpha(image)
         if alpha is not None and _lowest(alpha) < _MIDDLE:
-            if _lowest(alpha) == _CHANGE and _is_ready(mask):
+            if not white and _lowest(alpha) == _CHANGE and _is_ready(mask):
                 return mask
             alpha = alpha.point([_CHANGE] * _MIDDLE + [_KEEP] * _MIDDLE)
         else:
@@ -39,6 +39,8 @@ def as_mask(mask: Picture, *, allowed: int) -> Picture:
     del image  # which may have as many bytes as the mask that is made now
     if _lowest(alpha) != _CHANGE:
         raise BadSource("The mask marks nothing. Make the part to paint transparent, or white on black.")
+    if white:
+        return saved(ImageOps.invert(alpha).convert("RGB"), "PNG", mask.filename, {"compress_level": 6})
     clear = Image.new("RGBA", alpha.size)
     clear.putalpha(alpha)
     return saved(clear, "PNG", mask.filename, {"compress_level": 6})

@@ -93,8 +93,8 @@ class Pictures:
         except (TooHeavy, ProcessEnded):
             return None
 
-    async def check_mask(self, mask: Picture, picture: Picture) -> Picture:
-        """Check that a mask fits its picture; returns it as providers want it: a PNG, transparent where to paint.
+    async def check_mask(self, mask: Picture, picture: Picture, *, white: bool = False) -> Picture:
+        """Check that a mask fits its picture; returns it as a PNG, transparent (or `white`) where to paint.
 
         A mask may say where to paint in two ways: transparent, or white on black. The second has no
         transparency, and its white (lighter than middle grey) becomes transparent. The mask comes back
@@ -105,7 +105,7 @@ class Pictures:
         """
         check_mask_size((mask.width, mask.height), (picture.width, picture.height))
         try:
-            made = await self._do_slowly("mask", mask)
+            made = await self._do_slowly("mask", mask, white=white)
         except (TooHeavy, ProcessEnded):
             made = None
         if made is None:

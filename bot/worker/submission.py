@@ -200,7 +200,7 @@ class Submission:
             context.submit_slots.get(candidate.provider, nullcontext()),
             context.source_budget.room(size) if size else nullcontext(),
         ):
-            inputs, mask = await self._inputs()
+            inputs, mask = await self._inputs(candidate)
             if claimed.cancel_requested.is_set() and not job.tickets:
                 raise JobCancelled
             claimed.interruptible = False
@@ -237,7 +237,7 @@ class Submission:
         claimed.job = replace(claimed.job, tickets=tickets, submitted_at=None)
         claimed.interruptible = True
 
-    async def _inputs(self) -> tuple[list[InputPicture], InputPicture | None]:
+    async def _inputs(self, candidate: ProviderRequest) -> tuple[list[InputPicture], InputPicture | None]:
         """Read the request's pictures and its mask, and check what only their bytes show."""
         context, request = self._context, self._claimed.job.request
         if not request.pictures:
@@ -258,5 +258,6 @@ class Submission:
         if request.mask is None:
             return inputs, None
         *pictures, given = inputs
-        mask = await context.pictures.check_mask(given.picture, pictures[0].picture)
+        white = candidate.operation.mask_edits == "white"
+        mask = await context.pictures.check_mask(given.picture, pictures[0].picture, white=white)
         return pictures, InputPicture(picture=mask, url=given.url if mask is given.picture else None)

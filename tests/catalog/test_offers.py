@@ -186,6 +186,44 @@ OXEN_EDIT = [
     for name in ("low", "high")
 ]
 
+FREE_AT_LUMENFALL = [
+    *PASSED, *GIF_AND_AVIF,
+    *(row for row in LUMENFALL if {"count", "compression"} & set(row.options)),
+    Row({"quality": "auto"}, {"quality": None}),
+    Row({"background": "auto"}),
+    Row({"background": "opaque"}, {"background": "opaque"}),
+    Row({"size": "square"}, {"size": "1024x1024"}),
+    Row({"size": "16:9"}, {"size": "1680x944"}),
+    Row({"size": "landscape 4k"}, {"size": "3520x2352"}),
+    Row({"size": "16:9 2k"}, {"size": "2736x1536"}),
+    Row({"size": "16:9 1k"}, {"size": "1360x768"}),
+    Row({"size": "3840x2160"}, {"size": "3840x2160"}),
+]  # fmt: skip
+RATIOS_AT_OXEN = [
+    Row({"size": "square"}, {"aspect_ratio": "1:1"}),
+    Row({"size": "landscape"}, {"aspect_ratio": "3:2"}),
+    Row({"size": "9:16"}, {"aspect_ratio": "9:16"}),
+    Row({"size": "landscape 2k"}, {"aspect_ratio": "3:2", "resolution": "2K"}),
+    Row({"size": "16:9 4k"}, {"aspect_ratio": "16:9", "resolution": "4K"}),
+    Row({"size": "5:1"}, {"aspect_ratio": "21:9"}, ("5:1 became 7:3",)),
+    Row({"size": "1536x1024"}, {"aspect_ratio": "3:2"}, ("1536×1024 became 3:2 1k",)),
+    Row({"size": "3840x2160"}, {"aspect_ratio": "16:9", "resolution": "4K"}, ("3840×2160 became 16:9 4k",)),
+]
+OXEN_2 = [
+    *PASSED, *RATIOS_AT_OXEN, *converted_by_easel(("gif", "avif")),
+    *(Row({"count": count}, {"num_generations": min(count, 4)}) for count in (2, 4, 5, 10)),
+    Row({"quality": "auto"}, {"quality": "high"}, ("auto quality became high",)),
+    Row({"background": "auto"}),
+]  # fmt: skip
+OXEN_25 = [*OXEN_2, *BACKGROUNDS, *(Row({"quality": name}, {"quality": name}) for name in ("xhigh", "max"))]
+OXEN_2_PLAIN = {
+    "num_generations": 1,
+    "aspect_ratio": "auto",
+    "resolution": "1K",
+    "quality": "medium",
+    "output_format": "png",
+}
+OXEN_25_PLAIN = OXEN_2_PLAIN | {"background": "auto"}
 FAL_PLAIN = {
     "num_images": 1,
     "image_size": "auto",
@@ -209,6 +247,14 @@ TABLE: dict[OfferKey, tuple[dict[str, Any], list[Row]]] = {
     ("gpt-image-2.5-flare", "fal", "edit"): (FAL_PLAIN, FAL_25),
     ("gpt-image-2.5-sunburst", "fal", "imagine"): (FAL_PLAIN, FAL_25),
     ("gpt-image-2.5-sunburst", "fal", "edit"): (FAL_PLAIN, FAL_25),
+    ("gpt-image-2.5-flare", "oxen", "imagine"): (OXEN_25_PLAIN, OXEN_25),
+    ("gpt-image-2.5-flare", "oxen", "edit"): (OXEN_25_PLAIN, OXEN_25),
+    ("gpt-image-2.5-sunburst", "oxen", "imagine"): (OXEN_25_PLAIN, OXEN_25),
+    ("gpt-image-2.5-sunburst", "oxen", "edit"): (OXEN_25_PLAIN, OXEN_25),
+    ("gpt-image-2", "lumenfall", "imagine"): (LUMENFALL_PLAIN, FREE_AT_LUMENFALL),
+    ("gpt-image-2", "lumenfall", "edit"): (LUMENFALL_PLAIN, FREE_AT_LUMENFALL),
+    ("gpt-image-2", "oxen", "imagine"): (OXEN_2_PLAIN, OXEN_2),
+    ("gpt-image-2", "oxen", "edit"): (OXEN_2_PLAIN, OXEN_2),
     ("gpt-image-1", "fal", "imagine"): (FAL_PLAIN, FAL_1),
     ("gpt-image-1", "fal", "edit"): (FAL_PLAIN, [*FAL_1, *FIDELITY]),
     ("gpt-image-1", "lumenfall", "imagine"): (LUMENFALL_PLAIN, LUMENFALL),
@@ -227,6 +273,14 @@ ENDPOINTS: dict[OfferKey, tuple[str, str | None, str | None]] = {
     ("gpt-image-2.5-flare", "fal", "edit"): ("openai/gpt-image-2.5/flare/edit", "image_urls", "mask_url"),
     ("gpt-image-2.5-sunburst", "fal", "imagine"): ("openai/gpt-image-2.5/sunburst/text-to-image", None, None),
     ("gpt-image-2.5-sunburst", "fal", "edit"): ("openai/gpt-image-2.5/sunburst/edit", "image_urls", "mask_url"),
+    ("gpt-image-2.5-flare", "oxen", "imagine"): ("ai/queue", None, None),
+    ("gpt-image-2.5-flare", "oxen", "edit"): ("ai/queue", "input_image", "mask_url"),
+    ("gpt-image-2.5-sunburst", "oxen", "imagine"): ("ai/queue", None, None),
+    ("gpt-image-2.5-sunburst", "oxen", "edit"): ("ai/queue", "input_image", "mask_url"),
+    ("gpt-image-2", "lumenfall", "imagine"): ("images/generations", None, None),
+    ("gpt-image-2", "lumenfall", "edit"): ("images/edits", "image[]", "mask"),
+    ("gpt-image-2", "oxen", "imagine"): ("ai/queue", None, None),
+    ("gpt-image-2", "oxen", "edit"): ("ai/queue", "input_image", "mask_url"),
     ("gpt-image-1", "fal", "imagine"): ("fal-ai/gpt-image-1/text-to-image", None, None),
     ("gpt-image-1", "fal", "edit"): ("fal-ai/gpt-image-1/edit-image", "image_urls", None),
     ("gpt-image-1", "lumenfall", "imagine"): ("images/generations", None, None),
@@ -268,6 +322,17 @@ def only_to_high(choice: str) -> list[tuple[dict[str, Any], str]]:
 
 
 OXEN_CHOOSES = [({"quality": name}, f"has no {name} quality. Leave it out.") for name in ("xhigh", "max")]
+UP_TO_AUTO = "Choose low, medium, high or auto."
+NO_CLEAR_2 = (
+    {"background": "transparent"},
+    "has no background “transparent”. Choose GPT Image 1.5 or GPT Image 1 as the model. Or choose auto or opaque.",
+)
+BACKGROUND_REFUSED: list[tuple[dict[str, Any], str]] = [
+    ({"background": name}, NO_BACKGROUND) for name in ("transparent", "opaque")
+]
+FIDELITY_REFUSED: list[tuple[dict[str, Any], str]] = [
+    ({"fidelity": name}, NO_FIDELITY) for name in ("low", "high")
+]
 NO_FIDELITY_HERE = [({"fidelity": name}, "has no choice of fidelity. Leave it out.") for name in ("low", "high")]
 REFUSED: dict[OfferKey, list[tuple[dict[str, Any], str]]] = {
     ("gpt-image-1.5", "fal", "imagine"): only_to_high("Choose low, medium, high or auto."),
@@ -276,6 +341,12 @@ REFUSED: dict[OfferKey, list[tuple[dict[str, Any], str]]] = {
     ("gpt-image-1", "fal", "imagine"): only_to_high(UP_TO_HIGH),
     ("gpt-image-1", "lumenfall", "imagine"): only_to_high(UP_TO_HIGH),
     ("gpt-image-1", "lumenfall", "edit"): only_to_high(UP_TO_HIGH),
+    ("gpt-image-2.5-flare", "oxen", "edit"): NO_FIDELITY_HERE,
+    ("gpt-image-2.5-sunburst", "oxen", "edit"): NO_FIDELITY_HERE,
+    ("gpt-image-2", "lumenfall", "imagine"): [*only_to_high(UP_TO_HIGH), NO_CLEAR_2],
+    ("gpt-image-2", "lumenfall", "edit"): [*only_to_high(UP_TO_HIGH), NO_CLEAR_2, *FIDELITY_REFUSED],
+    ("gpt-image-2", "oxen", "imagine"): [*only_to_high(UP_TO_AUTO), *BACKGROUND_REFUSED],
+    ("gpt-image-2", "oxen", "edit"): [*only_to_high(UP_TO_AUTO), *BACKGROUND_REFUSED, *FIDELITY_REFUSED],
     ("gpt-image-2.5-flare", "fal", "edit"): NO_FIDELITY_HERE,
     ("gpt-image-2.5-sunburst", "fal", "edit"): NO_FIDELITY_HERE,
     ("gpt-image-1.5", "fal", "edit"): [
@@ -325,9 +396,10 @@ def translate(
 
 def refusal_of(key: OfferKey, change: dict[str, Any]) -> str:
     """The refusal where only this provider has the model, and others have the other ones of the first three."""
-    catalog = seed_catalog()
-    if catalog.get(key[0]) is None:
-        catalog = SHIPPED.model_copy(update={"models": (SHIPPED.model(key[0]),)})
+    catalog = SHIPPED.model_copy(update={"models": (SHIPPED.model(key[0]),)})
+    if (seed := seed_catalog()).get(key[0]) is not None:
+        others = tuple(each for each in seed.models if each.name != key[0])
+        catalog = catalog.model_copy(update={"models": (*catalog.models, *others)})
     router = Router(catalog=catalog, providers=PROVIDERS, clock=Clock(), provider_orders={key[0]: (key[1],)})
     with pytest.raises(Refused) as refusal:
         router.candidates(request_for(key, change))
@@ -342,7 +414,7 @@ def test_a_plain_request_becomes_the_providers_body(catalog: Catalog, key: Offer
     provider_request = translate(catalog, key, {})
     assert provider_request.body(1) == {"prompt": REQUEST.prompt, **TABLE[key][0]}
     assert (provider_request.provider, provider_request.operation.endpoint) == (key[1], ENDPOINTS[key][0])
-    assert provider_request.changes == ((OWN_QUALITY,) if key[1] == "oxen" else ())
+    assert provider_request.changes == ((OWN_QUALITY,) if key[:2] == ("gpt-image-1.5", "oxen") else ())
 
 
 @pytest.mark.parametrize(("key", "row"), ROWS)

@@ -16,10 +16,15 @@ PER_IMAGE = {
         "medium": (34_000, 51_000, 50_000),
         "high": (133_000, 200_000, 199_000),
     },
+    "gpt-image-2": {
+        "low": (6_000, 5_000, 5_000),
+        "medium": (53_000, 41_000, 41_000),
+        "high": (211_000, 165_000, 165_000),
+    },
 }
 """Model, quality: micro-dollars for a square, portrait and landscape picture."""
 _TEXT_TOKEN = 5
-_IMAGE_TOKEN = {"gpt-image-1": 10, "gpt-image-1.5": 8}
+_IMAGE_TOKEN = {"gpt-image-1": 10, "gpt-image-1.5": 8, "gpt-image-2": 8}
 _IMAGE_TOKENS = {"low": 135, "high": 3_050}
 """Tokens of one input picture, by fidelity."""
 _OUTPUT_TOKENS = {"low": (272, 408, 400), "medium": (1_056, 1_584, 1_568), "high": (4_160, 6_240, 6_208)}

@@ -1,20 +1,21 @@
-"""The parameters of Lumenfall's two GPT image models, as its model page lists them (lumenfall: gpt-image-1.5)."""
+"""The parameters of Lumenfall's GPT image models (lumenfall: gpt-image-1.5, gpt-image-2)."""
 
 import math
 import re
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from bot.sandbox.kit.records import SECRET_FIELD
 from bot.sandbox.lumenfall.wire import LumenfallError, RequestBody
 
-MODELS = {"gpt-image-1": 1_745_366_400, "gpt-image-1.5": 1_765_843_200}
+MODELS = {"gpt-image-1": 1_745_366_400, "gpt-image-1.5": 1_765_843_200, "gpt-image-2": 1_776_729_600}
 """Model id: when Lumenfall added it, in seconds since 1970."""
 ROUTES = {"openai": "OpenAI", "fal": "fal.ai", "replicate": "Replicate"}
 FORMATS = ("png", "jpeg", "gif", "webp", "avif")
 SHAPES = {"1:1": (1024, 1024), "2:3": (1024, 1536), "3:2": (1536, 1024)}
 _ODD_SIZES = ((836, 1254), (1254, 836))
+_LONGEST_SIDE, _MOST_PIXELS = 3_840, 3_840 * 2_160
 _RATIO = re.compile(r"(\d{1,5}(?:\.\d+)?):(\d{1,5}(?:\.\d+)?)")
 _PIXELS = re.compile(r"(\d{1,5})x(\d{1,5})")
 _TIER = re.compile(r"\d{1,3}(\.\d+)?K?")
@@ -45,16 +46,24 @@ class ImageParameters(BaseModel):
     partial_images: int = Field(default=0, ge=0, le=3)
     sync_mode: bool = False
 
-    @field_validator("size")
-    @classmethod
-    def _known_size(cls, value: str | None) -> str | None:
-        if value is None or _shape(value):
-            return value
-        match = _PIXELS.fullmatch(value)
+    @model_validator(mode="after")
+    def _known_size(self) -> Self:
+        if self.size is None or _shape(self.size):
+            return self
+        match = _PIXELS.fullmatch(self.size)
         size = (int(match[1]), int(match[2])) if match else (0, 0)
-        if size not in _ODD_SIZES and not all(1024 <= side <= 1536 for side in size):
+        if self.bare_model == "gpt-image-2":
+            if not 0 < max(size) <= _LONGEST_SIDE or size[0] * size[1] > _MOST_PIXELS:
+                raise ValueError("expected WxH up to 3840x2160, or W:H")
+        elif size not in _ODD_SIZES and not all(1024 <= side <= 1536 for side in size):
             raise ValueError("expected WxH with 1024 to 1536 pixels per side, or W:H")
-        return value
+        return self
+
+    @model_validator(mode="after")
+    def _known_background(self) -> Self:
+        if self.bare_model == "gpt-image-2" and self.background == "transparent":
+            raise ValueError("this model paints no transparent background")
+        return self
 
     @field_validator("aspect_ratio")
     @classmethod

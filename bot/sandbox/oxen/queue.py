@@ -224,8 +224,12 @@ class Queue:
         sources = [await self._load(url) for url in urls]
         if not mask_url:
             return sources, None
-        # Oxen edits where the mask is white; the painter keeps where it is opaque.
-        opaque = ImageOps.invert(ImageOps.fit((await self._load(mask_url)).convert("L"), sources[0].size))
+        given_mask = ImageOps.fit(await self._load(mask_url), sources[0].size)
+        # The painter keeps where the mask is opaque.
+        if MODELS[generation.model].edits_white:
+            opaque = ImageOps.invert(given_mask.convert("L"))
+        else:
+            opaque = given_mask.convert("RGBA").getchannel("A")
         mask = Image.new("RGBA", sources[0].size)
         mask.putalpha(opaque)
         return sources, mask

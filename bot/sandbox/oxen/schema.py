@@ -12,11 +12,18 @@ ENVELOPE = frozenset({"num_generations", "target_namespace", "target_repo", "tar
 """Fields that the queue accepts with every model (Oxen: async queue)."""
 
 _GRID_2 = {
-    "low": {"1K": 0.01, "2K": 0.02, "4K": 0.04},
-    "medium": {"1K": 0.05, "2K": 0.08, "4K": 0.15},
-    "high": {"1K": 0.2, "2K": 0.3, "4K": 0.5},
+    "low": {"1K": 0.004, "2K": 0.009, "4K": 0.035},
+    "medium": {"1K": 0.031, "2K": 0.071, "4K": 0.281},
+    "high": {"1K": 0.13, "2K": 0.29, "4K": 1.13},
 }
-_LONG_SIDE = {"1K": 1024, "2K": 2048, "4K": 3840}
+_GRID_25 = {
+    "low": {"1K": 0.0041, "2K": 0.0058, "4K": 0.0145},
+    "medium": {"1K": 0.0096, "2K": 0.0134, "4K": 0.0337},
+    "high": {"1K": 0.0369, "2K": 0.0517, "4K": 0.1301},
+    "xhigh": {"1K": 0.0656, "2K": 0.0919, "4K": 0.2313},
+    "max": {"1K": 0.1477, "2K": 0.2067, "4K": 0.5203},
+}
+_LONG_SIDE = {"512": 512, "1K": 1024, "2K": 2048, "4K": 3840}
 _SIZES = {"square": (1024, 1024), "portrait": (1024, 1536), "landscape": (1536, 1024)}
 _FIXED_SHAPES = ((1024, 1024), (1536, 1024), (1024, 1536))
 
@@ -53,6 +60,8 @@ class Model:
     created: int
     fields: Mapping[str, Any] | None
     grid: Mapping[str, Mapping[str, float]] | None = None
+    edits_white: bool = False
+    """Whether a mask's white is edited; else what is transparent."""
 
     def properties(self, options: OxenOptions) -> dict[str, Any]:
         """The parameters in the model's schema, by name."""
@@ -117,6 +126,22 @@ class Model:
         return (long, round(long / shape)) if shape >= 1 else (round(long * shape), long)
 
 
+_GOOGLES_RATIOS = ("auto", "1:1", "16:9", "9:16", "4:3", "3:4", "3:2", "2:3", "4:5", "5:4", "21:9")
+
+
+def _gpt_image_25(model_id: str, display_name: str) -> Model:
+    fields = {
+        **_COMMON,
+        "mask_url": {"type": "string", "format": "uri", "description": "What is transparent is edited."},
+        "aspect_ratio": _choice("16:9", *_RATIOS),
+        "resolution": _choice("2K", "1K", "2K", "4K"),
+        "quality": _choice("high", "low", "medium", "high", "xhigh", "max"),
+        "background": _choice("auto", "auto", "opaque", "transparent"),
+        "moderation": _choice("low", "low", "auto"),
+    }
+    return Model(model_id, display_name, 1_788_825_600, fields, _GRID_25)
+
+
 MODELS: Mapping[str, Model] = {
     model.model_id: model
     for model in (
@@ -134,10 +159,37 @@ MODELS: Mapping[str, Model] = {
                 **_COMMON,
                 "mask_url": {"type": "string", "format": "uri", "description": "White is edited, black is kept."},
                 "aspect_ratio": _choice("16:9", *_RATIOS),
-                "resolution": _choice("2K", *_LONG_SIDE),
+                "resolution": _choice("2K", "1K", "2K", "4K"),
                 "quality": _choice("high", "low", "medium", "high"),
             },
             _GRID_2,
+            edits_white=True,
+        ),
+        _gpt_image_25("gpt-image-2-5-flare", "GPT Image 2.5 Flare"),
+        _gpt_image_25("gpt-image-2-5-sunburst", "GPT Image 2.5 Sunburst"),
+        Model(
+            "nano-banana-2",
+            "Nano Banana 2",
+            1_772_064_000,
+            {
+                "prompt": _COMMON["prompt"],
+                "input_image": _COMMON["input_image"],
+                "aspect_ratio": _choice("16:9", *_GOOGLES_RATIOS, "4:1", "1:4", "8:1", "1:8"),
+                "resolution": _choice("2K", *_LONG_SIDE),
+            },
+            {"any": {"512": 0.0585, "1K": 0.0871, "2K": 0.1313, "4K": 0.1963}},
+        ),
+        Model(
+            "google-nano-banana-pro",
+            "Nano Banana Pro",
+            1_763_596_800,
+            {
+                "prompt": _COMMON["prompt"],
+                "input_image": {**_COMMON["input_image"], "maxItems": 14},
+                "aspect_ratio": _choice("16:9", *_GOOGLES_RATIOS),
+                "resolution": _choice("2K", "1K", "2K", "4K"),
+            },
+            {"any": {"1K": 0.15, "2K": 0.15, "4K": 0.15}},
         ),
         Model("gpt-4o-mini", "GPT-4o mini", 1_721_260_800, None),
     )
