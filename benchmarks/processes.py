@@ -196,6 +196,7 @@ def _lumenfall_settings(url: str) -> dict[str, str]:
         "LUMENFALL_MEDIA_HOSTS": "127.0.0.1:*",
         "LUMENFALL_INLINE": "true",
         "LUMENFALL_PARTIALS": "2",
+        "DEFAULT_MODEL": "gpt-image-1.5",
         "SERVICE_ORDER": "gpt-image-1.5=lumenfall",
     }
 

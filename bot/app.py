@@ -200,10 +200,15 @@ def _open_router(
 
 
 def _default_model(settings: Settings, catalog: Catalog, router: Router) -> str:
-    """The default model's name. It may be retired by now: that is no reason not to start."""
+    """The default model's name, empty for the first that can do what is asked.
+
+    It may be retired by now: that is no reason not to start.
+    """
     name = catalog.canonical(settings.default_model)
     choices = [model.name for model in catalog.models if router.configured(model)]
-    if name not in choices:
+    if not choices:
+        raise SetupError("MODELS is not valid: no service that has a key paints any of them. Choose others.")
+    if name and name not in choices:
         raise SetupError(f"DEFAULT_MODEL is not valid, as {name}: choose one of {', '.join(sorted(choices))}.")
     return name
 

@@ -136,7 +136,11 @@ def _price(model: Model, provider: str, status: ModelStatus | None, opened: App)
 def _default(opened: App) -> Finding:
     """What paints a request that names no model."""
     catalog, router = opened.catalog, opened.router
-    model = catalog.model(catalog.canonical(opened.settings.default_model))
+    usable = router.offered_models()
+    if opened.settings.default_model or not usable:
+        model = catalog.model(catalog.canonical(opened.settings.default_model or catalog.models[0].name))
+    else:
+        model = usable[0]
     if services := router.providers(model):
         names = ", then ".join(LABELS[name] for name in services)
         return Finding(title="default", text=f"{model.label}, painted by {names}")
@@ -147,6 +151,6 @@ def _default(opened: App) -> Finding:
             text=f"{model.label} is gone; {successor.label} paints in its place",
             advice=f"Put {successor.name} into DEFAULT_MODEL.",
         )
-    usable = ", ".join(other.name for other in router.offered_models())
-    advice = f"Put one of these into DEFAULT_MODEL: {usable}." if usable else "Set up another service."
+    names = ", ".join(other.name for other in usable)
+    advice = f"Put one of these into DEFAULT_MODEL: {names}." if names else "Set up another service."
     return Finding(title="default", text=f"{model.label} is gone, and nothing paints in its place", advice=advice)

@@ -229,7 +229,9 @@ class Settings(BaseSettings):
         AllowedHosts.parse("hub.oxen.ai"), description="Hosts that Oxen's pictures are read from."
     )
     oxen_queue: bool = Field(True, description="Use Oxen's queue; else its synchronous way, picture by picture.")
-    default_model: str = Field("gpt-image-1.5", description="The model that is used when nobody names one.")
+    default_model: str = Field(
+        "", description="The model that is used when nobody names one. Empty: the first that can do what is asked."
+    )
     default_quota: DefaultQuota = Field(
         Quota(10, "day"), description="What every member may paint while a server has no limit of its own."
     )

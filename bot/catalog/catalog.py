@@ -29,14 +29,15 @@ class Model(CatalogModel):
     name: str
     label: str
     sunset_at: date | None = None
-    successor: str | None = None
+    successors: tuple[str, ...] = ()
+    """What takes its place once it is gone: the first that is served."""
     offers: tuple[Offer, ...] = ()
 
     @model_validator(mode="after")
     def _is_served_and_succeeded(self) -> Self:
         if not self.offers:
             raise ValueError("no service offers it; add [[models.offers]]")
-        if self.successor == self.name:
+        if self.name in self.successors:
             raise ValueError("it succeeds itself; name another model")
         return self
 
@@ -119,6 +120,12 @@ class Catalog(CatalogModel):
 
         return self.model_copy(update={"models": tuple(changed(model) for model in self.models)})
 
+    def _successor(self, model: Model, names: Sequence[str] | None) -> str | None:
+        """The label of what will take a model's place, where only `names` are served."""
+        known = [each for name in model.successors if (each := self.get(name)) is not None]
+        served = [each for each in known if names is None or each.name in names]
+        return next((each.label for each in (*served, *known)), None)
+
     def notices(self, today: date, names: Sequence[str] | None = None) -> list[str]:
         """A sentence for each model (of `names`) whose announced last day is near or past. They only announce."""
         return [
@@ -126,7 +133,7 @@ class Catalog(CatalogModel):
                 model,
                 model.sunset_at,
                 today,
-                next((m.label for m in self.models if m.name == model.successor), None),
+                self._successor(model, names),
             )
             for model in self.models
             if model.sunset_at is not None
@@ -141,11 +148,11 @@ def _notice(model: Model, sunset_at: date, today: date, successor: str | None) -
         sentence = f"{model.label} is announced to be switched off on {day}."
     else:
         sentence = f"{model.label} was announced to be switched off on {day} and may stop at any time."
-    if model.successor is None:
+    if not model.successors:
         return sentence
     if successor is not None:
         return f"{sentence} Its successor is {successor}: try it now."
     return (
-        f"{sentence} Its successor is {model.successor}, which this version does not have yet: "
+        f"{sentence} Its successor is {model.successors[0]}, which this version does not have yet: "
         "update Easel before then."
     )

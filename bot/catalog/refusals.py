@@ -7,7 +7,7 @@ from typing import Any
 
 from bot.domain.errors import BadPrompt, Refused, UnsupportedRequest
 
-_NAMED_MODELS = 3
+NAMED_MODELS = 3
 """Models that a refusal names at most: the preferred ones."""
 
 
@@ -30,7 +30,7 @@ class Unsupported(Exception):
         if self._plain:
             return UnsupportedRequest(sentence)
         if others:
-            able = f"Choose {join_or(others[:_NAMED_MODELS])} as the model."
+            able = f"Choose {join_or(others[:NAMED_MODELS])} as the model."
             return UnsupportedRequest(f"{label} {self.cannot} {able} {self.advice}".strip())
         advice = self.advice.removeprefix("Or ")
         return UnsupportedRequest(f"{label} {self.cannot} {advice[:1].upper()}{advice[1:]}".strip())

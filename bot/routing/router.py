@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from bot.catalog.catalog import Catalog, Model
 from bot.catalog.offers import ProviderRequest
-from bot.catalog.refusals import Unsupported, join_or
+from bot.catalog.refusals import NAMED_MODELS, Unsupported, join_or
 from bot.domain.clock import Clock
 from bot.domain.errors import (
     InvalidInput,
@@ -76,16 +76,25 @@ class Router:
         return [model for model in self._catalog.models if self.providers(model, orders)]
 
     def resolve_model(self, name: str, orders: Sequence[ProviderOrder] = ()) -> str:
-        """The model itself, or its successor where every provider says that it is gone."""
-        seen: set[str] = set()
-        current = self._catalog.model(name)
-        while current.name not in seen and not self.serving(current) and self._gone(current):
-            seen.add(current.name)
-            successor = self._catalog.get(current.successor or "")
-            if successor is None:
-                break
-            current = successor
-        return current.name if self.providers(current, orders) else name
+        """The model itself, or a successor that is served where every provider says that it is gone.
+
+        Raises:
+            UnsupportedRequest: there is no such model.
+        """
+        self._catalog.model(name)
+        return self._served(name, orders, set()) or name
+
+    def _served(self, name: str, orders: Sequence[ProviderOrder], seen: set[str]) -> str | None:
+        model = self._catalog.get(name)
+        if model is None or name in seen:
+            return None
+        seen.add(name)
+        if self.providers(model, orders):
+            return name
+        if self.serving(model) or not self._gone(model):
+            return None
+        found = (self._served(successor, orders, seen) for successor in model.successors)
+        return next(filter(None, found), None)
 
     def _gone(self, model: Model) -> bool:
         """Whether a configured provider had the model and said that it is gone."""
@@ -108,7 +117,9 @@ class Router:
             return able
         if refusal is None:
             usable = [other.label for other in self.offered_models(orders)]
-            advice = f"Choose {join_or(usable)}." if usable else "Ask a moderator to switch a model on."
+            advice = (
+                f"Choose {join_or(usable[:NAMED_MODELS])}." if usable else "Ask a moderator to switch a model on."
+            )
             raise UnsupportedRequest(f"{model.label} cannot be had here. {advice}")
         others = [
             other.label
@@ -116,6 +127,10 @@ class Router:
             if other.name != model.name and self._translated(other, request, orders)[0]
         ]
         raise refusal.refusal(model.label, others)
+
+    def can_do(self, request: ImageRequest, orders: Sequence[ProviderOrder] = ()) -> bool:
+        """Whether any provider can do the request."""
+        return bool(self._translated(self._catalog.model(request.model), request, orders)[0])
 
     def _translated(
         self, model: Model, request: ImageRequest, orders: Sequence[ProviderOrder]

@@ -66,11 +66,16 @@ class MemberService:
         """The models that a server's members may ask for."""
         return self._router.offered_models(await self._provider_orders(guild_id))
 
-    def _default_model(self, orders: Sequence[ProviderOrder]) -> str:
-        """The model for a request without one: the operator's, or the first that this server may use."""
+    def _default_model(self, request: ImageRequest, orders: Sequence[ProviderOrder]) -> str:
+        """The model for a request without one: the operator's, or the first of this server's that can do it."""
         name = self._defaults.model
         usable = [model.name for model in self._router.offered_models(orders)]
-        return name if self._router.resolve_model(name, orders) in usable or not usable else usable[0]
+        if not usable:
+            return name or self._catalog.models[0].name
+        if name and self._router.resolve_model(name, orders) in usable:
+            return name
+        able = (model for model in usable if self._router.can_do(replace(request, model=model), orders))
+        return next(able, usable[0])
 
     async def _provider_orders(self, guild_id: int) -> list[ProviderOrder]:
         return await self._database.read(stored.orders(guild_id))
@@ -153,7 +158,7 @@ class MemberService:
 
     def _with_model(self, request: ImageRequest, orders: Sequence[ProviderOrder]) -> ImageRequest:
         """The request with its model, the default one or the successor of one that is gone."""
-        wanted = self._catalog.canonical(request.model or self._default_model(orders))
+        wanted = self._catalog.canonical(request.model or self._default_model(request, orders))
         model = self._router.resolve_model(wanted, orders)
         return replace(request, model=model, instead_of=wanted if model != wanted else None)
 
@@ -171,11 +176,7 @@ class MemberService:
         self, request: ImageRequest, made_by: ImageRequest, orders: Sequence[ProviderOrder]
     ) -> ImageRequest:
         def can_do(each: ImageRequest) -> bool:
-            try:
-                self._router.candidates(self._with_model(each, orders), orders)
-            except Refused:
-                return False
-            return True
+            return self._router.can_do(self._with_model(each, orders), orders)
 
         def label(name: str) -> str:
             if name and self._catalog.get(name) is None:

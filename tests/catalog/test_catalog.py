@@ -70,7 +70,7 @@ def test_only_available_models_have_notices(catalog: Catalog) -> None:
 
 
 def test_the_notice_names_a_successor_that_this_version_lacks(tmp_path: Path) -> None:
-    path = write_catalog(tmp_path, '[[models]]\nname = "gpt-image-1.5"\nsuccessor = "gpt-image-9"\n')
+    path = write_catalog(tmp_path, '[[models]]\nname = "gpt-image-1.5"\nsuccessors = ["gpt-image-9"]\n')
     notice = seed_catalog(path).notices(date(2026, 11, 1))[0]
     assert "gpt-image-9, which this version does not have yet" in notice
 
@@ -82,7 +82,7 @@ SECOND_MODEL = """
 name = "plain"
 label = "Plain"
 sunset_at = 2030-01-31
-successor = "gpt-image-1.5"
+successors = ["gpt-image-1.5"]
 
 [[models.offers]]
 provider = "elsewhere"
@@ -170,7 +170,7 @@ FIRST_QUALITY = (
         ("[[models]]", "[[models", "is not valid TOML"),
         ("text_token = 5", "text_token = -5", "text_token"),
         ("sunset_at = 2026-12-01", 'colour = "red"', "colour"),
-        ('successor = "gpt-image-2"', 'successor = "gpt-image-1.5"', r"gpt-image-1\.5: it succeeds itself"),
+        ('successors = ["gpt-image-2"]', 'successors = ["gpt-image-1.5"]', r"gpt-image-1\.5: it succeeds itself"),
         ('provider = "lumenfall"', 'provider = "fal"', r"gpt-image-1\.5\.offers\.fal: it is there twice"),
         (FIRST_QUALITY, FIRST_QUALITY.replace("pass", "guess"), r"options\.quality\.way"),
         (FIRST_QUALITY, FIRST_QUALITY.replace('"pass"', '"emulate"'), "what is emulated is not sent"),

@@ -39,7 +39,13 @@ async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
 
 async def test_every_option_reaches_the_provider_and_the_message(stage: Stage) -> None:
     models = await stage.nora.autocomplete(stage.channel, "imagine", "model", "gpt", prompt="a fox")
-    assert [model["name"] for model in models] == ["GPT Image 1.5", "GPT Image 2", "GPT Image 1"]
+    assert [model["name"] for model in models] == [
+        "GPT Image 2.5 Flare",
+        "GPT Image 2.5 Sunburst",
+        "GPT Image 2",
+        "GPT Image 1.5",
+        "GPT Image 1",
+    ]
     sizes = await stage.nora.autocomplete(stage.channel, "imagine", "size", "9", prompt="a fox")
     assert {size["value"] for size in sizes} >= {"16:9", "9:16"}
     message = await imagine(

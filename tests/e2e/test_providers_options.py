@@ -91,7 +91,7 @@ async def test_oxen_chooses_the_quality_itself_and_says_so(full_world: World) ->
         ({"size": "enormous"}, "has no size “enormous”"),
         (
             {"model": "gpt-image-2", "background": "transparent"},
-            "Choose GPT Image 1.5 or GPT Image 1 as the model",
+            "Choose GPT Image 2.5 Flare, GPT Image 2.5 Sunburst or GPT Image 1.5 as the model",
         ),
         ({"model": "gpt-image-3"}, "no model “gpt-image-3”"),
     ],

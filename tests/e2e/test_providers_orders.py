@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from bot.catalog.catalog import Catalog
 from bot.worker.provider_refresh import refresh
 from tests.support.world.providers import MODEL, provider_order, submits
 from tests.support.world.stored_jobs import RELEASED
@@ -44,7 +45,7 @@ async def test_a_moderator_sets_a_models_order_switches_it_off_and_undoes_both(f
         assert "GPT Image 1.5 is switched off here. Before, it was painted by Lumenfall, then fal.\n" in reply
         assert "Undo: `/moderate model model: GPT Image 1.5 services: lumenfall, fal`" in reply
         refused = await full_world.refusal(await full_world.imagine(model=MODEL))
-        assert "GPT Image 1.5 cannot be had here. Choose GPT Image 2 or GPT Image 1." in refused
+        assert "GPT Image 1.5 cannot be had here. Choose GPT Image 2.5 Flare, GPT Image 2.5 Sunburst or" in refused
         assert "switched off (set here)" in await full_world.moderate(moderator, "services")
         assert MODEL not in await choices(full_world, full_world.member, "imagine", "model")
         reply = await full_world.moderate(moderator, "model", model=MODEL, services="default")
@@ -91,7 +92,7 @@ async def test_a_request_that_was_accepted_is_not_refused_where_it_arrives_again
         )
         await full_world.result_message(job)
         await full_world.wait_finished(job)
-        for model in (MODEL, "gpt-image-1", "gpt-image-2"):
+        for model in (each.name for each in Catalog.load().models):
             await full_world.moderate(moderator, "model", model=model, services="off")
         before = await full_world.discord.messages(full_world.channel, deleted=True)
         await full_world.discord.redeliver_message(job)
@@ -139,11 +140,11 @@ async def test_only_the_models_that_the_operator_allows_can_be_chosen_requested_
 ) -> None:
     moderator = await full_world.create_moderator()
     async with full_world.bot(MODELS=f"{MODEL}, gpt-image-2"):
-        allowed = [MODEL, "gpt-image-2"]
+        allowed = ["gpt-image-2", MODEL]
         assert await choices(full_world, full_world.member, "imagine", "model") == allowed
         assert await choices(full_world, moderator, "moderate model", "model", services="fal") == allowed
         refused = await full_world.refusal(await full_world.imagine(model="gpt-image-1"))
-        assert "GPT Image 1 cannot be had here. Choose GPT Image 1.5 or GPT Image 2." in refused
+        assert "GPT Image 1 cannot be had here. Choose GPT Image 2 or GPT Image 1.5." in refused
         reply = await full_world.moderate(moderator, "model", model="gpt-image-1", services="fal")
         assert "No service “fal” paints GPT Image 1 here. No service here has it." in reply
         assert "GPT Image 1**" not in await full_world.moderate(moderator, "services")
@@ -167,8 +168,8 @@ async def test_suggested_orders_hold_configured_providers_that_still_have_the_mo
             "lumenfall, fal",
             "lumenfall",
         ]
-        only_fal = await choices(full_world, moderator, "moderate model", "services", model="gpt-image-2")
-        assert only_fal == ["fal", "off", "default"]
+        two = await choices(full_world, moderator, "moderate model", "services", model="gpt-image-2.5-flare")
+        assert two == ["fal, oxen", "oxen, fal", "fal", "oxen", "off", "default"]
         assert await choices(full_world, moderator, "moderate model", "services", model="?") == ["off", "default"]
 
 
@@ -182,7 +183,11 @@ async def test_suggested_orders_hold_configured_providers_that_still_have_the_mo
         ),
         (MODEL, "off, fal", "“off” stands alone, without any service."),
         (MODEL, " , ,", "Name the services in order"),
-        ("gpt-image-2", "lumenfall", "No service “lumenfall” paints GPT Image 2 here. Choose among fal."),
+        (
+            "gpt-image-2.5-flare",
+            "lumenfall",
+            "No service “lumenfall” paints GPT Image 2.5 Flare here. Choose among fal, oxen.",
+        ),
         ("dall-e", "fal", "Easel has no such model. `/moderate services` shows those there are."),
         (MODEL, "x" * 100, "paints GPT Image 1.5 here."),
     ],

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from bot.app import App
+from bot.catalog.catalog import Catalog
 from bot.domain.clock import Clock
 from bot.domain.limits import Limit
 from bot.storage import limits
@@ -165,7 +166,7 @@ async def test_a_provider_that_no_longer_lists_a_model_gets_no_submit_for_it(
         await full_world.assert_one_picture(job)
     assert full_world.job(job)["provider"] == "fal"
     assert submits(full_world) == (1, 0, 0)
-    assert retired_notes(full_world) == {"retired:lumenfall:gpt-image-1.5", "retired:lumenfall:gpt-image-1"}
+    assert retired_notes(full_world) == {f"retired:lumenfall:{name}" for name in Catalog.load().at("lumenfall")}
 
 
 @pytest.mark.parametrize(

@@ -137,13 +137,13 @@ def test_a_chain_of_successors_is_followed_and_a_circle_ends(tmp_path: Path, clo
     path = tmp_path / "circle.toml"
     path.write_text(
         "".join(
-            f'[[models]]\nname = "{name}"\nsuccessor = "{next_one}"\n' for name, next_one in successors.items()
+            f'[[models]]\nname = "{name}"\nsuccessors = ["{next_one}"]\n' for name, next_one in successors.items()
         ),
         encoding="utf-8",
     )
     circle = seed_catalog(path)
     router = open_router(circle, clock, ("fal",))
-    assert [model.successor for model in circle.models] == [NEW, OLD, MODEL]
+    assert [model.successors for model in circle.models] == [(NEW,), (OLD,), (MODEL,)]
     for gone, painted in ((OLD, MODEL), (MODEL, NEW), (NEW, OLD)):
         router.retired.add(("fal", gone))
         assert router.resolve_model(OLD) == painted

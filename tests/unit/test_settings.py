@@ -234,7 +234,10 @@ async def test_a_default_model_that_does_not_exist_is_named_in_one_line(tmp_path
             {"models": "gpt-image-1.5,crayons-2"},
             f"MODELS is not valid: choose among {MODELS}, not crayons-2.",
         ),
-        ({"models": "gpt-image-2"}, "DEFAULT_MODEL is not valid, as gpt-image-1.5: choose one of gpt-image-2."),
+        (
+            {"models": "gpt-image-2", "default_model": "gpt-image-1.5"},
+            "DEFAULT_MODEL is not valid, as gpt-image-1.5: choose one of gpt-image-2.",
+        ),
         (
             {"fal_key": None},
             "No image service is set. Put FAL_KEY, LUMENFALL_API_KEY or OXEN_API_KEY in .env; "

@@ -79,7 +79,7 @@ async def test_only_listed_fields_are_sent_whichever_name_the_schema_has(
     fixture.sandbox.schema_name = schema_name
     fixture.sandbox.extra_fields = EXTRA
     oxen = fixture.oxen()
-    (served,) = (await oxen.check_health()).models
+    served = next(each for each in (await oxen.check_health()).models if each.model == MODEL)
     assert served.fields is not None
     assert set(EXTRA) < served.fields
     await oxen.submit(fixture.build_submit(image_request, known=served), ignore_progress)

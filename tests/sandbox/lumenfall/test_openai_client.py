@@ -264,12 +264,12 @@ async def test_a_run_goes_on_or_stops_when_the_client_disconnects(cancels: bool,
 
 async def test_openais_client_lists_models_until_one_is_switched_off() -> None:
     async with open_lumenfall() as caller:
-        assert [model.id async for model in caller.openai.models.list()] == ["gpt-image-1", MODEL]
+        assert [model.id async for model in caller.openai.models.list()] == ["gpt-image-1", MODEL, "gpt-image-2"]
         assert (await caller.openai.models.retrieve(MODEL)).owned_by == "openai"
         caller.sandbox.faults.set("model_disabled", endpoint=MODEL, since="2999-01-01")
         await caller.openai.images.generate(**REQUEST)
         caller.sandbox.age(1_000 * 365.25 * 86_400)
-        assert [model.id async for model in caller.openai.models.list()] == ["gpt-image-1"]
+        assert [model.id async for model in caller.openai.models.list()] == ["gpt-image-1", "gpt-image-2"]
         for act in (caller.openai.models.retrieve(MODEL), caller.openai.images.generate(**REQUEST)):
             with pytest.raises(openai.NotFoundError):
                 await act

@@ -77,6 +77,7 @@ class World(DiscordMembers, StoredJobs):
         """The variables that an operator would set; None leaves one out."""
         given: dict[str, str | None] = {
             "DISCORD_TOKEN": TOKEN,
+            "DEFAULT_MODEL": "gpt-image-1.5",
             "DISCORD_API_URL": self.discord.api_url,
             "DISCORD_GATEWAY_URL": self.discord.gateway_url,
             "DISCORD_MEDIA_HOSTS": self.discord.cdn,
