@@ -18,7 +18,7 @@ Compression = app_commands.Range[int, 0, 100]
 DESCRIPTIONS = {
     "prompt": "What to paint, in your own words.",
     "model": "Which model paints.",
-    "size": "square, landscape, portrait, a ratio like 16:9, or pixels like 1536x1024.",
+    "size": "square, landscape, portrait, a ratio like 16:9, 2k or 4k behind it, or pixels like 1536x1024.",
     "quality": "Better takes longer and costs more.",
     "count": f"How many pictures, 1 to {MAXIMUM_COUNT}.",
     "background": "Transparent needs PNG or WebP.",
@@ -37,6 +37,11 @@ SIZES = {
     "4:3": "4:3",
     "3:4": "3:4",
     "21:9": "very wide (21:9)",
+    "square 2k": "square, 2k",
+    "landscape 2k": "landscape, 2k",
+    "portrait 2k": "portrait, 2k",
+    "16:9 4k": "wide, 4k (16:9)",
+    "9:16 4k": "tall, 4k (9:16)",
 }
 """The choices while a size is typed, with their labels; a member may type any other size as well."""
 MAX_CHOICES = 25

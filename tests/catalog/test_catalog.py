@@ -170,7 +170,11 @@ FIRST_QUALITY = (
         ("[[models]]", "[[models", "is not valid TOML"),
         ("text_token = 5", "text_token = -5", "text_token"),
         ("sunset_at = 2026-12-01", 'colour = "red"', "colour"),
-        ('successors = ["gpt-image-2"]', 'successors = ["gpt-image-1.5"]', r"gpt-image-1\.5: it succeeds itself"),
+        (
+            'successors = ["gpt-image-2.5-flare", ',
+            'successors = ["gpt-image-1.5", ',
+            r"gpt-image-1\.5: it succeeds itself",
+        ),
         ('provider = "lumenfall"', 'provider = "fal"', r"gpt-image-1\.5\.offers\.fal: it is there twice"),
         (FIRST_QUALITY, FIRST_QUALITY.replace("pass", "guess"), r"options\.quality\.way"),
         (FIRST_QUALITY, FIRST_QUALITY.replace('"pass"', '"emulate"'), "what is emulated is not sent"),

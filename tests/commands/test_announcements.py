@@ -34,7 +34,7 @@ async def test_moderators_are_told_once_in_their_own_channel_before_a_model_is_s
                 line for line in told if "GPT Image 1.5 is announced to be switched off on 1 December 2026" in line
             ]
             assert len(about) == 1, told
-            assert "Its successor is GPT Image 2: try it now." in about[0]
+            assert "Its successor is GPT Image 2.5 Flare: try it now." in about[0]
     assert await said(world, world.channel) == []
 
 

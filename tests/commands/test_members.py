@@ -92,13 +92,13 @@ async def test_the_card_is_public_and_shows_the_price_and_the_allowance(stage: S
     assert not card.get("flags", 0) & EPHEMERAL
     assert card["content"] == (
         "🎨 **Painting:** a fox\n"
-        "-# GPT Image 1.5 · 3 pictures · low\n"
-        "Queued, next in line · at most $0.05 · 7 of 10 left today"
+        "-# GPT Image 2.5 Flare · 3 pictures · low\n"
+        "Queued, next in line · at most $0.021 · 7 of 10 left today"
     )
     message = await stage.picture()
     assert message.content == (
         f"{stage.nora.mention} a fox\n"
-        "-# GPT Image 1.5 · 3 pictures · low · $0.028 · reply with @Easel #2 to change the second"
+        "-# GPT Image 2.5 Flare · 3 pictures · low · $0.018 · reply with @Easel #2 to change the second"
     )
     assert labels(message) == ["Edit", "Delete"]
     assert result.response is None, "the card went when the pictures came"
@@ -163,7 +163,7 @@ async def test_jobs_shows_running_and_recent_jobs_and_cancels(stage: Stage) -> N
     assert listed.response is not None
     first, second = private_reply(listed).splitlines()[1:]
     assert re.fullmatch(r"1\. a fox · (waiting|painting) · <t:\d+:R>", first)
-    assert second.startswith("2. a boat · 1 picture, $0.035 · <t:")
+    assert second.startswith("2. a boat · 1 picture, $0.014 · <t:")
     assert second.endswith(f"[see it]({message.jump_url})")
     assert labels(listed.response.message) == ["Cancel 1"]
     assert "stop" in private_reply(await stage.nora.click(listed.response, label="Cancel 1"))

@@ -209,14 +209,20 @@ async def test_a_default_model_that_is_gone_everywhere_and_is_back(full_world: W
     for name in ("fal", "Lumenfall", "Oxen"):
         assert ["GPT", "Image", "1.5", "gone"] in [line.split() for line in report.section(name)]
     assert report.section("default") == [
-        "GPT Image 1.5 is gone; GPT Image 2 paints in its place",
-        "-> Put gpt-image-2 into DEFAULT_MODEL.",
+        "GPT Image 1.5 is gone; GPT Image 2.5 Flare paints in its place",
+        "-> Put gpt-image-2.5-flare into DEFAULT_MODEL.",
     ]
     only_lumenfall = await run_doctor(full_world, FAL_KEY=None, OXEN_API_KEY=None)
     assert only_lumenfall.code == 1
     assert only_lumenfall.section("default") == [
         "GPT Image 1.5 is gone; GPT Image 2 paints in its place",
         "-> Put gpt-image-2 into DEFAULT_MODEL.",
+    ]
+    full_world.lumenfall.faults.set("model_disabled")
+    only_lumenfall = await run_doctor(full_world, FAL_KEY=None, OXEN_API_KEY=None)
+    assert only_lumenfall.section("default") == [
+        "GPT Image 1.5 is gone, and nothing paints in its place",
+        "-> Set up another service.",
     ]
     for sandbox in (full_world.fal, full_world.lumenfall, full_world.oxen):
         sandbox.faults.clear()

@@ -11,6 +11,7 @@ import pytest
 
 from bot.chat.discord.public_refusals import PublicRefusals
 from bot.sandbox.discord.server import Upload
+from tests.support.catalogs import succeeded_by
 from tests.support.picture_files import png
 from tests.support.world.discord_members import Message, Quota
 from tests.support.world.world import World
@@ -271,7 +272,7 @@ async def test_an_edit_by_reply_button_or_menu_inherits_from_the_picture(world: 
 
 
 async def test_what_the_model_cannot_do_with_an_edit_falls_back_and_is_said(world: World) -> None:
-    async with world.bot() as app:
+    async with world.bot(**succeeded_by(world.folder, "gpt-image-2")) as app:
         first = await world.paint(background="transparent", size="portrait")
         second = await world.paint(**CHOSEN)
         app.router.retired.add(("fal", "gpt-image-1.5"))

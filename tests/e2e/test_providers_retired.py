@@ -12,6 +12,7 @@ from bot.domain.clock import Clock
 from bot.domain.limits import Limit
 from bot.storage import limits
 from bot.worker.provider_refresh import refresh
+from tests.support.catalogs import succeeded_by
 from tests.support.world.providers import MODEL, provider_order, submits
 from tests.support.world.stored_jobs import RELEASED
 from tests.support.world.world import World
@@ -87,7 +88,7 @@ async def test_an_edit_that_no_provider_can_do_any_more_is_refused_and_names_a_m
 async def test_a_retired_model_is_painted_by_its_successor_at_the_successors_price(
     full_world: World,
 ) -> None:
-    async with full_world.bot() as app:
+    async with full_world.bot(**succeeded_by(full_world.folder, "gpt-image-2")) as app:
         await retire_everywhere(full_world, app)
         job = await full_world.imagine(quality="high", size="square")
         card = await full_world.card(job)
@@ -117,7 +118,7 @@ async def test_a_retired_model_is_painted_by_its_successor_at_the_successors_pri
 async def test_a_successor_beyond_the_members_limit_releases_the_job_and_says_so(
     full_world: World,
 ) -> None:
-    async with full_world.bot() as app:
+    async with full_world.bot(**succeeded_by(full_world.folder, "gpt-image-2")) as app:
         await retire_everywhere(full_world, app)
         limit = Limit(subject="everyone", subject_id=0, unit="micros", window="day", amount=170_000)
         await app.database.write(limits.set_limit(full_world.guild, limit, app.clock.now()))
@@ -132,7 +133,7 @@ async def test_a_successor_beyond_the_members_limit_releases_the_job_and_says_so
 
 
 async def test_a_request_that_the_successor_cannot_paint_is_released_and_says_so(full_world: World) -> None:
-    async with full_world.bot() as app:
+    async with full_world.bot(**succeeded_by(full_world.folder, "gpt-image-2")) as app:
         await retire_everywhere(full_world, app)
         job = await full_world.imagine(background="transparent")
         reply = await full_world.private_failure(job)
@@ -186,6 +187,6 @@ async def test_moderators_see_a_coming_switch_off_and_no_request_is_refused_for_
         reply = await full_world.moderate(moderator, "services")
         assert words in reply
         assert ("⚠️" in reply) == bool(words)
-        assert "Its successor is GPT Image 2: try it now." in reply or not words
+        assert "Its successor is GPT Image 2.5 Flare: try it now." in reply or not words
         await full_world.paint()
     assert submits(full_world) == (1, 0, 0)
