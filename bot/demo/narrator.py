@@ -93,7 +93,7 @@ class Narrator:
         message = await self.stage.picture(self._results)
         expect(len(message.attachments) == pictures, f"{pictures} pictures were asked for")
         for path in await self.page.result(message, name):
-            expect(min(image_of(path.read_bytes()).size) >= 1024, f"{path.name} is no picture")
+            expect(min(image_of(path.read_bytes()).size) >= 512, f"{path.name} is no picture")
             say(f"   {path}")
         await self.stage.catch_up()
         return message

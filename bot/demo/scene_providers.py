@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from bot.demo.narrator import Narrator, expect
 
-MODEL = "GPT Image 1.5"
+MODEL = "GPT Image 2"
+"""The one that all three services have."""
 PREVIEW_SECONDS = 0.3
 """Seconds before each unfinished picture, longer than the card takes to show one."""
 
@@ -37,13 +38,13 @@ async def _changed_size(narrator: Narrator) -> None:
     lumenfall = narrator.stage.providers.lumenfall
     former, lumenfall.partial_seconds = lumenfall.partial_seconds, PREVIEW_SECONDS
     prompt = "northern lights over the mountains at night"
-    await narrator.types(narrator.stage.theo, "imagine", prompt=prompt, size="16:9")
-    expect("16:9 became 3:2." in narrator.card(), "the card does not say that the shape is another")
+    await narrator.types(narrator.stage.theo, "imagine", prompt=prompt, size="4:1", model=MODEL)
+    expect("4:1 became 3:2." in narrator.card(), "the card does not say that the shape is another")
     with narrator.painted_by("lumenfall"):
         await narrator.preview()
         message = await narrator.result("imagine")
     lumenfall.partial_seconds = former
-    expect("16:9 became 3:2." in message.content, "the result does not say that the shape is another")
+    expect("4:1 became 3:2." in message.content, "the result does not say that the shape is another")
     narrator.page.line("Lumenfall painted it, and let everybody watch.")
 
 
@@ -51,7 +52,7 @@ async def _oxen(narrator: Narrator) -> None:
     narrator.step("Mika has Oxen paint")
     await _set_order(narrator, "Oxen", "Oxen")
     prompt = "hot-air balloons over green hills in summer"
-    await narrator.types(narrator.stage.mika, "imagine", prompt=prompt, size="landscape")
+    await narrator.types(narrator.stage.mika, "imagine", prompt=prompt, size="landscape", model=MODEL)
     narrator.card()
     with narrator.painted_by("oxen"):
         await narrator.result("imagine")
@@ -65,7 +66,7 @@ async def _fail_over(narrator: Narrator) -> None:
     lumenfall.faults.set("exhausted", times=1)
     narrator.page.line("Lumenfall has trouble now: nobody behind it can paint.")
     prompt = "a sailing boat in the morning mist"
-    await narrator.types(narrator.stage.theo, "imagine", prompt=prompt, size="landscape")
+    await narrator.types(narrator.stage.theo, "imagine", prompt=prompt, size="landscape", model=MODEL)
     narrator.card()
     with narrator.painted_by("fal"):
         await narrator.result("imagine")
