@@ -132,7 +132,7 @@ class _Layers:
 
     def _alike(self, like: Any, provider: str, place: Place) -> Table:
         able = {name: model["offers"] for name, model in self._models.items() if provider in model["offers"]}
-        if like not in able:
+        if not isinstance(like, str) or like not in able:
             raise _Mistake((*place, "like"), f"{provider} has no model “{like}” before this one; {_choice(able)}")
         found: Table = able[like][provider]
         return found

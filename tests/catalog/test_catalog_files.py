@@ -166,6 +166,10 @@ model = "nameless"
             "models.x.offers.oxen.like: oxen has no model “gpt-image-2” before this one; choose gpt-image-1.5.",
         ),
         (
+            '[[models]]\nname = "x"\nlabel = "X"\n[[models.offers]]\nprovider = "oxen"\nlike = ["y"]\n',
+            "models.x.offers.oxen.like: oxen has no model “['y']” before this one; choose gpt-image-1.5.",
+        ),
+        (
             '[[models]]\nname = "gpt-image-2"\n[[models.offers]]\nprovider = "fal"\nedit = { like = "this" }\n',
             'models.gpt-image-2.offers.fal.edit.like: an edit can only be like = "imagine".',
         ),
