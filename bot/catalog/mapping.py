@@ -5,6 +5,7 @@ An option that the provider lacks is emulated where that is honest, and the memb
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from bot.catalog.refusals import Unsupported, join_or
@@ -16,10 +17,26 @@ OPTION_WORDS: dict[Option, str] = {
     "background": "background",
     "output_format": "format",
     "fidelity": "fidelity",
-    "compression": "compression",
 }
+"""The options whose values are words, and what members call them."""
 LOSSLESS = ("png", "gif")
 """Formats that compression says nothing about."""
+
+
+def map_options(
+    mappings: Mapping[Option, OptionMapping],
+    request: ImageRequest,
+    listed: frozenset[str] | None,
+    fields: dict[str, Any],
+    changes: list[str],
+) -> dict[Option, str]:
+    """Set the fields of all options in words; returns the values that are sent, as `map_option` does."""
+    sent: dict[Option, str] = {}
+    for option in OPTION_WORDS:
+        value = getattr(request, option)
+        if value is not None:
+            sent[option] = map_option(option, value, mappings.get(option), listed, fields, changes)
+    return sent
 
 
 def map_option(
@@ -69,3 +86,16 @@ def map_compression(mapping: OptionMapping | None, request: ImageRequest, fields
         return True
     fields[mapping.field] = request.compression
     return False
+
+
+def map_seed(mapping: OptionMapping | None, seed: int | None, fields: dict[str, Any]) -> None:
+    """Set the seed's field.
+
+    Raises:
+        Unsupported: the provider takes none.
+    """
+    if seed is None:
+        return
+    if mapping is None:
+        raise Unsupported("takes no seed.", "Or leave it out.")
+    fields[mapping.field] = seed

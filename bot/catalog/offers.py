@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from bot.catalog.mapping import OPTION_WORDS, map_compression, map_option
+from bot.catalog.mapping import map_compression, map_options, map_seed
 from bot.catalog.refusals import Unsupported
 from bot.catalog.schema import Operation, OwnKeyOffer, Prices
+from bot.catalog.sizes import Shape
 from bot.catalog.sizing import MappedSize, map_size
 from bot.catalog.table import CatalogModel
 from bot.domain.checks import prompt_too_long
@@ -18,7 +19,7 @@ from bot.domain.clock import Instant
 from bot.domain.money import Money
 from bot.domain.pictures import InputPicture
 from bot.domain.providers import ModelStatus
-from bot.domain.requests import MAXIMUM_COUNT, ImageRequest, OutputFormat
+from bot.domain.requests import MAXIMUM_COUNT, MAXIMUM_SEED, ImageRequest, OutputFormat, Source
 
 MAXIMUM_PARTIALS = 3
 """Unfinished pictures of one: OpenAI's images API, partial_images."""
@@ -61,14 +62,21 @@ class ProviderRequest:
         full, rest = divmod(self.request.count, most)
         return (most,) * full + ((rest,) if rest else ())
 
-    def body(self, count: int, *, sources: Sequence[Any] = (), mask: Any = None) -> dict[str, Any]:
-        """The body of a submit of `count` pictures; `sources` and `mask` as the provider takes pictures."""
+    def body(self, count: int, *, part: int = 0, sources: Sequence[Any] = (), mask: Any = None) -> dict[str, Any]:
+        """The body of a job's submit number `part`, of `count` pictures.
+
+        `sources` and `mask` are as the provider takes pictures. Each submit has a seed of its own, or all of them
+        would paint the same picture.
+        """
         operation = self.operation
         body: dict[str, Any] = {**operation.fixed, **self.fields, operation.prompt: self.request.prompt}
+        seed = operation.options.get("seed")
+        if seed is not None and seed.field in self.fields:
+            body[seed.field] = (self.fields[seed.field] + part) % (MAXIMUM_SEED + 1)
         if operation.count.field:
             body[operation.count.field] = count
         if operation.sources and sources:
-            body[operation.sources] = list(sources)
+            body[operation.sources] = list(sources) if operation.source_style == "list" else sources[0]
         if operation.mask and mask is not None:
             body[operation.mask] = mask
         return body
@@ -103,9 +111,17 @@ class ProviderRequest:
 
     def _sources_cost(self) -> int:
         """Micro-dollars for the pictures that are sent along."""
-        extras = self.offer.prices.extras
-        tokens = extras.picture_tokens[self.request.fidelity or "high"]
-        return len(self.request.pictures) * tokens * extras.picture_token
+        prices, request = self.offer.prices, self.request
+        masks = len(request.pictures) - len(request.sources)
+        cost = prices.extras.sources_cost(request.fidelity, len(request.sources), masks)
+        if prices.megapixel is None:
+            return cost
+        return cost + sum(prices.megapixel.sent(_pixels(picture)) for picture in request.pictures)
+
+
+def _pixels(source: Source) -> Shape | None:
+    """A picture's size, where Discord knows it."""
+    return Shape(source.width, source.height, exact=True) if source.width and source.height else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,12 +150,20 @@ class Offer(CatalogModel):
     """The provider's own name for it."""
     maximum_prompt: int = Field(ge=1)
     maximum_sources: int = Field(ge=0)
+    partials: bool = False
+    """Whether it can send unfinished pictures."""
     assumed_price: bool = False
     """Whether the prices are only our bound, because the provider publishes none."""
     imagine: Operation
     edit: Operation | None = None
     byok: OwnKeyOffer | None = None
     prices: Prices
+
+    @model_validator(mode="after")
+    def _one_picture_stands_by_itself(self) -> Self:
+        if self.edit is not None and self.edit.source_style == "text" and self.maximum_sources != 1:
+            raise ValueError("a field that takes one picture as a text needs maximum_sources = 1")
+        return self
 
     def on_own_key(self) -> Offer:
         """The same offer billed to the operator's OpenAI key: its tokens count wherever they are dearer."""
@@ -165,12 +189,8 @@ class Offer(CatalogModel):
         fields: dict[str, Any] = {}
         changes: list[str] = []
         size = map_size(operation.size, request.size, fields, changes)
-        sent: dict[str, str] = {}
-        for option in OPTION_WORDS:
-            value = getattr(request, option)
-            if option != "compression" and value is not None:
-                mapping = operation.options.get(option)
-                sent[option] = map_option(option, value, mapping, listed, fields, changes)
+        sent = map_options(operation.options, request, listed, fields, changes)
+        map_seed(operation.options.get("seed"), request.seed, fields)
         formats = operation.options["output_format"].values
         convert_to = None
         if sent["output_format"] != request.output_format or not formats[request.output_format]:

@@ -14,7 +14,9 @@ from bot.catalog.table import CatalogModel
 from bot.domain.money import Money
 from bot.domain.requests import Fidelity, OutputFormat
 
-Option = Literal["quality", "background", "output_format", "fidelity", "compression"]
+Option = Literal["quality", "background", "output_format", "fidelity", "compression", "seed"]
+MEGAPIXEL = 1024 * 1024
+"""Pixels, as services count them: a square of 1024 is one."""
 Micros = Annotated[int, Field(ge=0, le=100_000_000)]
 """Micro-dollars, as the file has them."""
 
@@ -66,6 +68,8 @@ class Operation(CatalogModel):
     prompt: str
     count: CountMapping
     sources: str | None = None
+    source_style: Literal["list", "text"] = "list"
+    """Whether `sources` takes a list of pictures, or one picture that stands there by itself."""
     mask: str | None = None
     mask_edits: Literal["transparent", "white"] = "transparent"
     """Which part of a mask the provider paints anew."""
@@ -75,27 +79,64 @@ class Operation(CatalogModel):
 
 
 class Extras(CatalogModel):
-    """What the provider charges beside the pictures. Tokens in micro-dollars each."""
+    """What the provider charges beside the pictures that it paints, in micro-dollars."""
 
-    text_token: Micros
-    tokens_per_word: int = Field(ge=1)
-    reasoning_token: Micros
-    reasoning_tokens: int = Field(ge=0)
-    picture_token: Micros
-    picture_tokens: dict[Fidelity, int]
+    text_token: Micros = 0
+    tokens_per_word: int = Field(4, ge=1)
+    reasoning_token: Micros = 0
+    reasoning_tokens: int = Field(0, ge=0)
+    picture_token: Micros = 0
+    picture_tokens: dict[Fidelity, int] = Field({})
+    """Tokens of a picture that is sent along, by the fidelity; the mask counts as well."""
+    source: Micros = 0
+    """For each picture to edit beyond the first `free_sources`."""
+    free_sources: int = Field(0, ge=0)
     rounded_up_to: int = Field(1, ge=1)
     partial_picture: Micros = 0
+
+    def sources_cost(self, fidelity: Fidelity | None, sources: int, masks: int) -> int:
+        """Micro-dollars for the pictures that are sent along."""
+        tokens = (sources + masks) * self.picture_tokens.get(fidelity or "high", 0)
+        return tokens * self.picture_token + max(0, sources - self.free_sources) * self.source
+
+
+class MegapixelPrice(CatalogModel):
+    """Micro-dollars for each megapixel that is begun, of a painted picture and of each that is sent along.
+
+    `most` is how many megapixels a picture counts for at most; one whose size is not known counts for as many.
+    """
+
+    first: Micros
+    further: Micros
+    most: int = Field(ge=1)
+
+    def painted(self, size: Shape | None) -> int:
+        """Micro-dollars for one painted picture."""
+        return self.first + (self._begun(size) - 1) * self.further
+
+    def sent(self, size: Shape | None) -> int:
+        """Micro-dollars for one picture that is sent along."""
+        return self._begun(size) * self.further
+
+    def _begun(self, size: Shape | None) -> int:
+        if size is None or not size.exact:
+            return self.most
+        return min(-(-size.area // MEGAPIXEL), self.most)
 
 
 class Prices(CatalogModel):
     """`picture` by quality, and by size or by tier; the quality is `any` where it changes nothing."""
 
-    picture: dict[str, dict[str, Micros]]
-    extras: Extras
+    picture: dict[str, dict[str, Micros]] = Field({})
+    megapixel: MegapixelPrice | None = None
+    """In place of `picture`."""
+    extras: Extras = Extras()
 
     @model_validator(mode="after")
     def _rows_are_filled(self) -> Self:
-        if not self.picture or not all(self.picture.values()):
+        if bool(self.picture) == bool(self.megapixel):
+            raise ValueError("it needs prices: either of a picture or of a megapixel")
+        if not all(self.picture.values()):
             raise ValueError("a price row is empty")
         for row in self.picture.values():
             for size in row if not set(row) <= set(get_args(Tier)) else ():
@@ -104,6 +145,8 @@ class Prices(CatalogModel):
 
     def each(self, quality: str, size: Shape | None, tier: Tier | None = None) -> Money:
         """One picture. A quality or a size that is not known counts as the dearest that it can be."""
+        if self.megapixel is not None:
+            return Money(self.megapixel.painted(size))
         rows = [self.picture[quality]] if quality in self.picture else list(self.picture.values())
         return Money(max(_price_in(row, size, tier) for row in rows))
 

@@ -34,9 +34,9 @@ class CustomSizes(CatalogModel):
     usual_area: int = Field(ge=1)
 
     def nearest_allowed(self, wanted: Shape) -> Shape | None:
-        """The size within the bounds that is nearest to the wanted one; None for too extreme a ratio."""
+        """The size within the bounds that is nearest to the wanted one; None where the step allows none."""
         if max(wanted.aspect, 1 / wanted.aspect) > self.widest:
-            return None
+            wanted = self._widest(wanted)
         plain_area = sizes.TIERS[wanted.tier] if wanted.tier else self.usual_area
         area = min(max(wanted.area if wanted.exact else plain_area, self.least_area), self.most_area)
         scale = sqrt(area / wanted.area)
@@ -48,13 +48,19 @@ class CustomSizes(CatalogModel):
             plain,
             *sorted(self._neighbours(plain, wanted), key=lambda shape: abs(log(shape.area / area))),
         ):
-            if self._allows(found) and sizes.same_ratio(found, wanted):
+            if self.allows(found) and sizes.same_ratio(found, wanted):
                 return found
         return None
 
     def formatted(self, shape: Shape) -> str | dict[str, int]:
         """The size in the provider's style."""
         return shape.pixels if self.style == "text" else {"width": shape.width, "height": shape.height}
+
+    def _widest(self, wanted: Shape) -> Shape:
+        """The widest or tallest shape, instead of one that is more so."""
+        long, short = round(100 * self.widest), 100
+        width, height = (long, short) if wanted.width > wanted.height else (short, long)
+        return Shape(width, height, tier=wanted.tier)
 
     def _stepped(self, side: float) -> int:
         return max(self.step, round(side / self.step) * self.step)
@@ -68,7 +74,8 @@ class CustomSizes(CatalogModel):
             elif side > 0:
                 yield Shape(side, self._stepped(side / wanted.aspect), exact=True)
 
-    def _allows(self, shape: Shape) -> bool:
+    def allows(self, shape: Shape) -> bool:
+        """Whether the provider paints exactly this."""
         sides = (shape.width, shape.height)
         return (
             min(sides) >= self.least_side
@@ -96,12 +103,13 @@ class TierMapping(CatalogModel):
 class SizeMapping(CatalogModel):
     """Sizes at one provider, by their pixels or by their ratios.
 
-    `known` maps WxH to the provider's word, `auto` is its word for auto; None sends no field. Where the provider
-    takes ratios, `ratios` are they in its own words, and `tiers` its words for how many pixels that is.
+    `known` maps WxH to the provider's word. `auto` is its word for auto, or WxH within the `custom` bounds; None
+    sends no field. Where the provider takes ratios, `ratios` are they in its own words, and `tiers` its words for
+    how many pixels that is. One with tiers alone chooses the shape itself.
     """
 
     way: Way
-    field: str
+    field: str = ""
     auto: str | None = None
     known: dict[str, str] = Field({})
     custom: CustomSizes | None = None
@@ -115,11 +123,11 @@ class SizeMapping(CatalogModel):
             sizes.parse_pixels(size)
         for ratio in self.ratios:
             sizes.parse_ratio(ratio)
-        if bool(self.known) == bool(self.ratios):
-            raise ValueError("it needs either known sizes or ratios")
-        if self.tiers is not None and not self.ratios:
-            raise ValueError("tiers are for ratios; sizes in pixels have custom bounds")
-        if self.auto is not None and self.auto not in (*self.known.values(), "auto"):
+        if bool(self.known or self.custom) == bool(self.ratios or self.tiers):
+            raise ValueError("it needs either sizes in pixels (known, custom) or ratios and tiers")
+        if self.auto is None or self.auto in self.known.values() or self.auto.startswith("auto"):
+            return self
+        if self.custom is None or not self.custom.allows(sizes.parse_pixels(self.auto)):
             raise ValueError(f"auto becomes {self.auto}, which is not known")
         return self
 
@@ -127,7 +135,8 @@ class SizeMapping(CatalogModel):
     def fields(self) -> frozenset[str]:
         """Every field that it may set."""
         ratio = () if self.ratio is None else (self.ratio.field, *self.ratio.extra)
-        return frozenset((self.field, *ratio, *(() if self.tiers is None else (self.tiers.field,))))
+        tiers = () if self.tiers is None else (self.tiers.field,)
+        return frozenset((self.field, *ratio, *tiers)) - {""}
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,22 +160,34 @@ def map_size(sizing: SizeMapping, text: str, fields: dict[str, Any], changes: li
             f"has no size “{text[:20]}”.",
             "Choose square, landscape or portrait, a ratio like 16:9, or pixels like 1536x1024.",
         ) from None
-    if sizing.ratios:
+    if sizing.ratios or sizing.tiers:
         return _map_ratio(sizing, wanted, fields, changes)
     if wanted is None:
-        if sizing.auto is not None:
-            fields[sizing.field] = sizing.auto
-        words = {word: sizes.parse_pixels(size) for size, word in sizing.known.items()}
-        return MappedSize(words.get(sizing.auto or ""))
+        return MappedSize(_map_auto(sizing, fields))
     known = {sizes.parse_pixels(size): word for size, word in sizing.known.items()}
     if wanted in known:
         fields[sizing.field] = known[wanted]
         return MappedSize(wanted)
-    if wanted.tier not in (None, "1k"):
+    if wanted.tier is not None and (wanted.tier != "1k" or _paints_more_than_1k(sizing)):
         return MappedSize(_map_tier(sizing, wanted, fields))
     # The field that takes only a ratio serves a member who asked for a ratio, not for pixels.
     ratio = sizing.ratio if ":" in text else None
     return MappedSize(_map_nearest_size(sizing, ratio, wanted, known, fields, changes))
+
+
+def _map_auto(sizing: SizeMapping, fields: dict[str, Any]) -> Shape | None:
+    words = {word: sizes.parse_pixels(size) for size, word in sizing.known.items()}
+    if sizing.auto is None or sizing.auto in words or sizing.auto.startswith("auto") or sizing.custom is None:
+        if sizing.auto is not None:
+            fields[sizing.field] = sizing.auto
+        return words.get(sizing.auto or "")
+    chosen = sizes.parse_pixels(sizing.auto)
+    fields[sizing.field] = sizing.custom.formatted(chosen)
+    return chosen
+
+
+def _paints_more_than_1k(sizing: SizeMapping) -> bool:
+    return sizing.custom is not None and _ENOUGH * sizing.custom.least_area > sizes.TIERS["1k"]
 
 
 def _map_ratio(
@@ -183,6 +204,8 @@ def _map_ratio(
         if sizing.auto is not None:
             fields[sizing.field] = sizing.auto
         return MappedSize(None, tier)
+    if not sizing.ratios:
+        raise Unsupported("chooses the shape itself.", "Or leave the size out.")
     known = {sizes.parse_ratio(ratio): ratio for ratio in sizing.ratios}
     chosen = sizes.nearest(replace(wanted, exact=False), known)
     fields[sizing.field] = known[chosen]
@@ -211,7 +234,8 @@ def _no_tier(wanted: Shape) -> Unsupported:
 def _map_tier(sizing: SizeMapping, wanted: Shape, fields: dict[str, Any]) -> Shape:
     """A provider that takes any pixels within bounds: as many as the tier has."""
     custom = sizing.custom.nearest_allowed(wanted) if sizing.custom is not None else None
-    if sizing.custom is None or custom is None or custom.area < _ENOUGH * sizes.TIERS[wanted.tier or "1k"]:
+    pixels = sizes.TIERS[wanted.tier or "1k"]
+    if sizing.custom is None or custom is None or not pixels * _ENOUGH <= custom.area <= pixels / _ENOUGH:
         raise _no_tier(wanted)
     fields[sizing.field] = sizing.custom.formatted(custom)
     return custom
@@ -225,12 +249,15 @@ def _map_nearest_size(
     fields: dict[str, Any],
     changes: list[str],
 ) -> Shape:
-    chosen = sizes.nearest(wanted, known)
-    good = not wanted.exact and sizes.same_ratio(chosen, wanted)
-    if sizing.custom is not None and not good and (custom := sizing.custom.nearest_allowed(wanted)):
-        fields[sizing.field] = sizing.custom.formatted(custom)
-        _note_size(wanted, custom, changes)
-        return custom
+    chosen = sizes.nearest(wanted, known) if known else None
+    if sizing.custom is not None and not (chosen and not wanted.exact and sizes.same_ratio(chosen, wanted)):
+        custom = sizing.custom.nearest_allowed(wanted)
+        if custom and (chosen is None or sizes.nearest(wanted, [chosen, custom]) is custom):
+            fields[sizing.field] = sizing.custom.formatted(custom)
+            _note_size(wanted, custom, changes)
+            return custom
+    if chosen is None:
+        raise Unsupported(f"paints no {wanted}.", "Or choose another size.")
     if ratio is not None and chosen.ratio in ratio.values:
         fields[ratio.field] = chosen.ratio
         fields.update(ratio.extra)

@@ -18,6 +18,8 @@ MAXIMUM_COUNT = 10
 """Pictures of one request: what Discord takes in one message."""
 MAXIMUM_PROMPT = 4000
 """Characters. Discord's longest text input holds 4000."""
+MAXIMUM_SEED = 2**31 - 1
+"""Services differ, and say little; all take a positive number of 31 bits."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +63,8 @@ class ImageRequest:
     fidelity: Fidelity | None = None
     compression: int | None = None
     """0 to 100, for lossy formats; None leaves it to the provider."""
+    seed: int | None = None
+    """The same seed paints about the same picture again; None leaves it to the provider."""
     sources: tuple[Source, ...] = ()
     mask: Source | None = None
     spoiler: bool = False

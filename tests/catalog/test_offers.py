@@ -127,7 +127,7 @@ FAL_2 = [
     Row({"size": "portrait"}, {"image_size": {"width": 1024, "height": 1536}}),
     Row({"size": "16:9"}, {"image_size": {"width": 1680, "height": 944}}),
     Row({"size": "3:1"}, {"image_size": {"width": 2160, "height": 720}}),
-    Row({"size": "10:1"}, {"image_size": "landscape_4_3"}, ("10:1 became 4:3",)),
+    Row({"size": "10:1"}, {"image_size": {"width": 2160, "height": 720}}, ("10:1 became 3:1",)),
     Row({"size": "3840x2160"}, {"image_size": {"width": 3840, "height": 2160}}),
     Row({"size": "1920x1080"}, {"image_size": {"width": 1920, "height": 1088}}, ("1920×1080 became 1920×1088",)),
     Row({"size": "512x512"}, {"image_size": {"width": 816, "height": 816}}, ("512×512 became 816×816",)),

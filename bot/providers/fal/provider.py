@@ -87,7 +87,8 @@ class FalProvider:
         if submit.provider_request.request.model not in self._offers or submit.provider_request.provider != NAME:
             raise RequestRejected(detail="not in the catalogue")
         *sources, mask = await self._uploads.links([*submit.inputs, submit.mask])
-        body = submit.provider_request.body(submit.count, sources=[link for link in sources if link], mask=mask)
+        pictures = [link for link in sources if link]
+        body = submit.provider_request.body(submit.count, part=submit.part, sources=pictures, mask=mask)
         headers = {"X-Fal-Object-Lifecycle-Preference": LIFETIME}
         if self._settings.fal_start_timeout is not None:
             headers["X-Fal-Request-Start-Timeout"] = f"{self._settings.fal_start_timeout:.1f}"

@@ -67,7 +67,7 @@ class LumenfallClient:
             headers["Content-Type"] = "application/json"
         else:
             options["files"] = as_parts(fields)
-        if self.options.streams(submit.count):
+        if self.options.streams(submit):
             headers["Accept"] = "text/event-stream, application/json"
         with provider_errors(submitting=True):
             async with stream(self._http, "POST", url, timeouts=self._generation, **options) as response:

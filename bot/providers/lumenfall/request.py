@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import IO, Any
 
@@ -52,28 +52,36 @@ class SubmitOptions:
     inline: bool
     extra: ExtraFields = field(repr=False)
 
-    def streams(self, count: int) -> bool:
+    def streams(self, submit: Submit) -> bool:
         """Whether unfinished pictures are requested; Lumenfall streams only a single picture."""
-        return self.partials > 0 and count == 1
+        return self.partials > 0 and submit.count == 1 and submit.provider_request.offer.partials
 
     def fields(self, submit: Submit) -> dict[str, Any]:
         """A submit's fields, pictures still as `InputPicture`. Easel's own win over the operator's."""
-        fields = self._generation(submit.provider_request, submit.count, list(submit.inputs), submit.mask)
-        if self.streams(submit.count):
+        fields = self._generation(
+            submit.provider_request, submit.count, part=submit.part, sources=submit.inputs, mask=submit.mask
+        )
+        if self.streams(submit):
             fields |= {"stream": True, "partial_images": self.partials}
         return {**fields, "user": user_of(submit)}
 
     def dry_run_fields(self, provider_request: ProviderRequest, count: int) -> dict[str, Any]:
         """The same for a dry run, without pictures."""
-        fields = self._generation(provider_request, count, [], None)
+        fields = self._generation(provider_request, count)
         return {name: value for name, value in fields.items() if name not in _NOT_PRICED}
 
     def _generation(
-        self, provider_request: ProviderRequest, count: int, sources: list[InputPicture], mask: InputPicture | None
+        self,
+        provider_request: ProviderRequest,
+        count: int,
+        *,
+        part: int = 0,
+        sources: Sequence[InputPicture] = (),
+        mask: InputPicture | None = None,
     ) -> dict[str, Any]:
         return {
             **self.extra,
-            **provider_request.body(count, sources=sources, mask=mask),
+            **provider_request.body(count, part=part, sources=sources, mask=mask),
             "model": provider_request.offer.model,
             "response_format": "b64_json" if self.inline else "url",
         }

@@ -52,7 +52,8 @@ def body_of(submit: Submit, model_info: ModelInfo, *, counted: bool) -> Body:
     if submit.mask is not None and operation.mask not in names:
         raise RequestRejected(detail="no field for a mask")
     mask = None if submit.mask is None else _link(submit.mask)
-    body = submit.provider_request.body(submit.count, sources=[_link(item) for item in submit.inputs], mask=mask)
+    sources = [_link(item) for item in submit.inputs]
+    body = submit.provider_request.body(submit.count, part=submit.part, sources=sources, mask=mask)
     fields = {name: value for name, value in body.items() if name in names}
     return json_body({**fields, "model": submit.provider_request.offer.model})
 
