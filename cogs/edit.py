@@ -9,7 +9,7 @@ from discord.ext import commands
 from bot.chat.discord.client import Easel, Interaction
 from bot.chat.discord.convert import source_of
 from bot.domain.requests import Background, Fidelity, ImageRequest, OutputFormat, Quality
-from cogs.options import Compression, Count, Prompt, Size, image_options
+from cogs.options import Compression, Count, Prompt, Seed, Size, image_options
 from cogs.requests import submit
 
 
@@ -44,6 +44,7 @@ class Edit(commands.Cog):
         background: Background = "auto",
         output_format: OutputFormat = "png",
         compression: Compression | None = None,
+        seed: Seed | None = None,
         spoiler: bool = False,
     ) -> None:
         """Change a picture, or make one out of several."""
@@ -58,6 +59,7 @@ class Edit(commands.Cog):
             background=background,
             output_format=output_format,
             compression=compression,
+            seed=seed,
             spoiler=spoiler,
             sources=tuple(source_of(item) for item in images if item is not None),
             mask=source_of(mask) if mask is not None else None,

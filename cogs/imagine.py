@@ -7,7 +7,7 @@ from discord.ext import commands
 
 from bot.chat.discord.client import Easel, Interaction
 from bot.domain.requests import Background, ImageRequest, OutputFormat, Quality
-from cogs.options import Compression, Count, Prompt, Size, image_options
+from cogs.options import Compression, Count, Prompt, Seed, Size, image_options
 from cogs.requests import submit
 
 
@@ -28,6 +28,7 @@ class Imagine(commands.Cog):
         background: Background = "auto",
         output_format: OutputFormat = "png",
         compression: Compression | None = None,
+        seed: Seed | None = None,
         spoiler: bool = False,
     ) -> None:
         """Paint a picture from your words."""
@@ -40,6 +41,7 @@ class Imagine(commands.Cog):
             background=background,
             output_format=output_format,
             compression=compression,
+            seed=seed,
             spoiler=spoiler,
         )
         await submit(interaction, request)

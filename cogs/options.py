@@ -8,12 +8,13 @@ from typing import TypeVar
 from discord import app_commands
 
 from bot.chat.discord.client import Interaction
-from bot.domain.requests import MAXIMUM_COUNT, MAXIMUM_PROMPT
+from bot.domain.requests import MAXIMUM_COUNT, MAXIMUM_PROMPT, MAXIMUM_SEED
 
 Prompt = app_commands.Range[str, 1, MAXIMUM_PROMPT]
 Count = app_commands.Range[int, 1, MAXIMUM_COUNT]
 Size = app_commands.Range[str, 1, 20]
 Compression = app_commands.Range[int, 0, 100]
+Seed = app_commands.Range[int, 0, MAXIMUM_SEED]
 
 DESCRIPTIONS = {
     "prompt": "What to paint, in your own words.",
@@ -24,6 +25,7 @@ DESCRIPTIONS = {
     "background": "Transparent needs PNG or WebP.",
     "output_format": "The kind of file.",
     "compression": "For JPEG, WebP and AVIF: 100 is the best, 0 the smallest file.",
+    "seed": "Any number: the same one paints about the same picture again.",
     "spoiler": "Hide the picture until somebody clicks it.",
 }
 

@@ -141,3 +141,5 @@ class Finished:
     """Public links to pictures that are too large for the channel."""
     quality: str | None = None
     """The quality that is painted in, empty where the provider chooses it itself; None: as asked."""
+    seed: int | None = None
+    """The one that the provider tells; None where it tells none."""

@@ -141,7 +141,7 @@ class ResultPoller:
         request = self._claimed.job.request
         pictures: list[Picture] = []
         notes: dict[str, None] = dict.fromkeys(self._succession_notice())
-        cost, quality = Money(), None
+        cost, quality, seeds = Money(), None, [request.seed]
         for part in self._parts:
             if part.finished is None:
                 if isinstance(part.error, ResultLost):
@@ -155,10 +155,13 @@ class ResultPoller:
                 quality = provider_request.quality
             notes.update(dict.fromkeys(_not_converted(converted, provider_request)))
             cost += self._cost(part.finished, provider_request)
+            seeds.append(part.finished.seed)
         images = min(len(pictures), request.count)
         if images < request.count:
             notes[f"The service painted {images} of {request.count} pictures."] = None
-        finished = Finished(pictures=tuple(pictures), cost=cost, note=" ".join(notes), quality=quality)
+        seed = next((seed for seed in seeds if seed is not None), None)
+        note = " ".join(notes)
+        finished = Finished(pictures=tuple(pictures), cost=cost, note=note, quality=quality, seed=seed)
         return finished, Amount(images=images, money=cost)
 
     async def _converted(self, picture: Picture, provider_request: ProviderRequest | None) -> Picture:

@@ -219,7 +219,7 @@ class FalProvider:
         except InvalidResponse as error:
             error.cost = cost
             raise
-        return Finished(pictures=pictures, cost=cost)
+        return Finished(pictures=pictures, cost=cost, seed=generated.seed)
 
 
 @asynccontextmanager

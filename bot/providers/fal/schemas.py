@@ -19,6 +19,7 @@ from bot.domain.content import Content
 from bot.domain.errors import InvalidResponse
 from bot.domain.jobs import Progress
 from bot.domain.money import Money
+from bot.domain.requests import MAXIMUM_SEED
 from bot.net.http import json_of
 from bot.net.large_json import DiskText
 from bot.providers.shared.inline import is_data_uri, is_text, picture_in
@@ -126,6 +127,7 @@ class Result(_Wire):
 
     images: tuple[Image, ...] = Field(min_length=1, repr=False)
     usage: Any = None
+    seed: Any = None
 
     @field_validator("images", mode="before")
     @classmethod
@@ -146,6 +148,7 @@ class Generated:
 
     results: tuple[str | Content, ...] = field(repr=False)
     usage: Usage | None = None
+    seed: int | None = None
     free: bool = False
     """Whether fal bills no units for the request."""
 
@@ -167,8 +170,14 @@ def generated_in(response: httpx.Response) -> Generated | None:
     return Generated(
         results=tuple(image.result() for image in result.images),
         usage=valid(Usage, result.usage),
+        seed=seed_in(result.seed),
         free=is_free(response),
     )
+
+
+def seed_in(value: Any) -> int | None:
+    """A seed that members can ask for again; None for anything else."""
+    return value if type(value) is int and 0 <= value <= MAXIMUM_SEED else None
 
 
 def is_free(response: httpx.Response) -> bool:

@@ -8,10 +8,13 @@ from bot.domain.money import Money
 from bot.domain.requests import ImageRequest
 
 
-def describe_options(request: ImageRequest, model_label: str, quality: str | None = None) -> str:
+def describe_options(
+    request: ImageRequest, model_label: str, quality: str | None = None, seed: int | None = None
+) -> str:
     """The model, the quality, and those of the other options that are not the default.
 
-    `quality` is the one that is painted in, empty where the service chooses it itself; None: as asked.
+    `quality` is the one that is painted in, empty where the service chooses it itself; None: as asked. `seed` is
+    the one that was painted with, where it is known.
     """
     parts = [model_label]
     if request.count > 1:
@@ -24,6 +27,8 @@ def describe_options(request: ImageRequest, model_label: str, quality: str | Non
         parts.append(request.background)
     if request.output_format not in ("png", "jpeg", "webp"):
         parts.append(request.output_format.upper())
+    if (seed := request.seed if seed is None else seed) is not None:
+        parts.append(f"seed {seed}")
     return " · ".join(parts)
 
 

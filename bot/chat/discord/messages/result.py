@@ -38,7 +38,7 @@ def result_message(job: Job, finished: Finished, model_label: str) -> MessageCon
     lines += _size_lines(finished, hidden=job.request.spoiler)
     one = len(finished.pictures) == 1
     advice = "reply with @Easel to change it" if one else "reply with @Easel #2 to change the second"
-    options = describe_options(job.request, model_label, finished.quality)
+    options = describe_options(job.request, model_label, finished.quality, finished.seed)
     lines.append(f"-# {options} · {job.charged.money} · {advice}")
     embeds = []
     prompt = escape(job.request.prompt)
