@@ -3,9 +3,12 @@
 import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime
+from typing import Any
 
 from aiohttp import web
 
+from bot.sandbox.fal.models import ENDPOINTS
+from bot.sandbox.fal.models.base import ImageInput
 from bot.sandbox.fal.options import FalOptions, PublicHosts
 from bot.sandbox.fal.wire import FalError
 from bot.sandbox.kit.faults import ModelStrike
@@ -32,6 +35,10 @@ class FalContext:
         """Whether the endpoint has a date in `dates` and that day (UTC) has begun."""
         day = dates.get(endpoint)
         return day is not None and datetime.fromtimestamp(self.now(), UTC).date() >= date.fromisoformat(day)
+
+    def parse(self, endpoint: str, body: Any) -> ImageInput:
+        """The parameters, by the schema as it is now; FalError 422."""
+        return ENDPOINTS[endpoint].parse(body, self.options.dropped_fields.get(endpoint, ()))
 
     def check_key(self, request: web.Request) -> None:
         """FalError 401 for a request without a valid key."""

@@ -9,11 +9,11 @@ from functools import partial
 from typing import Any
 
 from bot.sandbox.fal.context import FalContext
+from bot.sandbox.fal.models import ENDPOINTS
+from bot.sandbox.fal.models.base import ImageInput, Work
 from bot.sandbox.fal.pictures import load_inputs, paint_job
-from bot.sandbox.fal.prices import price, usage
 from bot.sandbox.fal.records import QueueRequest
-from bot.sandbox.fal.schema import ENDPOINTS, ImageInput, problem, problems
-from bot.sandbox.fal.wire import FalError, model_error, platform_error
+from bot.sandbox.fal.wire import FalError, model_error, platform_error, problem
 from bot.sandbox.kit.broken_answers import break_picture
 from bot.sandbox.kit.faults import Fault
 from bot.sandbox.kit.files import FileStore, StoredFile
@@ -39,10 +39,8 @@ class RequestRunner:
             seconds = slow.seconds_or(seconds)
         begun = time.monotonic()
         await asyncio.sleep(seconds / 2)
-        if found := problems(request.endpoint, request.body):
-            raise model_error(422, found)
-        params = ENDPOINTS[request.endpoint].model_validate(request.body)
-        request.log(f"Painting {params.num_images} of {params.num_images}")
+        params = self._context.parse(request.endpoint, request.body)
+        request.log(f"Painting {params.count} of {params.count}")
         result: dict[str, Any] | FalError
         try:
             result = await self._paint(request, params)
@@ -60,7 +58,7 @@ class RequestRunner:
     async def _paint(self, request: QueueRequest, params: ImageInput) -> dict[str, Any]:
         self._refuse(request, params)
         sources, mask = await load_inputs(self._inputs, params)
-        count = params.num_images
+        count = params.count
         if fault := self._strike("fewer_pictures", request):
             count = max(1, count - (fault.count or 1))
         job = paint_job(params, self._context.options, sources, mask)
@@ -69,13 +67,20 @@ class RequestRunner:
             *(loop.run_in_executor(self._executor, job.paint, index) for index in range(count))
         )
         strike = partial(self._context.strike, model=request.endpoint)
-        pictures[0] = break_picture(pictures[0], params.output_format, strike)
-        in_dollars = self._context.options.dollar_units
-        request.units = price(request.endpoint, params, job.size, count) if in_dollars else count
-        result: dict[str, Any] = {"images": self._publish_all(request, params, pictures)}
-        if request.endpoint.endswith("/byok"):
-            result["usage"] = usage(params, job.size, count)
-        return result
+        pictures[0] = break_picture(pictures[0], params.picture_format, strike)
+        work = Work(size=job.size, count=count, sources=[source.size for source in sources])
+        self._bill(request, params, work)
+        return {"images": self._publish_all(request, params, pictures), **params.output(work)}
+
+    def _bill(self, request: QueueRequest, params: ImageInput, work: Work) -> None:
+        options, usual = self._context.options, params.cost(work)
+        factor = options.price_factors.get(request.endpoint, 1.0)
+        request.cost = round(usual * factor, 8)
+        endpoint = ENDPOINTS[request.endpoint]
+        if options.dollar_units or endpoint.unit == "units":
+            request.units = request.cost
+        else:  # a unit has become dearer by the same factor
+            request.units = endpoint.units(usual, work.count)
 
     def _refuse(self, request: QueueRequest, params: ImageInput) -> None:
         """FalError when a fault, a forbidden word or a contradiction in the parameters ends the run."""
@@ -91,7 +96,7 @@ class RequestRunner:
             text = "The content could not be processed because it was flagged by a content checker."
             kind = "content_policy_violation"
             raise model_error(422, [problem(["prompt"], text, kind, input=params.prompt)])
-        if getattr(params, "background", "auto") == "transparent" and params.output_format == "jpeg":
+        if getattr(params, "background", "auto") == "transparent" and params.picture_format == "jpeg":
             text = "Value error, a transparent background needs png or webp"
             raise model_error(422, [problem(["output_format"], text, "value_error", input="jpeg")])
 
@@ -104,8 +109,8 @@ class RequestRunner:
         return [self._publish(params, picture, foreign.url if foreign else None, inline) for picture in pictures]
 
     def _publish(self, params: ImageInput, picture: Picture, foreign: str | None, inline: bool) -> dict[str, Any]:
-        content_type = f"image/{params.output_format}"
-        name = f"{uuid.uuid4().hex[:20]}.{params.output_format}"
+        content_type = f"image/{params.picture_format}"
+        name = f"{uuid.uuid4().hex[:20]}.{params.picture_format}"
         encoded = base64.b64encode(picture.content).decode() if params.sync_mode or inline else ""
         if params.sync_mode:
             url = f"data:{content_type};base64,{encoded}"

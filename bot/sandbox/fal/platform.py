@@ -2,13 +2,14 @@
 
 import base64
 import uuid
+from collections.abc import Collection
 from typing import Any
 
 from aiohttp import web
 
 from bot.sandbox.fal.context import FalContext
-from bot.sandbox.fal.prices import LISTINGS
-from bot.sandbox.fal.schema import ENDPOINTS
+from bot.sandbox.fal.models import ENDPOINTS
+from bot.sandbox.fal.models.base import ImageInput
 from bot.sandbox.fal.wire import FalError, json_response
 from bot.sandbox.kit.broken_answers import html_page
 
@@ -53,7 +54,9 @@ class PlatformRoutes:
         if refusal := self._refuse(request, key_needed=False):
             return refusal
         ids, query = _ids(request), request.query
-        endpoints = [self._known(endpoint) for endpoint in ids] or [one for one in LISTINGS if not self._gone(one)]
+        endpoints = [self._known(endpoint) for endpoint in ids] or [
+            one for one in ENDPOINTS if not self._gone(one)
+        ]
         found = [self._model(request, endpoint) for endpoint in endpoints]
         if status := query.get("status"):
             found = [model for model in found if model["metadata"]["status"] == status]
@@ -84,10 +87,9 @@ class PlatformRoutes:
             raise api_error(400, "validation_error", f"Invalid request body: {type(error).__name__}") from error
         if not counts or min(counts.values()) < 0:
             raise api_error(400, "validation_error", "endpoints needs at least one quantity, none below 0")
-        # fal averages past calls; the stand-in counts a call as one picture of default quality.
-        one = {endpoint: LISTINGS[self._known(endpoint)].unit_price for endpoint in counts}
-        if kind == "unit_price":
-            one = {endpoint: float(self._price(endpoint)["unit_price"]) for endpoint in counts}
+        # fal averages past calls; the stand-in takes a call for one unit of the model's own.
+        in_dollars = self._context.options.dollar_units and kind == "unit_price"
+        one = {endpoint: 1.0 if in_dollars else self._unit_price(self._known(endpoint)) for endpoint in counts}
         total = sum(count * one[endpoint] for endpoint, count in counts.items())
         return json_response({"estimate_type": kind, "total_cost": round(total, 6), **_CURRENCY})
 
@@ -118,12 +120,12 @@ class PlatformRoutes:
         return not listed or self._context.strike("platform_gone", endpoint) is not None
 
     def _known(self, endpoint: str) -> str:
-        if endpoint not in LISTINGS or self._gone(endpoint):
+        if endpoint not in ENDPOINTS or self._gone(endpoint):
             raise api_error(404, "not_found", f"Endpoint not found: {endpoint}")
         return endpoint
 
     def _model(self, request: web.Request, endpoint: str) -> dict[str, Any]:
-        listing = LISTINGS[endpoint]
+        listing = ENDPOINTS[endpoint]
         deprecated = self._context.has_come(self._context.options.deprecated, endpoint)
         deprecated = deprecated or self._context.strike("platform_deprecated", endpoint) is not None
         metadata: dict[str, Any] = {
@@ -142,18 +144,23 @@ class PlatformRoutes:
         }
         model: dict[str, Any] = {"endpoint_id": endpoint, "metadata": metadata}
         if "openapi-3.0" in _listed(request, "expand"):
-            model["openapi"] = openapi_document(endpoint, self._context.hosts().queue)
+            dropped = self._context.options.dropped_fields.get(endpoint, ())
+            model["openapi"] = openapi_document(endpoint, self._context.hosts().queue, dropped)
         return model
 
     def _price(self, endpoint: str) -> dict[str, Any]:
+        price, unit = self._unit_price(endpoint), ENDPOINTS[endpoint].unit
         if self._context.options.dollar_units:
-            return {"endpoint_id": endpoint, "unit_price": 1.0, "unit": "units", **_CURRENCY}
-        return {
-            "endpoint_id": endpoint,
-            "unit_price": LISTINGS[endpoint].unit_price,
-            "unit": "images",
-            **_CURRENCY,
-        }
+            price, unit = 1.0, "units"
+        return {"endpoint_id": endpoint, "unit_price": price, "unit": unit, **_CURRENCY}
+
+    def _unit_price(self, endpoint: str) -> float:
+        """US dollars; a unit that is a dollar cannot become dearer."""
+        options, listing = self._context.options, ENDPOINTS[endpoint]
+        told = options.told_prices.get(endpoint)
+        if isinstance(told, int | float):
+            return told
+        return listing.unit_price * (1.0 if listing.unit == "units" else options.price_factors.get(endpoint, 1.0))
 
 
 def api_error(status: int, kind: str, message: str, headers: dict[str, str] | None = None) -> FalError:
@@ -197,15 +204,16 @@ def _page(request: web.Request, name: str, items: list[dict[str, Any]]) -> dict[
 # ------------------------------------------------------------------------------------------ OpenAPI
 
 
-def openapi_document(endpoint: str, queue_url: str) -> dict[str, Any]:
-    """OpenAPI 3.0: submit, status, cancel, result, and the schemas of input and output."""
-    model = ENDPOINTS[endpoint]
+def openapi_document(endpoint: str, queue_url: str, dropped: Collection[str] = ()) -> dict[str, Any]:
+    """OpenAPI 3.0: submit, status, cancel, result, and the schemas of input (without `dropped`) and output."""
+    model = ENDPOINTS[endpoint].schema
     input_schema = model.model_json_schema(ref_template=_REF)
+    input_schema["properties"] = {k: v for k, v in input_schema["properties"].items() if k not in dropped}
     schemas: dict[str, Any] = dict(input_schema.pop("$defs", {}))
     input_name, output_name = f"{model.__name__}Input", f"{model.__name__}Output"
     schemas |= {
         input_name: {**input_schema, "title": input_name},
-        output_name: _output(endpoint, output_name),
+        output_name: _output(model, output_name),
         "ImageFile": _FILE,
     }
     app = "/".join(endpoint.split("/")[:2])
@@ -216,7 +224,7 @@ def openapi_document(endpoint: str, queue_url: str) -> dict[str, Any]:
         "info": {
             "title": f"Queue OpenAPI for {endpoint}",
             "version": "1.0.0",
-            "x-fal-metadata": {"endpointId": endpoint, "category": LISTINGS[endpoint].category},
+            "x-fal-metadata": {"endpointId": endpoint, "category": ENDPOINTS[endpoint].category},
         },
         "servers": [{"url": queue_url}],
         "security": [{"apiKeyAuth": []}],
@@ -233,10 +241,9 @@ def openapi_document(endpoint: str, queue_url: str) -> dict[str, Any]:
     }
 
 
-def _output(endpoint: str, title: str) -> dict[str, Any]:
+def _output(model: type[ImageInput], title: str) -> dict[str, Any]:
     has: dict[str, Any] = {"images": {"type": "array", "items": {"$ref": _REF.format(model="ImageFile")}}}
-    if endpoint.endswith("/byok"):
-        has["usage"] = {"type": "object"}
+    has |= model.more_output
     return {"title": title, "type": "object", "required": list(has), "properties": has}
 
 

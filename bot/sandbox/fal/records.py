@@ -40,6 +40,9 @@ class QueueRequest:
     result: dict[str, Any] | None = None
     result_size: int = 0
     units: float = 0
+    """x-fal-billable-units."""
+    cost: float = 0
+    """US dollars billed."""
     counts: Counter[str] = field(default_factory=Counter)
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     task: asyncio.Task[None] | None = None
@@ -96,5 +99,6 @@ class QueueRequest:
             "webhook": self.webhook,
             "direct": self.direct,
             "units": self.units,
+            "cost": self.cost,
             "calls": dict(self.counts),
         }

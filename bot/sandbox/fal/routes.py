@@ -9,19 +9,18 @@ from aiohttp import web
 
 from bot.sandbox.fal.context import FalContext
 from bot.sandbox.fal.execution import model_gone
-from bot.sandbox.fal.prices import units_text
+from bot.sandbox.fal.models import ENDPOINTS
 from bot.sandbox.fal.queue import Queue
 from bot.sandbox.fal.records import QueueRequest
-from bot.sandbox.fal.schema import ENDPOINTS, problems
 from bot.sandbox.fal.status import Status, urls, with_faults
 from bot.sandbox.fal.wire import (
     LOCKED,
     FalError,
     json_body,
     json_response,
-    model_error,
     odd_response,
     platform_error,
+    units_text,
 )
 from bot.sandbox.kit.broken_answers import drop, html_page, truncated
 
@@ -70,8 +69,8 @@ class QueueRoutes:
                 text=str(fault.body or ""), status=fault.status or 500, headers=fault.retry_headers
             )
         self._check_may_submit(request, endpoint)
-        if strike("submit_invalid") and (found := problems(endpoint, body)):
-            raise model_error(422, found)
+        if strike("submit_invalid"):
+            self._context.parse(endpoint, body)
         headers = _recorded_headers(request)
         accepted = self._queue.accept(endpoint, body, request.host, headers, webhook=_webhook(request))
         response = self._accepted_response(accepted)

@@ -52,6 +52,17 @@ def model_error(status: int, detail: list[dict[str, Any]], *, units: int = 0) ->
     return FalError(status, {"detail": detail}, error_type=str(detail[0]["type"]), headers=headers)
 
 
+def problem(loc: list[str | int], message: str, kind: str, **more: Any) -> dict[str, Any]:
+    """One entry of a `detail` list as the models themselves write it (fal: errors)."""
+    url = f"https://docs.fal.ai/errors#{kind}"
+    return {"loc": ["body", *loc], "msg": message, "type": kind, "url": url, **more}
+
+
+def units_text(units: float) -> str:
+    """x-fal-billable-units: whole numbers bare, others with 8 decimals (fal: billable units)."""
+    return str(int(units)) if float(units).is_integer() else f"{units:.8f}"
+
+
 def json_response(
     body: Any, status: int = 200, *, request_id: str | None = None, headers: dict[str, str] | None = None
 ) -> web.Response:

@@ -1,5 +1,6 @@
 """Painting, decoding and encoding the pictures that a stand-in returns."""
 
+import hashlib
 import io
 from dataclasses import dataclass
 
@@ -35,9 +36,12 @@ class PaintJob:
     source: Image.Image | None = None
     mask: Image.Image | None = None
 
+    seed: int = 0
+    """The number of the first picture; the same prompt and number give the same picture."""
+
     def paint(self, index: int) -> Picture:
-        """Paint the picture with this number; slow, for a thread."""
-        return Picture(self._content(index), *self.size)
+        """Paint the picture with this number, counted from the seed; slow, for a thread."""
+        return Picture(self._content(self.seed + index), *self.size)
 
     def _content(self, index: int) -> bytes:
         if self.source is not None:
@@ -86,6 +90,11 @@ def decode(content: bytes) -> Image.Image:
     image = Image.open(io.BytesIO(content))
     image.load()
     return image
+
+
+def seed_for(prompt: str) -> int:
+    """The seed that a stand-in draws when a request names none: always the same one for a prompt."""
+    return int.from_bytes(hashlib.sha256(prompt.encode()).digest()[:4], "big")
 
 
 def has_alpha(image: Image.Image) -> bool:

@@ -6,14 +6,15 @@ import ssl
 import time
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Self
 
 import aiohttp
 from aiohttp import web
 
+from bot.sandbox.kit.catalog import CatalogRoutes, ToldPrice
 from bot.sandbox.kit.control import ControlRoutes
 from bot.sandbox.kit.faults import Fault, Faults
 
@@ -38,6 +39,12 @@ class StandInOptions:
     """Every generation of one size and format returns the same picture: painted once, for benchmarks."""
     store_bytes: int = 256 * 1024 * 1024
     """The most bytes of files held in memory; the oldest are dropped first. Read once, at start."""
+    price_factors: Mapping[str, float] = field(default_factory=dict)
+    """Model or endpoint ids, and how many times dearer they have become: what is told and what is billed."""
+    told_prices: Mapping[str, ToldPrice] = field(default_factory=dict)
+    """Model or endpoint ids, and the price that is told in place of the one that is billed."""
+    dropped_fields: Mapping[str, Collection[str]] = field(default_factory=dict)
+    """Model or endpoint ids, and the optional fields that they have lost: gone from the schema, and unknown."""
     faults: Faults
 
 
@@ -71,6 +78,7 @@ class StandIn(StandInOptions, ABC):
         async with contextlib.AsyncExitStack() as stack:
             app = web.Application(client_max_size=self.largest_request, middlewares=[self._handle_call])
             ControlRoutes(faults=self.faults, state=self.state, now=self.now, age=self.age).add_to(app)
+            CatalogRoutes(self).add_to(app)
             await self._build(app, stack)
             self.port, self.url = await listen(stack, app, self.host, self.port, self.ssl_context)
             self._open = stack.pop_all()

@@ -116,9 +116,9 @@ class OxenOptions(StandInOptions):
     error_shape: ErrorShape = "title"
     """Where an error has its text, besides the two known envelopes; other clients expect any of these."""
     cost_per_image: float = 0.04
-    """US dollars for a picture whose model has no grid of prices."""
+    """US dollars for a picture of gpt-image-1-5, whose price is not known."""
     cost_per_image_grid: Mapping[str, Mapping[str, float]] | None = None
-    """{quality: {resolution: dollars}} for gpt-image-1-5; gpt-image-2 has one in any case."""
+    """{quality: {resolution: dollars}} for gpt-image-1-5; the other models have prices of their own."""
     credits: float | None = None
     """US dollars left, shared by all users; spent by succeeded rows. None: unlimited."""
     row_ttl_seconds: float | None = None

@@ -22,10 +22,11 @@ from bot.sandbox.kit.inputs import InputError, InputPictures
 from bot.sandbox.kit.pictures import ONE_PICTURE_PROMPT, PaintJob
 from bot.sandbox.kit.records import duplicate_ids, redact
 from bot.sandbox.kit.tasks import BackgroundTasks
+from bot.sandbox.oxen.models import MODELS
+from bot.sandbox.oxen.models.base import picture_format, problem
 from bot.sandbox.oxen.options import OxenOptions
 from bot.sandbox.oxen.records import Generation, User
 from bot.sandbox.oxen.results import Results
-from bot.sandbox.oxen.schema import MODELS, problem
 
 NO_CREDIT = "Insufficient credits"
 MODERATED = (
@@ -201,32 +202,38 @@ class Queue:
             raise GenerationFailed(MODERATED)
 
     async def _paint(self, generation: Generation) -> bytes:
-        sources, mask = await self._sources(generation)
-        params, model = generation.params, MODELS[generation.model]
-        kind = params.get("output_format", "png")
+        model = MODELS[generation.model]
+        params = model.effective(generation.params, self.options)
+        sources, mask = await self._sources(params, edits_white=model.edits_white)
+        kind = picture_format(params)
+        given_quality = generation.params.get("output_quality") if "output_quality" in params else None
         job = PaintJob(
             prompt=ONE_PICTURE_PROMPT if self.options.one_picture else params["prompt"],
-            size=model.size(params, sources[0].width / sources[0].height if sources else 1.0),
+            size=model.pixels(params, sources[0].width / sources[0].height if sources else 1.0),
             output_format=kind,
             transparent=params.get("background") == "transparent" and kind != "jpeg",
+            compression=given_quality,
             pad_to=self.options.picture_bytes,
             source=sources[0] if sources else None,
             mask=mask,
+            seed=0 if self.options.one_picture else params.get("seed", 0),
         )
         index = 0 if self.options.one_picture else generation.index
         picture = await asyncio.get_running_loop().run_in_executor(self._executor, job.paint, index)
         return break_picture(picture, kind, partial(self._model_strike, model=generation.model)).content
 
-    async def _sources(self, generation: Generation) -> tuple[list[Image.Image], Image.Image | None]:
-        given = generation.params.get("input_image", [])
+    async def _sources(
+        self, params: Mapping[str, Any], *, edits_white: bool
+    ) -> tuple[list[Image.Image], Image.Image | None]:
+        given = params.get("input_image", [])
         urls = [given] if isinstance(given, str) else list(given)
-        mask_url = generation.params.get("mask_url") if urls else None
+        mask_url = params.get("mask_url") if urls else None
         sources = [await self._load(url) for url in urls]
         if not mask_url:
             return sources, None
         given_mask = ImageOps.fit(await self._load(mask_url), sources[0].size)
         # The painter keeps where the mask is opaque.
-        if MODELS[generation.model].edits_white:
+        if edits_white:
             opaque = ImageOps.invert(given_mask.convert("L"))
         else:
             opaque = given_mask.convert("RGBA").getchannel("A")

@@ -10,6 +10,8 @@ from aiohttp import web
 from bot.sandbox.kit.faults import ModelStrike
 from bot.sandbox.kit.files import Downloads, FileStore, StoredFile
 from bot.sandbox.kit.server import CALLS_KEPT
+from bot.sandbox.oxen.models import MODELS
+from bot.sandbox.oxen.models.base import picture_format
 from bot.sandbox.oxen.options import OxenOptions
 from bot.sandbox.oxen.records import Generation
 
@@ -51,7 +53,7 @@ class Results:
 
     def publish(self, generation: Generation, content: bytes) -> str:
         """Store the picture, and return its link."""
-        kind = generation.params.get("output_format", "png")
+        kind = picture_format(MODELS[generation.model].effective(generation.params, self._options))
         name = f"{generation.generation_id}.{kind}"
         repo = generation.params.get("target_repo") or "generations"
         path = f"/api/repos/{generation.user.username}/{repo}/files/{secrets.token_hex(12)}/{name}"

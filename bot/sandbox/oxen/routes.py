@@ -9,11 +9,11 @@ from aiohttp import web
 
 from bot.sandbox.kit.faults import ModelStrike
 from bot.sandbox.oxen.events import Events
+from bot.sandbox.oxen.models import model_objects
 from bot.sandbox.oxen.options import OxenOptions
 from bot.sandbox.oxen.queue import Queue
 from bot.sandbox.oxen.records import TERMINAL, Generation, User
-from bot.sandbox.oxen.schema import MODELS
-from bot.sandbox.oxen.submit import known_model
+from bot.sandbox.oxen.submit import check_known
 from bot.sandbox.oxen.wire import bad_request, json_response, not_found, with_faults
 
 _FILTERS = {
@@ -178,22 +178,28 @@ class Routes:
     # -------------------------------------------------------------------------------------- models, events
 
     async def list_models(self, request: web.Request) -> web.StreamResponse:
-        """GET /ai/models and /ai/models/search."""
-        self._user(request)
+        """GET /ai/models and /ai/models/search; needs no key."""
+        self._check_key_if_given(request)
         wanted = request.query.get("search", "").lower()
         shown = [
-            model.as_json(self._options)
-            for name, model in MODELS.items()
-            if wanted in f"{name} {model.display_name}".lower() and not self._strike("model_gone", name)
+            model
+            for name, model in model_objects(self._options).items()
+            if wanted in f"{name} {model['display_name']}".lower() and not self._strike("model_gone", name)
         ]
         return await with_faults(request, "models", self._strike, json_response({"object": "list", "data": shown}))
 
     async def show_model(self, request: web.Request) -> web.StreamResponse:
-        """GET /ai/models/{id}, with the schema of its parameters."""
-        self._user(request)
-        model = known_model(request.match_info["model"], self._strike)
-        strike = partial(self._strike, model=model.model_id)
-        return await with_faults(request, "models", strike, json_response(model.as_json(self._options)))
+        """GET /ai/models/{id}, with the schema of its parameters; needs no key."""
+        self._check_key_if_given(request)
+        name = request.match_info["model"]
+        check_known(name, self._strike)
+        strike = partial(self._strike, model=name)
+        return await with_faults(request, "models", strike, json_response(model_objects(self._options)[name]))
+
+    def _check_key_if_given(self, request: web.Request) -> None:
+        """OxenError 401 for a wrong key."""
+        if "Authorization" in request.headers:
+            self._user(request)
 
     async def listen(self, request: web.Request) -> web.StreamResponse:
         """GET /events."""

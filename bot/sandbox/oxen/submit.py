@@ -10,10 +10,11 @@ from aiohttp import web
 
 from bot.sandbox.kit.broken_answers import drop, html_page, reset_midway, truncated
 from bot.sandbox.kit.faults import ModelStrike
+from bot.sandbox.oxen.models import MODELS, TALKS
+from bot.sandbox.oxen.models.base import Model, problem
 from bot.sandbox.oxen.options import OxenOptions
 from bot.sandbox.oxen.queue import NO_CREDIT, Queue
 from bot.sandbox.oxen.records import User
-from bot.sandbox.oxen.schema import MODELS, Model, problem
 from bot.sandbox.oxen.wire import OxenError, bad_request, fault_error, json_object, json_response, not_found
 
 
@@ -102,10 +103,10 @@ class SubmitRoutes:
         name = body.get("model")
         if not isinstance(name, str) or not name:
             raise bad_request("model is required")
-        model = known_model(name, self._strike)
-        if model.fields is None:
+        check_known(name, self._strike)
+        if name in TALKS:
             raise OxenError(415, "unsupported_media_type", ":unsupported_media_type")
-        return model
+        return MODELS[name]
 
     def _check_credits(self, model: Model, body: dict[str, Any], count: int) -> None:
         left = self._options.credits
@@ -137,12 +138,10 @@ class SubmitRoutes:
         return truncated(response) if strike("submit_truncated") else response
 
 
-def known_model(name: str, strike: ModelStrike) -> Model:
-    """The model with this id; OxenError 404 when it is unknown or withdrawn."""
-    model = MODELS.get(name)
-    if model is None or strike("model_gone", name):
+def check_known(name: str, strike: ModelStrike) -> None:
+    """OxenError 404 when the model is unknown or withdrawn."""
+    if (name not in MODELS and name not in TALKS) or strike("model_gone", name):
         raise not_found(f"Model not found: {name}")
-    return model
 
 
 def _parameters(body: dict[str, Any]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from bot.sandbox import painter
-from bot.sandbox.fal.prices import units_text
+from bot.sandbox.fal.wire import units_text
 from tests.support.sandbox.fal import (
     BYOK,
     BYOK_EDIT,
@@ -104,7 +104,6 @@ async def test_gpt_image_2_paints_the_requested_size() -> None:
 
 
 REFUSED: list[tuple[str, dict[str, Any], str, str]] = [
-    (TWO, {"image_size": "auto"}, "literal_error", "image_size"),
     (TWO, {"image_size": "1024x1024"}, "literal_error", "image_size"),
     (TWO, {"image_size": {"width": 1000, "height": 1024}}, "multiple_of", "image_size"),
     (TWO, {"image_size": {"width": 3856, "height": 2048}}, "less_than_equal", "image_size"),
@@ -112,7 +111,9 @@ REFUSED: list[tuple[str, dict[str, Any], str, str]] = [
     (TWO, {"image_size": {"width": 512, "height": 512}}, "value_error", "image_size"),
     (TWO, {"image_size": {"width": 3840, "height": 2176}}, "value_error", "image_size"),
     (TWO, {"image_size": {"width": 1024}}, "missing", "image_size"),
-    (TWO, {"background": "opaque"}, "extra_forbidden", "background"),
+    (TWO, {"background": "none"}, "literal_error", "background"),
+    (TWO, {"background": "transparent", "output_format": "jpeg"}, "value_error", "output_format"),
+    (TWO_EDIT, {"image_urls": [SMALL], "background": "opaque"}, "extra_forbidden", "background"),
     (TWO, {"image_urls": [SMALL]}, "extra_forbidden", "image_urls"),
     (TWO_EDIT, {"image_urls": [SMALL], "input_fidelity": "high"}, "extra_forbidden", "input_fidelity"),
     (TWO_EDIT, {"image_urls": [SMALL], "mask_image_url": SMALL}, "extra_forbidden", "mask_image_url"),
@@ -185,7 +186,9 @@ async def test_billable_units_count_pictures_or_dollars() -> None:
             (ONE, {"quality": "low", "image_size": "1024x1024"}, "0.02000000"),
             (ONE_EDIT, {"quality": "medium", "image_urls": [SMALL], "image_size": "1024x1024"}, "0.06000000"),
             (MODEL, {"quality": "medium", "num_images": 2}, "0.06804000"),
-            (TWO, {"quality": "low"}, "0.00600000"),
+            (TWO, {"quality": "low"}, "0.00410000"),
+            (TWO, {"quality": "medium", "image_size": "square_hd", "num_images": 2}, "0.10540000"),
+            (TWO_EDIT, {"image_urls": [SMALL], "image_size": {"width": 2560, "height": 1440}}, "0.22950000"),
             (BYOK, {"openai_api_key": THEIR_KEY}, "0"),
         ):
             assert (await caller.outcome(endpoint, **body))[2]["x-fal-billable-units"] == units

@@ -7,8 +7,7 @@ from typing import Any
 
 import pytest
 
-from bot.sandbox.fal.prices import LISTINGS
-from bot.sandbox.fal.schema import ENDPOINTS
+from bot.sandbox.fal.models import ENDPOINTS
 from tests.support.sandbox.fal import AUTH, BYOK, EDIT, KEY, MODEL, TWO, fal_client_process, open_fal
 
 jsonschema: Any = import_module("jsonschema")  # it has no types
@@ -18,10 +17,6 @@ MODELS, PRICING = "/v1/models", "/v1/models/pricing"
 
 def statuses(response: Any) -> dict[str, str]:
     return {model["endpoint_id"]: model["metadata"]["status"] for model in response["models"]}
-
-
-def test_every_endpoint_is_listed() -> None:
-    assert set(LISTINGS) == set(ENDPOINTS)
 
 
 async def test_models_are_found_by_name_without_a_key() -> None:
@@ -39,7 +34,7 @@ async def test_models_come_with_the_schema_of_their_parameters() -> None:
     async with open_fal() as caller:
         for endpoint, good, bad in (
             (MODEL, {"image_size": "1024x1536"}, {"image_size": "auto"}),
-            (TWO, {"image_size": {"width": 1024, "height": 1024}}, {"background": "auto"}),
+            (TWO, {"image_size": {"width": 1024, "height": 1024}}, {"background": "none"}),
             (BYOK, {"openai_api_key": "sk-x"}, {}),
         ):
             params = {"endpoint_id": endpoint, "expand": "openapi-3.0"}
@@ -57,16 +52,16 @@ async def test_models_come_with_the_schema_of_their_parameters() -> None:
 async def test_models_are_listed_in_pages_and_by_kind() -> None:
     async with open_fal() as caller:
         seen: list[str] = []
-        params = {"limit": "3", "status": "active"}
+        params = {"limit": "8", "status": "active"}
         while True:
             _, response, _ = await caller.call("GET", MODELS, params=params)
             seen += statuses(response)
             if not response["has_more"]:
                 break
             params["cursor"] = response["next_cursor"]
-        assert seen == [endpoint for endpoint in LISTINGS if not endpoint.endswith("/byok")]
+        assert seen == [endpoint for endpoint in ENDPOINTS if not endpoint.endswith("/byok")]
         _, response, _ = await caller.call("GET", MODELS, params={"category": "image-to-image", "q": "image-2"})
-        edits = [name for name in LISTINGS if "image-2" in name and name.endswith("edit")]
+        edits = [name for name in ENDPOINTS if "image-2" in name and name.endswith("edit")]
         assert list(statuses(response)) == edits
         for wrong in ({"limit": "0"}, {"limit": "x"}, {"cursor": "?"}):
             status, response, _ = await caller.call("GET", MODELS, params=wrong)
@@ -89,7 +84,7 @@ async def test_models_end_on_their_days() -> None:
         assert (await caller.call("POST", f"/{EDIT}", json={}))[0] == 404
         await caller.submit(TWO)
         _, response, _ = await caller.call("GET", MODELS)
-        assert set(statuses(response)) == set(LISTINGS) - {MODEL, EDIT}
+        assert set(statuses(response)) == set(ENDPOINTS) - {MODEL, EDIT}
         bad: tuple[Any, ...] = ({"gone": {MODEL: "soon"}}, {"gone": 7}, [])
         for wrong in bad:
             assert (await caller.call("POST", "/sandbox/models", json=wrong))[0] == 400
@@ -187,3 +182,40 @@ async def test_the_balance_is_a_bare_number(tmp_path: Path) -> None:
             """
         )
         assert lines == [[-0.25]]
+
+
+async def test_prices_and_fields_change() -> None:
+    banana, flare = "fal-ai/nano-banana-2", "openai/gpt-image-2.5/flare/text-to-image"
+    async with open_fal() as caller:
+        changes = {
+            "price_factors": {banana: 1.5, flare: 2.0},
+            "told_prices": {MODEL: 0.2},
+            "dropped_fields": {banana: ["seed"], flare: ["quality"]},
+        }
+        status, shown, _ = await caller.call("POST", "/sandbox/catalog", json=changes)
+        assert (status, shown) == (200, changes)
+        _, response, _ = await caller.call("GET", PRICING, params={"endpoint_id": f"{banana},{flare},{MODEL}"})
+        assert [one["unit_price"] for one in response["prices"]] == [pytest.approx(0.12), 1.0, 0.2]
+        assert [one["unit"] for one in response["prices"]] == ["images", "units", "images"]
+        # Units are counted as before where the unit is dearer, and are dollars elsewhere.
+        assert (await caller.outcome(banana, num_images=2))[2]["x-fal-billable-units"] == "2"
+        _, _, headers = await caller.outcome(flare, quality="low", image_size="square_hd")
+        assert headers["x-fal-billable-units"] == "0.10560000", "an unknown field is passed over: quality high"
+        params = {"endpoint_id": banana, "expand": "openapi-3.0"}
+        _, response, _ = await caller.call("GET", MODELS, params=params)
+        schemas = response["models"][0]["openapi"]["components"]["schemas"]
+        assert "seed" not in schemas["Generate2Input"]["properties"]
+        assert "resolution" in schemas["Generate2Input"]["properties"]
+        code, response, _ = await caller.outcome(banana, seed=7)
+        assert (code, response["detail"][0]["loc"], response["detail"][0]["type"]) == (
+            422,
+            ["body", "seed"],
+            "extra_forbidden",
+        )
+        assert (await caller.call("POST", "/sandbox/catalog", json={"dropped_fields": {}}))[1] == {
+            **changes,
+            "dropped_fields": {},
+        }
+        bad: tuple[Any, ...] = ({"prices": {}}, {"price_factors": {banana: -1}}, {"told_prices": {MODEL: "x"}}, [])
+        for wrong in bad:
+            assert (await caller.call("POST", "/sandbox/catalog", json=wrong))[0] == 400

@@ -181,7 +181,9 @@ async def test_a_key_is_required_and_never_stored(headers: dict[str, str]) -> No
     async with open_oxen(key=KEY) as caller:
         await caller.outcome()
         async with httpx.AsyncClient(headers=headers, **PLAIN) as stranger:
-            for path in ("/ai/queue", "/ai/models", "/events", "/users/me", "/ai/generations"):
+            models = await stranger.get(caller.api + "/ai/models")
+            assert models.status_code == (401 if headers else 200), "a wrong key is refused, none is needed"
+            for path in ("/ai/queue", "/events", "/users/me", "/ai/generations"):
                 response = await stranger.get(caller.api + path)
                 assert (response.status_code, response.json()["status_message"]) == (401, "unauthenticated")
             assert (await stranger.post(caller.api + "/ai/queue", json=REQUEST)).status_code == 401
