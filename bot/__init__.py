@@ -3,6 +3,7 @@
 domain       the nouns, one to a file, and every error with its sentence
 net          where Easel may go, how it calls (httpx), who may call it
 logs         log lines without secrets
+columns      columns of text, for what the commands print
 settings     every environment variable, parsed once
 pictures     Pillow, in processes that can be killed
 catalog      models as data: what each can do at each provider, and what it costs
@@ -14,6 +15,7 @@ usecases     what members can do, what moderators can do
 worker       one job's way: claimed, submitted, polled, delivered
 chat         discord.py: client, conversions, delivery, and what each message looks like
 app          opens everything in order and closes it in reverse
+models       says which models there are, and checks an operator's own
 doctor       says whether everything is in order
 demo         the play that `make demo` shows
 sandbox      stand-ins for Discord and the image services; they import nothing of Easel

@@ -1,4 +1,4 @@
-"""The command line: run, doctor, migrate, demo."""
+"""The command line: run, doctor, models, migrate, demo."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from bot import app, doctor, logs, settings
+from bot import app, doctor, logs, models, settings
 from bot.domain.clock import real_time
 from bot.domain.errors import EXIT_SETUP, EaselError, SetupError
 from bot.storage.sqlite import open_sqlite
@@ -30,6 +30,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if chosen.command == "demo":
             return _demo(chosen)
+        if chosen.command == "models":
+            return _models(chosen)
         found = settings.load()
         logs.configure("WARNING" if chosen.command == "doctor" else found.log_level, found.secrets())
         if chosen.command == "doctor":
@@ -37,7 +39,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _return_large_memory()
         asyncio.run({"run": app.run, "migrate": _migrate}[chosen.command](found))
     except SetupError as error:
-        print(f"easel: {error}", file=sys.stderr)
+        for line in str(error).splitlines():
+            print(f"easel: {line}", file=sys.stderr)
         return EXIT_SETUP
     except EaselError as error:
         print(f"easel: {error.sentence}", file=sys.stderr)
@@ -64,6 +67,17 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("run", help="the bot")
     commands.add_parser("doctor", help="check that everything is in order, and print the invite link")
+    found = commands.add_parser("models", help="what can paint, where, and for how much")
+    found.add_argument("names", nargs="*", metavar="MODEL", help="only these")
+    instead = found.add_mutually_exclusive_group()
+    instead.add_argument(
+        "--check",
+        nargs="+",
+        type=Path,
+        metavar="FILE",
+        help="check files for CATALOG_FILES, and say what they change",
+    )
+    instead.add_argument("--schema", action="store_true", help="print the JSON Schema of such a file, for editors")
     commands.add_parser("migrate", help="bring the database up to date")
     demo = commands.add_parser("demo", help="the bot in a simulated Discord, in your browser")
     demo.add_argument("--once", action="store_true", help="play the scene and end")
@@ -74,6 +88,16 @@ def _parser() -> argparse.ArgumentParser:
         "--output", type=Path, default=Path("demo-output"), help="the folder for pictures: demo-output"
     )
     return parser
+
+
+def _models(chosen: argparse.Namespace) -> int:
+    if chosen.schema:
+        models.print_schema()
+    elif chosen.check:
+        models.check(chosen.check)
+    else:
+        models.show(settings.load_without_token(), chosen.names)
+    return 0
 
 
 async def _migrate(found: settings.Settings) -> None:

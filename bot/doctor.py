@@ -11,6 +11,7 @@ from bot.app import App
 from bot.catalog.catalog import Model
 from bot.catalog.refusals import Unsupported
 from bot.chat.discord.client import invite_link, log_in
+from bot.columns import GAP, Columns
 from bot.domain.providers import KeyState, ModelStatus, ProviderHealth
 from bot.domain.requests import ImageRequest
 from bot.providers.health import check_health
@@ -52,12 +53,11 @@ async def look(settings: Settings) -> bool:
 
 
 def _lines(findings: Sequence[Finding]) -> Iterator[str]:
-    rows = [row for finding in findings for row in finding.rows]
-    names, prices = (max((len(row[column]) for row in rows), default=0) for column in (0, 1))
+    columns = Columns.of([row for finding in findings for row in finding.rows], indent=FIRST_COLUMN + len(GAP))
     for finding in findings:
         yield f"{finding.title:{FIRST_COLUMN}}{finding.text}"
-        for name, price, state in finding.rows:
-            yield f"{'':{FIRST_COLUMN + 2}}{name:{names}}  {price:{prices}}  {state}"
+        for row in finding.rows:
+            yield from columns.lines(row)
         if finding.advice:
             yield f"{'':{FIRST_COLUMN}}-> {finding.advice}"
 

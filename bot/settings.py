@@ -186,7 +186,7 @@ class Settings(BaseSettings):
         ),
     )
     catalog_files: Paths = Field(
-        (), description="Your own models and prices: TOML files, separated by commas, that are laid over Easel's."
+        (), description="Your own models and prices: TOML files, separated by commas; docs/add-a-model.md."
     )
     models: Names = Field((), description="The only models that may be used, separated by commas. Empty: all.")
     fal_queue_url: Http = Field("https://queue.fal.run", description="fal's queue.")
@@ -272,6 +272,15 @@ def load(**overrides: Any) -> Settings:
         if first["type"] == "missing":
             raise SetupError(f"{name} is not set. Put it in .env; .env.example shows how.") from None
         raise SetupError(f"{name} is not valid: {_words(error)}.") from None
+
+
+def load_without_token() -> Settings:
+    """Read the environment for a command that does not go to Discord, so that it works before there is a token.
+
+    Raises:
+        SetupError: as `load`.
+    """
+    return load(discord_token="none")  # noqa: S106 - it is no token
 
 
 def _words(error: ValidationError) -> str:

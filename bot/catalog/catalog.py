@@ -5,7 +5,7 @@ The files in `models/` beside this one hold the figures and where they come from
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import date, timedelta
 from functools import cached_property
 from pathlib import Path
@@ -75,13 +75,13 @@ class Catalog(CatalogModel):
         return tuple(sorted(models, key=lambda model: place.get(model.name, len(place))))
 
     @classmethod
-    def load(cls, more: Sequence[Path] = ()) -> Catalog:
-        """The catalogue that comes with Easel, with `more` files laid over it.
+    def load(cls, more: Sequence[Path] = (), providers: Collection[str] | None = None) -> Catalog:
+        """The catalogue that comes with Easel, with `more` files laid over it; None allows any `providers`.
 
         Raises:
             SetupError: a file is missing or wrong; one line for each mistake, which says where.
         """
-        return read_catalog(cls, [*built_in_files(), *more])
+        return read_catalog(cls, [*built_in_files(), *more], providers)
 
     def get(self, name: str) -> Model | None:
         """The model of that name, if there is one."""

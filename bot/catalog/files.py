@@ -6,7 +6,7 @@ Every mistake is found, and named with the file and the place where it stands.
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from copy import deepcopy
 from difflib import get_close_matches
 from pathlib import Path
@@ -24,7 +24,7 @@ Schema = TypeVar("Schema", bound=CatalogModel)
 
 BUILT_IN = Path(__file__).with_name("models")
 """The files of the catalogue that comes with Easel."""
-_MERGED = frozenset({"imagine", "edit", "options", "size", "prices", "picture", "extras", "byok"})
+MERGED = frozenset({"imagine", "edit", "options", "size", "prices", "picture", "extras", "byok"})
 """Tables that are laid over the former ones key by key; any other value replaces the former one."""
 
 
@@ -40,13 +40,13 @@ def built_in_files() -> Sequence[Path]:
     return sorted(BUILT_IN.glob("*.toml"))
 
 
-def read_catalog(schema: type[Schema], paths: Sequence[Path]) -> Schema:
-    """The catalogue that these files make together.
+def read_catalog(schema: type[Schema], paths: Sequence[Path], providers: Collection[str] | None = None) -> Schema:
+    """The catalogue that these files make together. Offers may name these `providers`; None allows any.
 
     Raises:
         SetupError: something is wrong; one line for each mistake.
     """
-    layers, mistakes = _Layers(), list[str]()
+    layers, mistakes = _Layers(providers), list[str]()
     for path in paths:
         try:
             content = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -71,7 +71,8 @@ def read_catalog(schema: type[Schema], paths: Sequence[Path]) -> Schema:
 class _Layers:
     """Models by name, each with its offers by provider, and the file that each part of them was last set in."""
 
-    def __init__(self) -> None:
+    def __init__(self, providers: Collection[str] | None) -> None:
+        self._providers = providers
         self._rest: Table = {}
         self._models: dict[str, Table] = {}
         self._origins: dict[Place, str] = {}
@@ -113,6 +114,8 @@ class _Layers:
 
     def _lay_offer(self, offers: dict[str, Table], provider: str, offer: Table, place: Place) -> None:
         place = (*place, "offers", provider)
+        if self._providers is not None and provider not in self._providers:
+            raise _Mistake(place, f"Easel knows no service {provider}; choose {', '.join(self._providers)}")
         if offer.pop("removed", False):
             if offers.pop(provider, None) is None:
                 raise _Mistake(place, f"there is no such offer to take out; {_choice(offers)}")
@@ -143,7 +146,7 @@ class _Layers:
             self._origins[here] = self._file
             if value is False:
                 known.pop(key, None)
-            elif key in _MERGED and isinstance(value, dict) and isinstance(known.get(key), dict):
+            elif key in MERGED and isinstance(value, dict) and isinstance(known.get(key), dict):
                 self._merge(known[key], value, here)
             else:
                 known[key] = value

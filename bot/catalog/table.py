@@ -8,4 +8,4 @@ from pydantic import BaseModel, ConfigDict
 class CatalogModel(BaseModel):
     """A part of a catalogue file: frozen, and a key without a meaning is refused."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)

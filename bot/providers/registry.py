@@ -47,15 +47,7 @@ def catalog_for(settings: Settings) -> Catalog:
     Raises:
         SetupError: a file is wrong; one line for each mistake.
     """
-    catalog = Catalog.load(settings.catalog_files)
-    for model in catalog.models:
-        for provider in model.providers:
-            if provider not in SPECS:
-                raise SetupError(
-                    f"CATALOG_FILES is not valid: {model.name} is offered by {provider}, which is no service of "
-                    f"Easel's; choose {', '.join(SPECS)}."
-                )
-    return adapt_catalog(catalog, settings)
+    return adapt_catalog(Catalog.load(settings.catalog_files, SPECS), settings)
 
 
 def adapt_catalog(catalog: Catalog, settings: Settings) -> Catalog:

@@ -212,7 +212,7 @@ async def _run_on_thread(connection: aiosqlite.Connection, function: Callable[..
     return await connection._execute(function, connection._conn, argument)  # type: ignore[no-untyped-call]  # noqa: SLF001
 
 
-def _drive(connection: sqlite3.Connection, unit: Unit[Result]) -> Result:
+def drive(connection: sqlite3.Connection, unit: Unit[Result]) -> Result:
     """Run a unit to its end; fetches the rows of each statement at once, since an open cursor fails the commit."""
     rows: list[Row] = []
     started = False
@@ -237,7 +237,7 @@ def _named(parameters: Sequence[Any]) -> dict[str, Any]:
 def _read_unit(connection: sqlite3.Connection, unit: Unit[Any]) -> Any:
     connection.execute("BEGIN")
     try:
-        return _drive(connection, unit)
+        return drive(connection, unit)
     finally:
         connection.execute("ROLLBACK")
 
@@ -245,7 +245,7 @@ def _read_unit(connection: sqlite3.Connection, unit: Unit[Any]) -> Any:
 def _migrate(connection: sqlite3.Connection, now: Instant) -> None:
     with connection:  # commits, or rolls back
         connection.execute("BEGIN IMMEDIATE")
-        _drive(connection, migrations.apply(migrations.load(TYPES), now))
+        drive(connection, migrations.apply(migrations.load(TYPES), now))
 
 
 def _write_group(connection: sqlite3.Connection, units: list[Unit[Any]]) -> list[Any]:
@@ -280,7 +280,7 @@ def _storage_error(error: Exception) -> StorageError:
 def _write_unit(connection: sqlite3.Connection, unit: Unit[Any]) -> Any:
     connection.execute("SAVEPOINT unit")
     try:
-        result = _drive(connection, unit)
+        result = drive(connection, unit)
     except Exception as error:
         # On a full disk the engine itself rolls back the transaction: a RELEASE would then commit alone.
         if not connection.in_transaction:

@@ -183,17 +183,15 @@ def test_a_mistake_says_what_would_be_right(tmp_path: Path, text: str, line: str
     assert f"mine-1.toml is not valid at {line}" in mistakes(tmp_path, text)
 
 
-def test_a_service_that_easel_does_not_know_is_refused_at_the_start(tmp_path: Path) -> None:
-    path = written(
-        tmp_path, NEW_OFFER.replace('"lumenfall"\nlike = "gpt-image-1.5"', '"lumen"\nmaximum_prompt = 1')
-    )
-    with pytest.raises(SetupError):
-        Catalog.load([path])
-    text = '[[models]]\nname = "gpt-image-2"\n[[models.offers]]\nprovider = "acme"\n'
-    content = (Path(__file__).parents[2] / "bot/catalog/models/gpt-image-2.toml").read_text(encoding="utf-8")
-    whole = text + content.split('provider = "fal"\n', 1)[1]
-    settings = load(
-        _env_file=None, discord_token="a.b.c", fal_key="k", catalog_files=str(written(tmp_path, whole))
-    )
-    with pytest.raises(SetupError, match=r"acme, which is no service of Easel's; choose fal, lumenfall, oxen\."):
+def test_every_service_that_easel_does_not_know_is_named_at_the_start(tmp_path: Path) -> None:
+    first = '[[models]]\nname = "gpt-image-2"\n[[models.offers]]\nprovider = "acme"\nlike = "gpt-image-1.5"\n'
+    second = first.replace("acme", "lumen") + '[[models.offers]]\nprovider = "fal.ai"\n'
+    files = [written(tmp_path, first, "first.toml"), written(tmp_path, second, "second.toml")]
+    settings = load(_env_file=None, discord_token="a.b.c", fal_key="k", catalog_files=",".join(map(str, files)))
+    with pytest.raises(SetupError) as refused:
         catalog_for(settings)
+    assert str(refused.value).splitlines() == [
+        f"{file}.toml is not valid at models.gpt-image-2.offers.{provider}: "
+        f"Easel knows no service {provider}; choose fal, lumenfall, oxen."
+        for file, provider in (("first", "acme"), ("second", "lumen"), ("second", "fal.ai"))
+    ]
