@@ -26,7 +26,9 @@ def changes(before: Catalog, after: Catalog, labels: Mapping[str, str]) -> Itera
         if after.get(former.name) is None:
             yield f"takes out {former.label} ({former.name})"
     if after.order != tuple(name for name in before.order if after.get(name) is not None):
-        yield f"orders them as {', '.join(model.name for model in after.models)}"
+        first = [model.label for model in after.models if model.name in after.order]
+        rest = ["the others"] if len(first) < len(after.models) else []
+        yield f"prefers {', then '.join(first + rest)}"
 
 
 def _changed(before: Model, after: Model, labels: Mapping[str, str]) -> Iterator[str]:

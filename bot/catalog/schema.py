@@ -77,6 +77,12 @@ class Operation(CatalogModel):
     options: dict[Option, OptionMapping]
     fixed: dict[str, str | bool | int] = Field({})
 
+    @model_validator(mode="after")
+    def _a_format_is_asked_for(self) -> Self:
+        if "output_format" not in self.options:
+            raise ValueError("options has no output_format; every request has one, so say what becomes of it")
+        return self
+
 
 class Extras(CatalogModel):
     """What the provider charges beside the pictures that it paints, in micro-dollars."""

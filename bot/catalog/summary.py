@@ -33,11 +33,12 @@ def abilities(offer: Offer, status: ModelStatus | None = None) -> tuple[str, ...
         words.append("transparent")
     options = {**offer.imagine.options, **(offer.edit.options if offer.edit else {})}
     words += [
-        OPTION_WORDS[option]
+        OPTION_WORDS.get(option, option)
         for option, mapping in options.items()
         if option not in _NAMED and mapping.way != "emulate"
     ]
-    if can(quality="max"):
+    best = _translated(offer, status, quality="max")
+    if best is not None and best.quality == "max":
         words.append("max quality")
     if offer.imagine.count.most > 1:
         words.append(f"{offer.imagine.count.most} at once")

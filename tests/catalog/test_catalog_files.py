@@ -174,6 +174,12 @@ model = "nameless"
             'models.gpt-image-2.offers.fal.edit.like: an edit can only be like = "imagine".',
         ),
         (
+            '[[models]]\nname = "gpt-image-2"\n[[models.offers]]\nprovider = "fal"\n'
+            "imagine = { options = { output_format = false } }\n",
+            "models.gpt-image-2.offers.fal.imagine: options has no output_format; "
+            "every request has one, so say what becomes of it.",
+        ),
+        (
             '[[models]]\nname = "gpt-image-2"\n[[models.offers]]\nprovider = "oxen"\nremoved = true\n',
             "models.gpt-image-2.offers.oxen: there is no such offer to take out; choose fal.",
         ),

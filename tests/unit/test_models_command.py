@@ -85,7 +85,7 @@ def test_a_row_says_what_the_model_can_do_there_and_for_how_much(
     assert " ".join(fal) == (
         "fal $0.034 catalogue not asked 1 Dec 2026 edit, mask, transparent, fidelity, 4 at once"
     )
-    assert " ".join(oxen).startswith("Oxen $0.134 assumed no key 1 Dec 2026")
+    assert " ".join(oxen).startswith("Oxen $0.133 assumed no key 1 Dec 2026")
     assert "GPT Image 2 (gpt-image-2)" not in found
 
 
@@ -180,8 +180,7 @@ def test_a_files_changes_are_named(capsys: pytest.CaptureFixture[str]) -> None:
     [added] = [line for line in named if line.startswith("adds")]
     assert added.startswith("adds Two more (two-more) at fal: $0.1")
     assert added.endswith("a medium square, edit, mask, 4 at once, to 4k")
-    [order] = [line for line in named if line.startswith("orders them as gpt-image-2, gpt-image-1.5, ")]
-    assert "gpt-image-1," not in order
+    assert "prefers Two, then GPT Image 1.5, then the others" in named
 
 
 def test_a_file_that_changes_nothing_is_said_to(capsys: pytest.CaptureFixture[str]) -> None:
