@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from bot.sandbox.fal.models import flux, google, gpt_image_1, gpt_image_2, seedream
+from bot.sandbox.fal.models import flux, google, gpt_image_1, gpt_image_2, qwen, seedream
 from bot.sandbox.fal.models.base import Endpoint
 
 ENDPOINTS: Mapping[str, Endpoint] = {
@@ -11,4 +11,5 @@ ENDPOINTS: Mapping[str, Endpoint] = {
     **google.ENDPOINTS,
     **flux.ENDPOINTS,
     **seedream.ENDPOINTS,
+    **qwen.ENDPOINTS,
 }
