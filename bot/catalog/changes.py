@@ -34,7 +34,7 @@ def changes(before: Catalog, after: Catalog, labels: Mapping[str, str]) -> Itera
 def _changed(before: Model, after: Model, labels: Mapping[str, str]) -> Iterator[str]:
     keys = list(_differences(before.model_dump(exclude={"offers"}), after.model_dump(exclude={"offers"})))
     if keys:
-        yield f"changes {after.label}: {_named(keys)}"
+        yield f"changes {after.label} ({after.name}): {_named(keys)}"
     for offer in after.offers:
         place = f"{after.label} at {labels[offer.provider]}"
         if offer.provider not in before.providers:
@@ -60,14 +60,18 @@ def _repriced(before: Offer, after: Offer) -> str:
 
 
 def _differences(before: Any, after: Any, place: str = "") -> Iterator[str]:
-    """The keys of two tables that differ, with those of the tables in them: prices.picture.high."""
-    if not (isinstance(before, dict) and isinstance(after, dict)):
+    """The keys of two tables that differ, down to tables that hold no others: prices.picture.high."""
+    if place and not (_holds_tables(before) and _holds_tables(after)):
         if before != after:
             yield place
         return
     for key in {**before, **after}:
         inner = f"{place}.{key}" if place else str(key)
         yield from _differences(before.get(key), after.get(key), inner)
+
+
+def _holds_tables(value: Any) -> bool:
+    return isinstance(value, dict) and any(isinstance(inner, dict) for inner in value.values())
 
 
 def _named(keys: list[str]) -> str:

@@ -28,6 +28,20 @@ MERGED = frozenset({"imagine", "edit", "options", "size", "prices", "picture", "
 """Tables that are laid over the former ones key by key; any other value replaces the former one."""
 
 
+_ADVICE = {
+    "int_": "write a whole number",
+    "float_": "write a number",
+    "bool_": "write true or false",
+    "string_type": "write it in quotation marks",
+    "date_": "write a day like 2026-12-01",
+    "tuple_type": "write it as a list, in square brackets",
+    "dict_type": "write it as a table",
+    "model_type": "write it as a table",
+    "too_short": "it is empty",
+}
+"""What would be right, by the beginning of the kinds of pydantic's errors."""
+
+
 class _Mistake(Exception):
     def __init__(self, place: Place, sentence: str) -> None:
         self.place = place
@@ -195,7 +209,8 @@ def _listed(table: Table, key: str, named_by: str, place: Place) -> Iterator[tup
     for number, item in enumerate(tables if isinstance(tables, list) else [tables], 1):
         name = item.get(named_by) if isinstance(item, dict) else None
         if not isinstance(name, str) or not name:
-            wrong = f'number {number} has no {named_by}; write [[{key}]] and {named_by} = "…" below it'
+            heading = ".".join((*place[:1], key))
+            wrong = f'number {number} has no {named_by}; write [[{heading}]] and {named_by} = "…" below it'
             yield "", _Mistake((*place, key), wrong)
         elif name in seen:
             yield name, _Mistake((*place, key, name), "it is there twice; make one of both")
@@ -212,8 +227,15 @@ def _sentence(error: ErrorDetails) -> str:
             return "this key has no meaning" + (f", perhaps {near[0]} is meant" if near else "")
         case "missing":
             return "it is missing"
-        case _:
-            return error["msg"].removeprefix("Value error, ")
+        case "literal_error":
+            return f"choose {error['ctx']['expected']}"
+        case "greater_than_equal":
+            return f"write a number that is at least {error['ctx']['ge']}"
+        case "less_than_equal":
+            return f"write a number that is at most {error['ctx']['le']}"
+        case kind:
+            advice = (words for start, words in _ADVICE.items() if kind.startswith(start))
+            return next(advice, error["msg"].removeprefix("Value error, "))
 
 
 def _keys_of(kind: type[CatalogModel]) -> set[str]:

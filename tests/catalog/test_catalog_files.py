@@ -135,7 +135,7 @@ model = "nameless"
         "mine-1.toml is not valid at models.gpt-image-7: there is no such model to take out; "
         "choose gpt-image-1.5, gpt-image-2, gpt-image-1.",
         "mine-2.toml is not valid at models.gpt-image-1.offers: number 2 has no provider; "
-        'write [[offers]] and provider = "…" below it.',
+        'write [[models.offers]] and provider = "…" below it.',
     ]
     first = first.replace('[[models]]\nname = "gpt-image-7"\nremoved = true\n', "")
     second = second.replace('[[models.offers]]\nmodel = "nameless"\n', "")
@@ -143,9 +143,8 @@ model = "nameless"
         "mine-1.toml is not valid at models.gpt-image-2.offers.fal.maximum_promt: "
         "this key has no meaning, perhaps maximum_prompt is meant.",
         "mine-1.toml is not valid at models.gpt-image-2.offers.fal.prices.extras.text_token: "
-        "Input should be greater than or equal to 0.",
-        "mine-2.toml is not valid at models.gpt-image-1.offers.fal.maximum_sources: "
-        "Input should be a valid integer, unable to parse string as an integer.",
+        "write a number that is at least 0.",
+        "mine-2.toml is not valid at models.gpt-image-1.offers.fal.maximum_sources: write a whole number.",
     ]
 
 
@@ -178,6 +177,27 @@ model = "nameless"
             "imagine = { options = { output_format = false } }\n",
             "models.gpt-image-2.offers.fal.imagine: options has no output_format; "
             "every request has one, so say what becomes of it.",
+        ),
+        (
+            '[[models]]\nname = "gpt-image-2"\nsuccessors = "gpt-image-1"\n',
+            "models.gpt-image-2.successors: write it as a list, in square brackets.",
+        ),
+        (
+            '[[models]]\nname = "gpt-image-2"\nlabel = 2\n',
+            "models.gpt-image-2.label: write it in quotation marks.",
+        ),
+        (
+            '[[models]]\nname = "gpt-image-2"\nsunset_at = "soon"\n',
+            "models.gpt-image-2.sunset_at: write a day like 2026-12-01.",
+        ),
+        (
+            '[[models]]\nname = "gpt-image-2"\n[[models.offers]]\nprovider = "fal"\nimagine = { count = 4 }\n',
+            "models.gpt-image-2.offers.fal.imagine.count: write it as a table.",
+        ),
+        (
+            '[[models]]\nname = "gpt-image-2"\n[[models.offers]]\nprovider = "fal"\n'
+            'imagine = { count = { way = "guess" } }\n',
+            "models.gpt-image-2.offers.fal.imagine.count.way: choose 'pass', 'rename', 'convert' or 'emulate'.",
         ),
         (
             '[[models]]\nname = "gpt-image-2"\n[[models.offers]]\nprovider = "oxen"\nremoved = true\n',

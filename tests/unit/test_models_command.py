@@ -140,6 +140,20 @@ def test_what_a_bot_has_noted_here_is_known(capsys: pytest.CaptureFixture[str]) 
     assert Path("data/easel.db").read_bytes() == before
 
 
+async def test_it_reads_beside_a_bot_that_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    database = await open_sqlite(Path("data/easel.db"), real_time())
+    await database.write(notes.retire_model("oxen", FLARE, real_time()))
+    found = await asyncio.to_thread(printed, capsys, FLARE)
+    await database.aclose()
+    assert [row[3] for row in cells(found, "GPT Image 2.5 Flare")[::2]] == ["no", "gone"]
+
+
+def test_a_database_without_tables_says_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("data").mkdir()
+    Path("data/easel.db").touch()
+    assert not any("gone" in line for line in printed(capsys))
+
+
 def test_a_database_that_is_none_is_named(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -171,12 +185,11 @@ def test_a_files_changes_are_named(capsys: pytest.CaptureFixture[str]) -> None:
     found = printed(capsys, "--check", first, second)
     assert found[0] == "No mistake. Laid over Easel's own catalogue:"
     named = [line.strip() for line in found[1:]]
-    assert "changes Two: label" in named
+    assert "changes Two (gpt-image-2): label" in named
     assert "takes out Two at Oxen" in named
     assert "changes GPT Image 1.5 at Oxen: model, edit" in named
     assert "takes out GPT Image 1 (gpt-image-1)" in named
-    [price] = [line for line in named if line.startswith("changes Two at fal: prices.picture.medium.1024x768")]
-    assert price.endswith(" and 3 more (a medium square $0.12, was $0.06)")
+    assert "changes Two at fal: prices.picture.medium (a medium square $0.12, was $0.06)" in named
     [added] = [line for line in named if line.startswith("adds")]
     assert added.startswith("adds Two more (two-more) at fal: $0.1")
     assert added.endswith("a medium square, edit, mask, 4 at once, to 4k")
