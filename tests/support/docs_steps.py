@@ -4,7 +4,10 @@ A step is a line that names a file, and the block below it:
 
     **New file** `path`
     **In** `path`, **below** `the beginning of a line`         (**below each**: of every such line)
+    **In** `path`, **in the place of** `the beginning of a line`
     **In** `path`, **at the end**
+
+A command is a line of a block of the kind `console` that begins with a dollar; what it prints is below it.
 """
 
 from __future__ import annotations
@@ -15,9 +18,11 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+CONSOLE = re.compile(r"^```console\n(?P<block>.*?)```$", re.MULTILINE | re.DOTALL)
 STEP = re.compile(
     r"^\*\*(?:New file|In)\*\* `(?P<path>[^`]+)`"
-    r"(?P<where>, \*\*at the end\*\*|, \*\*below(?P<each> each)?\*\* `+(?P<line>.+?)`+)?\n\n"
+    r"(?P<where>, \*\*at the end\*\*|, \*\*(?:below(?P<each> each)?|(?P<instead>in the place of))\*\*"
+    r" `+(?P<line>.+?)`+)?\n\n"
     r"```\w*\n(?P<block>.*?)```$",
     re.MULTILINE | re.DOTALL,
 )
@@ -32,6 +37,7 @@ class Step:
     line: str | None
     each: bool
     at_the_end: bool
+    instead: bool
 
     def carry_out(self, tree: Path) -> None:
         """Change the file in a copy of the project."""
@@ -53,7 +59,8 @@ class Step:
         assert self.each or len(found) == 1, f"{self.path} has several lines that begin with {self.line}"
         ends = _statement_ends(text) if path.suffix == ".py" else {}
         for number in reversed(found):
-            lines.insert(ends.get(number, number) + 1, self.block)
+            end = ends.get(number, number) + 1
+            lines[number if self.instead else end : end] = [self.block]
         return "".join(lines)
 
 
@@ -73,9 +80,29 @@ def steps(page: str) -> list[Step]:
             line=match["line"],
             each=match["each"] is not None,
             at_the_end="at the end" in (match["where"] or ""),
+            instead=match["instead"] is not None,
         )
         for match in STEP.finditer(page)
     ]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Command:
+    """A command as a page shows it, and what it prints there."""
+
+    line: str
+    output: str
+
+
+def steps_and_commands(page: str) -> list[Step | Command]:
+    """All that a page has its reader do, in order."""
+    found: list[tuple[int, Step | Command]] = []
+    found += zip((match.start() for match in STEP.finditer(page)), steps(page), strict=True)
+    for match in CONSOLE.finditer(page):
+        for part in re.split(r"^\$ ", match["block"], flags=re.MULTILINE)[1:]:
+            line, _, output = part.partition("\n")
+            found.append((match.start(), Command(line=line, output=output)))
+    return [each for _, each in sorted(found, key=lambda placed: placed[0])]
 
 
 def copy_project(root: Path, tree: Path) -> Path:
