@@ -20,8 +20,10 @@ def look_into(path: Path, unit: Unit[Result]) -> Result | None:
     if not path.exists():
         unit.close()
         return None
+    # Without a write-ahead log no process has it open, and SQLite need not leave files of this user's beside it.
+    way = "mode=ro" if path.with_name(f"{path.name}-wal").exists() else "immutable=1"
     try:
-        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?{way}", uri=True)) as connection:
             connection.row_factory = sqlite3.Row
             return drive(connection, unit)
     except sqlite3.Error as error:

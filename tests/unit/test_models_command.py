@@ -138,6 +138,7 @@ def test_what_a_bot_has_noted_here_is_known(capsys: pytest.CaptureFixture[str]) 
     fal, oxen = cells(printed(capsys, FLARE), "GPT Image 2.5 Flare")[0:3:2]
     assert (fal[3], oxen[3:5]) == ("gone", ["no", "key"])
     assert Path("data/easel.db").read_bytes() == before
+    assert not list(Path("data").glob("*-wal"))
 
 
 async def test_it_reads_beside_a_bot_that_runs(capsys: pytest.CaptureFixture[str]) -> None:
