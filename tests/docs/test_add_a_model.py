@@ -7,10 +7,12 @@ import re
 import sys
 from asyncio.subprocess import PIPE, STDOUT
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
+from bot.catalog.schema import Option
+from bot.catalog.sizing import Way
 from bot.sandbox.discord.server import Upload
 from tests.catalog.test_json_schema import mistakes
 from tests.support.docs_steps import Command, Step, steps_and_commands
@@ -62,6 +64,11 @@ def test_every_block_that_names_a_file_or_a_command_is_a_step() -> None:
     files = re.findall(r"^\*\*(?:New file|In)\*\* ", PAGE, re.MULTILINE)
     commands = re.findall(r"^\$ ", PAGE, re.MULTILINE)
     assert (sum(isinstance(each, Step) for each in found), len(found)) == (len(files), len(files) + len(commands))
+
+
+def test_the_page_explains_every_option_and_every_way() -> None:
+    for word in (*get_args(Option), *get_args(Way)):
+        assert f"`{word}`" in PAGE
 
 
 def test_an_editor_accepts_the_pages_files_and_underlines_the_mistaken_one() -> None:
