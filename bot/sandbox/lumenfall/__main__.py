@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Sequence
 
 from bot.sandbox.kit import command_line
-from bot.sandbox.lumenfall.schema import ROUTES
+from bot.sandbox.lumenfall.models import ROUTES
 from bot.sandbox.lumenfall.server import LumenfallSandbox
 
 

@@ -5,9 +5,9 @@ from typing import Any
 from aiohttp import web
 
 from bot.sandbox.lumenfall.execution import Gateway
+from bot.sandbox.lumenfall.models import MODELS, model_id
 from bot.sandbox.lumenfall.records import GatewayRequest
 from bot.sandbox.lumenfall.routes import CheckKey, with_faults
-from bot.sandbox.lumenfall.schema import MODELS, parameters_schema
 from bot.sandbox.lumenfall.wire import LumenfallError
 
 
@@ -43,7 +43,7 @@ class AccountRoutes:
         model = self._find_model(request)
         body: dict[str, Any] = {"id": model, "object": "model", "modality": "image"}
         if request.query.get("schema") == "true":
-            body["schema"] = parameters_schema()
+            body["schema"] = MODELS[model].schema(self._gateway.options.dropped_fields.get(model, ()))
         return web.json_response(body)
 
     async def balance(self, request: web.Request) -> web.StreamResponse:
@@ -105,11 +105,12 @@ class AccountRoutes:
 
     def _find_model(self, request: web.Request) -> str:
         self._check_access(request, "models_error")
-        model = request.match_info["model"]
+        model = model_id(request.match_info["model"])
         if model not in MODELS or self._disabled(model):
             raise LumenfallError("MODEL_NOT_FOUND", f"Model '{model}' not found")
         return model
 
 
 def _model(model: str) -> dict[str, Any]:
-    return {"id": model, "object": "model", "created": MODELS[model], "owned_by": "openai"}
+    known = MODELS[model]
+    return {"id": model, "object": "model", "created": known.created, "owned_by": known.owner}

@@ -16,11 +16,12 @@ from bot.sandbox.kit.faults import Fault, ModelStrike
 from bot.sandbox.kit.files import FileStore, StoredFile
 from bot.sandbox.kit.pictures import encode
 from bot.sandbox.kit.tasks import BackgroundTasks
+from bot.sandbox.lumenfall.models import MODELS, ROUTES
+from bot.sandbox.lumenfall.models.base import Model, Part, Work, part, total
 from bot.sandbox.lumenfall.options import LumenfallOptions
 from bot.sandbox.lumenfall.pictures import Inputs, paint_job
-from bot.sandbox.lumenfall.prices import components, total, usage
 from bot.sandbox.lumenfall.records import GatewayRequest, History
-from bot.sandbox.lumenfall.schema import ROUTES, ImageParameters
+from bot.sandbox.lumenfall.schema import ImageParameters
 from bot.sandbox.lumenfall.wire import LumenfallError
 
 _MODERATED = (
@@ -56,13 +57,31 @@ class Gateway:
         """Cancel the requests that are not finished."""
         await self._tasks.close()
 
-    def route_of(self, params: ImageParameters) -> str:
+    def route_of(self, model: Model, prefix: str) -> str:
         """The provider that runs the request: the one in the model's prefix, else the next in turn."""
-        prefix = params.model.rpartition("/")[0]
         if prefix:
             return prefix
+        routes = [route for route in self.options.routes if route in model.routes] or model.routes[:1]
         self._turn += 1
-        return self.options.routes[(self._turn - 1) % len(self.options.routes)]
+        return routes[(self._turn - 1) % len(routes)]
+
+    def bill(self, record: GatewayRequest, params: ImageParameters, inputs: Inputs, count: int) -> list[Part]:
+        """What `count` pictures cost, at the prices of today."""
+        model = MODELS[str(record.model)]
+        size, sources = model.pixels(params, inputs.size), inputs.sizes
+        work = Work(size=size, count=count, route=record.route, sources=sources)
+        factor = self.options.price_factors.get(model.model_id, 1.0)
+        return [
+            part(one["type"], one["metric"], one["quantity"], round(one["unit_price"] * 1_000_000 * factor))
+            for one in model.components(params, work)
+        ]
+
+    def estimate(self, record: GatewayRequest, params: ImageParameters, inputs: Inputs) -> list[Part]:
+        """What a dry run tells: the bill, unless another price of a picture is to be told."""
+        told = self.options.told_prices.get(str(record.model))
+        if isinstance(told, int | float):
+            return [part("output", "image", params.n, round(told * 1_000_000))]
+        return self.bill(record, params, inputs, params.n)
 
     def accept(self, record: GatewayRequest, params: ImageParameters, inputs: Inputs) -> None:
         """Start to run the request."""
@@ -99,7 +118,7 @@ class Gateway:
         if failure := self._refusal(record, params):
             await asyncio.sleep(self.options.run_seconds)
             raise failure
-        job = paint_job(params, self.options, inputs)
+        job = paint_job(MODELS[str(record.model)], params, self.options, inputs)
         count = params.n
         if fault := self.strike("fewer_pictures", record.model):
             count = max(1, count - (fault.count or 1))
@@ -111,7 +130,7 @@ class Gateway:
         record.pictures = [picture.content for picture in pictures]
         record.painted.set()
         await asyncio.sleep(max(0.0, self.options.run_seconds - (time.monotonic() - begun)))
-        cost = total(components(params, job.size, len(inputs.sources), count))
+        cost = total(self.bill(record, params, inputs, count))
         self.history.spent_micros += cost
         if params.response_format == "url" or self.options.stores_payloads:
             self._publish(record, params)
@@ -120,8 +139,8 @@ class Gateway:
     def _record_attempts(self, record: GatewayRequest) -> None:
         if self.strike("failover", record.model):
             record.attempts.append({"provider": record.route, "status": "failed", "error": "UPSTREAM_ERROR"})
-            others = [route for route in ROUTES if route != record.route]
-            record.route = others[0]
+            others = [route for route in MODELS[str(record.model)].routes if route != record.route]
+            record.route = others[0] if others else record.route
         record.attempts.append({"provider": record.route, "status": "success"})
 
     def _refusal(self, record: GatewayRequest, params: ImageParameters) -> LumenfallError | None:
@@ -158,7 +177,8 @@ class Gateway:
 
     def body(self, record: GatewayRequest, params: ImageParameters, inputs: Inputs) -> dict[str, Any]:
         """The JSON of a completed request (lumenfall: images)."""
-        size = params.pixels(inputs.size)
+        model = MODELS[str(record.model)]
+        size = model.pixels(params, inputs.size)
         data = self._data(record, params)
         if data and self.options.revises_prompts:
             data[0]["revised_prompt"] = f"{params.prompt}, in fine detail"
@@ -170,8 +190,9 @@ class Gateway:
             "data": data,
             "metadata": self.metadata(record),
         }
-        if self.options.includes_usage:
-            body["usage"] = usage(params, size, len(inputs.sources), len(data))
+        work = Work(size=size, count=len(data), route=record.route, sources=inputs.sizes)
+        if self.options.includes_usage and (counts := model.usage(params, work)):
+            body["usage"] = counts
         if self.strike("no_metadata", record.model):
             del body["metadata"]
         elif fault := self.strike("garbage_cost", record.model):
@@ -185,7 +206,7 @@ class Gateway:
     async def mock(self, record: GatewayRequest, params: ImageParameters) -> dict[str, Any]:
         """The response of a mocked request: grey pictures, at once and free (lumenfall: recorder)."""
         record.route, record.accepted = "mock", False
-        size, kind = params.pixels(None), params.output_format
+        size, kind = MODELS[str(record.model)].pixels(params, None), params.output_format
         placeholder = partial(encode, Image.new("RGB", size, "grey"), kind)
         picture = await asyncio.get_running_loop().run_in_executor(self.executor, placeholder)
         record.pictures = [picture] * params.n

@@ -97,7 +97,7 @@ class LumenfallOptions(StandInOptions):
     balance: float | None = 25.0
     """US dollars that were paid in; None: a postpaid account."""
     routes: tuple[str, ...] = ("openai",)
-    """The providers that run the requests, in turn: openai, fal, replicate."""
+    """The providers that run the requests, in turn; of a model that none of them has, its first one."""
     accepts_prefix: bool = True
     """Whether "openai/gpt-image-1.5" forces a route, or is MODEL_NOT_FOUND (Lumenfall's pages disagree)."""
     streams: bool = True

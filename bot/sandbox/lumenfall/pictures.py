@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from PIL import Image
 
 from bot.sandbox.kit.pictures import ONE_PICTURE_PROMPT, PaintJob, decode, has_alpha
+from bot.sandbox.kit.shapes import Size
+from bot.sandbox.lumenfall.models.base import Model
 from bot.sandbox.lumenfall.options import LumenfallOptions
 from bot.sandbox.lumenfall.schema import ImageParameters
 from bot.sandbox.lumenfall.wire import LumenfallError, UploadedFile
 
 _FILE_LIMIT = 50 * 1024 * 1024
-_FILES_LIMIT = 10
 _INPUT_FORMATS = ("PNG", "JPEG", "WEBP", "GIF")
 
 
@@ -25,23 +26,28 @@ class Inputs:
     mask: Image.Image | None = None
 
     @property
-    def size(self) -> tuple[int, int] | None:
-        """Width and height of the first source, in pixels."""
+    def size(self) -> Size | None:
+        """The size of the first source."""
         return self.sources[0].size if self.sources else None
 
+    @property
+    def sizes(self) -> tuple[Size, ...]:
+        """The sizes of all sources."""
+        return tuple(source.size for source in self.sources)
 
-async def load_inputs(files: Sequence[UploadedFile], executor: Executor) -> Inputs:
+
+async def load_inputs(files: Sequence[UploadedFile], model: Model, executor: Executor) -> Inputs:
     """Decode an edit's files: one `image` or several `image[]`, at most one `mask`. INVALID_REQUEST."""
     singles = [file for file in files if file.field == "image"]
     listed = [file for file in files if file.field == "image[]"]
     masks = [file for file in files if file.field == "mask"]
     if len(singles) + bool(listed) != 1:
         raise LumenfallError("INVALID_REQUEST", "image: expected one file, or several as image[]")
-    if len(listed) > _FILES_LIMIT or len(masks) > 1:
-        raise LumenfallError("INVALID_REQUEST", f"image: at most {_FILES_LIMIT} files, and one mask")
+    if len(listed) > model.most_sources or len(masks) > 1:
+        raise LumenfallError("INVALID_REQUEST", f"image: at most {model.most_sources} files, and one mask")
     loop = asyncio.get_running_loop()
     images = [await loop.run_in_executor(executor, _decode, file) for file in singles + listed]
-    if not masks:
+    if not masks or not model.takes_mask:
         return Inputs(tuple(images))
     mask = await loop.run_in_executor(executor, _decode, masks[0])
     if mask.format != "PNG":
@@ -65,17 +71,18 @@ def _decode(file: UploadedFile) -> Image.Image:
     return image
 
 
-def paint_job(params: ImageParameters, options: LumenfallOptions, inputs: Inputs) -> PaintJob:
+def paint_job(model: Model, params: ImageParameters, options: LumenfallOptions, inputs: Inputs) -> PaintJob:
     """The work for the painter."""
     kind, compression = params.output_format, params.output_compression
     paddable = kind == "png" or (kind == "jpeg" and compression is None)
     return PaintJob(
         prompt=ONE_PICTURE_PROMPT if options.one_picture else params.prompt,
-        size=params.pixels(inputs.size),
+        size=model.pixels(params, inputs.size),
         output_format=kind,
         transparent=params.background == "transparent",
         compression=compression,
         pad_to=options.picture_bytes if paddable else None,
         source=inputs.sources[0] if inputs.sources else None,
         mask=inputs.mask,
+        seed=0 if options.one_picture else params.seed or 0,
     )

@@ -30,6 +30,8 @@ class GatewayRequest:
     headers: dict[str, str]
     trace_id: str | None
     request_id: str = field(default_factory=lambda: f"req_{secrets.token_hex(13)}")
+    model: str | None = None
+    """The bare model id; None: the request named none."""
     params: ImageParameters | None = None
     fields: dict[str, Any] = field(default_factory=dict)
     files: list[dict[str, Any]] = field(default_factory=list)
@@ -54,11 +56,6 @@ class GatewayRequest:
     """Set when the pictures are painted, and when the request ends without any."""
     finished: asyncio.Event = field(default_factory=asyncio.Event)
     task: asyncio.Task[None] | None = None
-
-    @property
-    def model(self) -> str | None:
-        """The bare model id; None: the request has no readable parameters."""
-        return self.params.bare_model if self.params else None
 
     def record_body(self, body: RequestBody) -> None:
         """Record the request body, without pictures and secrets."""

@@ -10,10 +10,11 @@ from aiohttp import web
 from bot.sandbox.kit.broken_answers import break_response, drop, html_page
 from bot.sandbox.kit.faults import Fault
 from bot.sandbox.lumenfall.execution import Gateway
+from bot.sandbox.lumenfall.models import MODELS, model_id, requested_model
+from bot.sandbox.lumenfall.models.base import total
 from bot.sandbox.lumenfall.pictures import Inputs, load_inputs
-from bot.sandbox.lumenfall.prices import components, total
 from bot.sandbox.lumenfall.records import GatewayRequest
-from bot.sandbox.lumenfall.schema import MODELS, ROUTES, ImageParameters, parse_parameters
+from bot.sandbox.lumenfall.schema import ImageParameters
 from bot.sandbox.lumenfall.stream import EventStream
 from bot.sandbox.lumenfall.wire import (
     LumenfallError,
@@ -69,19 +70,23 @@ class ImageRoutes:
         multipart = record.operation == "edits"
         body = await (multipart_body if multipart else json_body)(request)
         record.record_body(body)
-        options = self._gateway.options
-        params = record.params = parse_parameters(body, multipart=multipart, prompt_cap=options.prompt_cap)
-        prefix, _, model = params.model.rpartition("/")
-        if self._strike("model_not_found", record):
-            raise LumenfallError("MODEL_NOT_FOUND", f"Model '{params.model}' not found")
-        if model not in MODELS or (prefix and (prefix not in ROUTES or not options.accepts_prefix)):
-            raise LumenfallError("MODEL_NOT_FOUND", f"Model '{params.model}' not found")
+        options, name = self._gateway.options, requested_model(body)
+        prefix, _, bare = name.rpartition("/")
+        record.model = model_id(bare)
+        model = MODELS.get(record.model)
+        if self._strike("model_not_found", record) or model is None:
+            raise LumenfallError("MODEL_NOT_FOUND", f"Model '{name}' not found")
+        if prefix and (prefix not in model.routes or not options.accepts_prefix):
+            raise LumenfallError("MODEL_NOT_FOUND", f"Model '{name}' not found")
         if self._strike("model_disabled", record):
-            raise LumenfallError("MODEL_DISABLED", f"Model '{params.model}' is currently disabled")
-        inputs = await load_inputs(body.files, self._gateway.executor) if multipart else Inputs()
-        parts = components(params, params.pixels(inputs.size), len(inputs.sources), params.n)
-        record.estimate_micros = total(parts)
-        record.route = self._gateway.route_of(params)
+            raise LumenfallError("MODEL_DISABLED", f"Model '{name}' is currently disabled")
+        dropped = options.dropped_fields.get(record.model, ())
+        params = record.params = model.parse(
+            body, multipart=multipart, prompt_cap=options.prompt_cap, dropped=dropped
+        )
+        inputs = await load_inputs(body.files, model, self._gateway.executor) if multipart else Inputs()
+        record.route = self._gateway.route_of(model, prefix)
+        record.estimate_micros = total(self._gateway.bill(record, params, inputs, params.n))
         return params, inputs
 
     def _strike(self, name: str, record: GatewayRequest) -> Fault | None:
@@ -92,13 +97,13 @@ class ImageRoutes:
     async def _dry_run(self, request: web.Request, record: GatewayRequest) -> web.StreamResponse:
         """The estimated cost (lumenfall: cost estimation)."""
         params, inputs = await self._read(request, record)
-        micros = record.estimate_micros
+        parts = self._gateway.estimate(record, params, inputs)
         body: dict[str, Any] = {"estimated": True, "model": record.model, "provider": record.route}
         if self._gateway.options.dry_run_in_metadata:
-            body["metadata"] = {"cost": micros / 1_000_000, "cost_currency": "USD", "provider": record.route}
+            cost = total(parts) / 1_000_000
+            body["metadata"] = {"cost": cost, "cost_currency": "USD", "provider": record.route}
         else:
-            parts = components(params, params.pixels(inputs.size), len(inputs.sources), params.n)
-            body |= {"total_cost_micros": micros, "currency": "USD", "components": parts}
+            body |= {"total_cost_micros": total(parts), "currency": "USD", "components": parts}
         return await with_faults(self._gateway, request, "dry_run", web.json_response(body), record.model)
 
     # ----------------------------------------------------------------------------------------- real runs

@@ -9,8 +9,9 @@ from typing import Any
 from aiohttp import web
 
 from bot.sandbox.lumenfall.execution import Gateway, b64
+from bot.sandbox.lumenfall.models import MODELS
+from bot.sandbox.lumenfall.models.base import Work
 from bot.sandbox.lumenfall.pictures import Inputs, paint_job
-from bot.sandbox.lumenfall.prices import usage
 from bot.sandbox.lumenfall.records import GatewayRequest
 from bot.sandbox.lumenfall.schema import ImageParameters
 
@@ -23,7 +24,8 @@ class EventStream:
         self._record = record
         self._params = params
         self._inputs = inputs
-        self._job = paint_job(params, gateway.options, inputs)
+        self._model = MODELS[str(record.model)]
+        self._job = paint_job(self._model, params, gateway.options, inputs)
         self._strike = partial(gateway.strike, model=record.model)
 
     async def respond(self, request: web.Request, headers: dict[str, str]) -> web.StreamResponse:
@@ -70,11 +72,12 @@ class EventStream:
         loop = asyncio.get_running_loop()
         for index in range(self._params.partial_images):
             await asyncio.sleep(self._gateway.options.partial_seconds)
-            work = partial(self._job.preview, self._record.pictures[0], index)
-            preview = await loop.run_in_executor(self._gateway.executor, work)
+            blur = partial(self._job.preview, self._record.pictures[0], index)
+            preview = await loop.run_in_executor(self._gateway.executor, blur)
             yield {**self._event(f"{kind}.partial_image", preview), "partial_image_index": index}
         await self._record.finished.wait()
-        counts = usage(self._params, self._job.size, len(self._inputs.sources), 1)
+        work = Work(size=self._job.size, count=1, route=self._record.route, sources=self._inputs.sizes)
+        counts = self._model.usage(self._params, work)
         for picture in self._record.pictures:
             event = {**self._event(f"{kind}.completed", picture), "usage": counts}
             if self._gateway.options.stream_metadata:

@@ -9,6 +9,7 @@ import openai
 import pytest
 from PIL import Image, ImageChops, ImageStat
 
+from bot.sandbox.lumenfall.models import MODELS
 from bot.sandbox.lumenfall.schema import FORMATS
 from tests.support.sandbox.lumenfall import LOW, MODEL, PHOTO, REQUEST, file_of, open_lumenfall
 from tests.support.sandbox.pictures import picture_of
@@ -264,12 +265,12 @@ async def test_a_run_goes_on_or_stops_when_the_client_disconnects(cancels: bool,
 
 async def test_openais_client_lists_models_until_one_is_switched_off() -> None:
     async with open_lumenfall() as caller:
-        assert [model.id async for model in caller.openai.models.list()] == ["gpt-image-1", MODEL, "gpt-image-2"]
+        assert [model.id async for model in caller.openai.models.list()] == [*MODELS]
         assert (await caller.openai.models.retrieve(MODEL)).owned_by == "openai"
         caller.sandbox.faults.set("model_disabled", endpoint=MODEL, since="2999-01-01")
         await caller.openai.images.generate(**REQUEST)
         caller.sandbox.age(1_000 * 365.25 * 86_400)
-        assert [model.id async for model in caller.openai.models.list()] == ["gpt-image-1", "gpt-image-2"]
+        assert [model.id async for model in caller.openai.models.list()] == [m for m in MODELS if m != MODEL]
         for act in (caller.openai.models.retrieve(MODEL), caller.openai.images.generate(**REQUEST)):
             with pytest.raises(openai.NotFoundError):
                 await act

@@ -10,9 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from bot.sandbox.fal.wire import model_error
 from bot.sandbox.kit.pictures import seed_for
 from bot.sandbox.kit.records import SECRET_FIELD, redact
+from bot.sandbox.kit.shapes import Size
 
-Size = tuple[int, int]
-"""Width and height in pixels."""
 Preset = Literal["square_hd", "square", "portrait_4_3", "portrait_16_9", "landscape_4_3", "landscape_16_9"]
 Urls10 = Annotated[list[str], Field(min_length=1, max_length=10)]
 
@@ -143,10 +142,9 @@ def text_and_edit(
     }
 
 
-def nearest_shape(sizes: Collection[Size], source: Size | None) -> Size:
-    """The size whose shape is nearest to the source's, or to a square."""
-    shape = source[0] / source[1] if source else 1.0
-    return min(sizes, key=lambda size: abs(size[0] / size[1] - shape))
+def shape_of(source: Size | None) -> float:
+    """Width over height of the source; a square without one."""
+    return source[0] / source[1] if source else 1.0
 
 
 def _detail(item: dict[str, Any]) -> dict[str, Any]:

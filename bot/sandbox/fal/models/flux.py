@@ -6,16 +6,8 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from bot.sandbox.fal.models.base import (
-    PRESETS,
-    ImageInput,
-    Preset,
-    Size,
-    Urls10,
-    Work,
-    nearest_shape,
-    text_and_edit,
-)
+from bot.sandbox.fal.models.base import PRESETS, ImageInput, Preset, Urls10, Work, shape_of, text_and_edit
+from bot.sandbox.kit.shapes import Size, nearest_shape, of_area
 
 _MEGAPIXEL = 1024 * 1024
 _MOST_MEGAPIXELS = 4
@@ -43,12 +35,9 @@ class Pixels(BaseModel):
         return self
 
 
-class Generate2Pro(ImageInput):
-    """fal-ai/flux-2-pro: one picture."""
-
+class _Flux2Pro(ImageInput):
     more_output: ClassVar[Mapping[str, Any]] = {"seed": {"type": "integer"}}
 
-    image_size: Preset | Pixels = "landscape_4_3"
     output_format: Literal["jpeg", "png"] = "jpeg"
     seed: int | None = None
     safety_tolerance: Literal["1", "2", "3", "4", "5"] = "2"
@@ -56,10 +45,10 @@ class Generate2Pro(ImageInput):
 
     def pixels(self, source: Size | None) -> Size:
         """Auto keeps the source's size, scaled down to the most megapixels."""
-        wanted: str | Pixels = self.image_size
+        wanted: str | Pixels = getattr(self, "image_size", "auto")
         if isinstance(wanted, Pixels):
             return wanted.width, wanted.height
-        return PRESETS[wanted] if wanted in PRESETS else _sixteenths(*_reduced(source or PRESETS["square_hd"]))
+        return PRESETS[wanted] if wanted in PRESETS else _kept(source or PRESETS["square_hd"])
 
     def cost(self, work: Work) -> float:
         """Each picture, in and out, counts with its megapixels rounded up; larger ones in are scaled down."""
@@ -68,11 +57,17 @@ class Generate2Pro(ImageInput):
         return round(_FIRST_MEGAPIXEL + (megapixels - 1) * _FURTHER_MEGAPIXEL, 6)
 
 
-class Edit2Pro(Generate2Pro):
-    """fal-ai/flux-2-pro/edit"""
+class Generate2Pro(_Flux2Pro):
+    """fal-ai/flux-2-pro: one picture."""
+
+    image_size: Preset | Pixels = "landscape_4_3"
+
+
+class Edit2Pro(_Flux2Pro):
+    """fal-ai/flux-2-pro/edit: one picture."""
 
     image_urls: _Urls9
-    image_size: Preset | Literal["auto"] | Pixels = "auto"  # type: ignore[assignment]  # it takes one value more
+    image_size: Preset | Literal["auto"] | Pixels = "auto"
 
 
 # -------------------------------------------------------------------------------------------------- FLUX 3
@@ -80,7 +75,10 @@ class Edit2Pro(Generate2Pro):
 _Ratio = Literal[
     "auto", "21:9", "2:1", "16:9", "3:2", "7:5", "4:3", "5:4", "1:1", "4:5", "3:4", "5:7", "2:3", "9:16", "1:2"
 ]  # fmt: skip
-_RATIOS = ("21:9", "2:1", "16:9", "3:2", "7:5", "4:3", "5:4", "1:1", "4:5", "3:4", "5:7", "2:3", "9:16", "1:2")
+_RATIOS = (
+    *((21, 9), (2, 1), (16, 9), (3, 2), (7, 5), (4, 3), (5, 4), (1, 1)),
+    *((4, 5), (3, 4), (5, 7), (2, 3), (9, 16), (1, 2)),
+)
 _SIDES = {"512sq": 512, "768sq": 768, "1k": 1024, "2k": 2048, "4k": 4096}
 """The side of a square; other ratios have about as many pixels."""
 _DOLLARS_3 = {"512sq": 0.041, "768sq": 0.041, "1k": 0.048, "2k": 0.1, "4k": 0.607}
@@ -101,8 +99,11 @@ class Generate3(ImageInput):
     def pixels(self, source: Size | None) -> Size:
         """About as many pixels as the resolution's square; "auto" takes the source's shape."""
         side = _SIDES[self.resolution]
-        sizes = {ratio: _of_area(ratio, side) for ratio in _RATIOS}
-        return sizes.get(self.aspect_ratio) or nearest_shape(sizes.values(), source)
+        sizes = {(w, h): of_area(w / h, side) for w, h in _RATIOS}
+        width, _, height = self.aspect_ratio.partition(":")
+        if height:
+            return sizes[int(width), int(height)]
+        return nearest_shape(sizes.values(), shape_of(source))
 
     def cost(self, work: Work) -> float:
         """Flat, whatever is put in."""
@@ -127,20 +128,10 @@ def _megapixels(size: Size) -> int:
     return math.ceil(size[0] * size[1] / _MEGAPIXEL)
 
 
-def _reduced(size: Size) -> Size:
-    """The size itself, or scaled to the most megapixels."""
-    scale = min(1.0, math.sqrt(_MOST_MEGAPIXELS * _MEGAPIXEL / (size[0] * size[1])))
-    return int(size[0] * scale), int(size[1] * scale)
-
-
-def _of_area(ratio: str, side: int) -> Size:
-    width, height = (int(part) for part in ratio.split(":"))
-    return _sixteenths(side * math.sqrt(width / height), side * math.sqrt(height / width))
-
-
-def _sixteenths(width: float, height: float) -> Size:
-    """The nearest multiples of 16."""
-    return max(16, round(width / 16) * 16), max(16, round(height / 16) * 16)
+def _kept(size: Size) -> Size:
+    """The size in multiples of 16, with the most megapixels at most."""
+    side = math.sqrt(min(size[0] * size[1], _MOST_MEGAPIXELS * _MEGAPIXEL))
+    return of_area(size[0] / size[1], side)
 
 
 ENDPOINTS = {

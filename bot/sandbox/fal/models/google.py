@@ -5,32 +5,14 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from bot.sandbox.fal.models.base import ImageInput, Size, Work, nearest_shape, text_and_edit
+from bot.sandbox.fal.models.base import ImageInput, Work, shape_of, text_and_edit
+from bot.sandbox.kit.shapes import GOOGLE_1K, Size, google_pixels, nearest_shape
 
 _Urls = Annotated[list[str], Field(min_length=1, max_length=14)]
 """fal's pages name no cap; 14 is Google's own."""
 _RatioPro = Literal["auto", "21:9", "16:9", "3:2", "4:3", "5:4", "1:1", "4:5", "3:4", "2:3", "9:16"]
 _Ratio2 = Literal[_RatioPro, "4:1", "1:4", "8:1", "1:8"]
 
-PIXELS_1K: Mapping[str, Size] = {
-    "1:1": (1024, 1024),
-    "2:3": (848, 1264),
-    "3:2": (1264, 848),
-    "3:4": (896, 1200),
-    "4:3": (1200, 896),
-    "4:5": (928, 1152),
-    "5:4": (1152, 928),
-    "9:16": (768, 1376),
-    "16:9": (1376, 768),
-    "21:9": (1584, 672),
-    "4:1": (2048, 512),
-    "1:4": (512, 2048),
-    "8:1": (3072, 384),
-    "1:8": (384, 3072),
-}
-"""Pixels at 1K; from 21:9 on a guess of like area."""
-_TIMES = {"0.5K": 0.5, "1K": 1, "2K": 2, "4K": 4}
-"""How much longer each side is than at 1K."""
 _WEB_SEARCH, _THINKING = 0.015, 0.002
 """Dollars on top of each picture."""
 
@@ -51,9 +33,8 @@ class _NanoBanana(ImageInput):
 
     def pixels(self, source: Size | None) -> Size:
         ratio: str = getattr(self, "aspect_ratio", "auto")
-        width, height = PIXELS_1K[ratio] if ratio != "auto" else nearest_shape(PIXELS_1K.values(), source)
-        times = _TIMES[getattr(self, "resolution", "1K")]
-        return int(width * times), int(height * times)
+        known = GOOGLE_1K.get(ratio) or nearest_shape(GOOGLE_1K.values(), shape_of(source))
+        return google_pixels(known, getattr(self, "resolution", "1K"))
 
     def cost(self, work: Work) -> float:
         each = self.dollars[getattr(self, "resolution", "1K")]

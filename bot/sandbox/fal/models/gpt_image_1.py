@@ -5,7 +5,8 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, SecretStr
 
-from bot.sandbox.fal.models.base import ImageInput, Size, Work, nearest_shape, text_and_edit
+from bot.sandbox.fal.models.base import ImageInput, Work, shape_of, text_and_edit
+from bot.sandbox.kit.shapes import Size, nearest_shape
 
 _Pixels = Literal["1024x1024", "1536x1024", "1024x1536"]
 _PixelsOrAuto = Literal["auto", "1024x1024", "1536x1024", "1024x1536"]
@@ -33,7 +34,7 @@ class _GptImage(ImageInput):
     def pixels(self, source: Size | None) -> Size:
         wanted: str = getattr(self, "image_size", "auto")
         if wanted == "auto":
-            return nearest_shape(_SIZES, source)
+            return nearest_shape(_SIZES, shape_of(source))
         width, height = wanted.split("x")
         return int(width), int(height)
 

@@ -6,8 +6,9 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from bot.sandbox.fal.models.base import PRESETS, ImageInput, Preset, Size, Work, nearest_shape, text_and_edit
+from bot.sandbox.fal.models.base import PRESETS, ImageInput, Preset, Work, shape_of, text_and_edit
 from bot.sandbox.fal.models.gpt_image_1 import text_tokens
+from bot.sandbox.kit.shapes import Size, nearest_shape
 
 _LONGEST_EDGE, _FEWEST_PIXELS, _MOST_PIXELS = 3_840, 655_360, 8_294_400
 _AUTO_SIZES = ((1024, 1024), (1536, 1024), (1024, 1536))
@@ -56,7 +57,7 @@ class _GptImage(ImageInput):
         wanted: str | Pixels = getattr(self, "image_size", "auto")
         if isinstance(wanted, Pixels):
             return wanted.width, wanted.height
-        return PRESETS[wanted] if wanted in PRESETS else nearest_shape(_AUTO_SIZES, source)
+        return PRESETS[wanted] if wanted in PRESETS else nearest_shape(_AUTO_SIZES, shape_of(source))
 
     def cost(self, work: Work) -> float:
         pixels = work.size[0] * work.size[1]

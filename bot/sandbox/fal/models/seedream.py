@@ -6,7 +6,8 @@ from typing import ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from bot.sandbox.fal.models.base import PRESETS, ImageInput, Preset, Size, Urls10, Work, text_and_edit
+from bot.sandbox.fal.models.base import PRESETS, ImageInput, Preset, Urls10, Work, text_and_edit
+from bot.sandbox.kit.shapes import Size
 
 _LONGEST_EDGE, _WIDEST = 14_142, 16
 _AUTO: Mapping[str, int] = {"auto_1K": 1024, "auto_2K": 2048, "auto_3K": 3072, "auto_4K": 4096}

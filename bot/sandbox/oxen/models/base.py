@@ -1,17 +1,15 @@
 """What Oxen's models have in common: their parameters as a JSON schema, their prices, and their model object."""
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
 from bot.sandbox.kit.catalog import ToldPrice
+from bot.sandbox.kit.shapes import Size
 from bot.sandbox.oxen.options import OxenOptions
 
 Params = Mapping[str, Any]
-Size = tuple[int, int]
-"""Width and height in pixels."""
 Grid = Mapping[str, Mapping[str, float]]
 """US dollars of a picture by quality and resolution; a model without qualities has the row "high"."""
 
@@ -165,12 +163,6 @@ def shape_of(ratio: str, otherwise: float) -> float:
     """Width over height of "W:H"; `otherwise` for a word such as "auto"."""
     width, _, height = ratio.partition(":")
     return int(width) / int(height) if height else otherwise
-
-
-def of_area(shape: float, side: float) -> Size:
-    """About as many pixels as a square of this side, both sides multiples of 16."""
-    width, height = side * math.sqrt(shape), side / math.sqrt(shape)
-    return max(16, round(width / 16) * 16), max(16, round(height / 16) * 16)
 
 
 def picture_format(params: Params) -> str:

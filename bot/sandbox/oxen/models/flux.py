@@ -1,12 +1,11 @@
 """Black Forest Labs' models at Oxen (Oxen: flux-2-pro, flux-3-image)."""
 
+from bot.sandbox.kit.shapes import Size, of_area
 from bot.sandbox.oxen.models.base import (
     Model,
     Params,
-    Size,
     choice,
     input_images,
-    of_area,
     shape_of,
     switch,
     whole_number,

@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from bot.sandbox.oxen.models.base import Grid, Model, Params, Size, choice, input_images, shape_of
+from bot.sandbox.kit.shapes import Size
+from bot.sandbox.oxen.models.base import Grid, Model, Params, choice, input_images, shape_of
 
 _FIXED = {"square": (1024, 1024), "landscape": (1536, 1024), "portrait": (1024, 1536)}
 _LONG_SIDE = {"512": 512, "1K": 1024, "2K": 2048, "4K": 3840}

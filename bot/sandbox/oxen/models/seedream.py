@@ -1,6 +1,7 @@
 """ByteDance's models at Oxen (Oxen: bytedance-seedream-5-pro, bytedance-seedream-5-lite)."""
 
-from bot.sandbox.oxen.models.base import Model, Params, Size, choice, input_images, of_area, shape_of, switch
+from bot.sandbox.kit.shapes import Size, of_area
+from bot.sandbox.oxen.models.base import Model, Params, choice, input_images, shape_of, switch
 
 _SIDES = {"1K": 1024, "2K": 2048, "3K": 3072, "4K": 4096}
 
