@@ -18,7 +18,7 @@ HOLE = file_of(Image.new("RGBA", (480, 320), (0, 0, 0, 255)))
 
 PAINTED: list[tuple[str, dict[str, Any], int, tuple[int, int], float]] = [
     # model, parameters, input pictures, size, dollars
-    (BANANA, {"size": "16:9", "resolution": "2K"}, 0, (2752, 1536), 0.101),
+    (BANANA, {"size": "16:9", "resolution": "2K", "output_format": "jpeg"}, 0, (2752, 1536), 0.101),
     (BANANA, {"size": None, "aspect_ratio": "5:7", "resolution": "0.5K", "n": 2}, 0, (448, 600), 0.09),
     (BANANA, {"size": "1536x1024"}, 0, (1264, 848), 0.067),
     (f"fal/{BANANA}", {"size": None}, 1, (1264, 848), 0.08),
