@@ -53,6 +53,8 @@ def map_option(
         if value == "auto":
             return ""
         raise Unsupported(f"has no choice of {word}.", "Or leave it out.")
+    if mapping.way == "emulate" and option == "output_format":
+        return ""
     if mapping.listed and (listed is None or mapping.field not in listed):
         if value in mapping.dropped:
             if value != "auto":
@@ -68,7 +70,7 @@ def map_option(
         changes.append(f"{value} {word} became {sent}")
     if mapping.values[sent]:
         fields[mapping.field] = mapping.values[sent]
-    return sent
+    return sent if mapping.field else ""
 
 
 def map_compression(mapping: OptionMapping | None, request: ImageRequest, fields: dict[str, Any]) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 from pydantic import Field, model_validator
@@ -188,12 +188,14 @@ class Offer(CatalogModel):
         operation = self.edit if request.kind == "edit" and self.edit else self.imagine
         fields: dict[str, Any] = {}
         changes: list[str] = []
-        size = map_size(operation.size, request.size, fields, changes)
+        source = _pixels(request.sources[0]) if request.sources else None
+        shape = source and replace(source, exact=False)
+        size = map_size(operation.size, request.size, shape, fields, changes)
         sent = map_options(operation.options, request, listed, fields, changes)
         map_seed(operation.options.get("seed"), request.seed, fields)
         formats = operation.options["output_format"].values
         convert_to = None
-        if sent["output_format"] != request.output_format or not formats[request.output_format]:
+        if sent["output_format"] != request.output_format or not formats.get(request.output_format):
             # A format that is not sent is whatever the provider chooses.
             convert_to = request.output_format
         compress = map_compression(operation.options.get("compression"), request, fields)

@@ -24,7 +24,8 @@ Micros = Annotated[int, Field(ge=0, le=100_000_000)]
 class OptionMapping(CatalogModel):
     """One option at one provider.
 
-    `values` maps each of our values to the provider's; an empty one leaves the field out. `instead` maps values
+    `values` maps each of our values to the provider's; an empty one leaves the field out. Without a field they are
+    those that the provider's pictures have anyway. `instead` maps values
     that the provider lacks to the ones that are sent in their place: Easel converts a format, and the member is
     told of anything else. With `listed` the field is sent only if the provider's own schema names it; where it
     does not, values in `dropped` are left out and the member is told, others are refused. `formats` are the only
@@ -42,7 +43,7 @@ class OptionMapping(CatalogModel):
     @model_validator(mode="after")
     def _way_is_what_it_says(self) -> Self:
         same = all(ours == theirs or not theirs for ours, theirs in self.values.items())
-        if self.way == "emulate" and (self.field or self.values):
+        if self.way == "emulate" and (self.field or any(self.values.values())):
             raise ValueError("what is emulated is not sent")
         if self.way != "emulate" and not self.field:
             raise ValueError("a field is missing")

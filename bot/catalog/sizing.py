@@ -14,6 +14,8 @@ from bot.catalog.refusals import Unsupported
 from bot.catalog.sizes import Shape, Tier
 from bot.catalog.table import CatalogModel
 
+SOURCE = "source"
+"""For `auto`: the shape of the picture to edit."""
 Way = Literal["pass", "rename", "convert", "emulate"]
 NEIGHBOURS = 3
 """Steps that a size may be moved to stay within a provider's bounds."""
@@ -103,9 +105,10 @@ class TierMapping(CatalogModel):
 class SizeMapping(CatalogModel):
     """Sizes at one provider, by their pixels or by their ratios.
 
-    `known` maps WxH to the provider's word. `auto` is its word for auto, or WxH within the `custom` bounds; None
-    sends no field. Where the provider takes ratios, `ratios` are they in its own words, and `tiers` its words for
-    how many pixels that is. One with tiers alone chooses the shape itself.
+    `known` maps WxH to the provider's word. `auto` is its word for auto, one of the `ratios`, WxH within the
+    `custom` bounds, or "source" for the shape of the picture to edit; None sends no field. Where the provider
+    takes ratios, `ratios` are they in its own words, and `tiers` its words for how many pixels that is. One
+    with tiers alone chooses the shape itself.
     """
 
     way: Way
@@ -125,9 +128,9 @@ class SizeMapping(CatalogModel):
             sizes.parse_ratio(ratio)
         if bool(self.known or self.custom) == bool(self.ratios or self.tiers):
             raise ValueError("it needs either sizes in pixels (known, custom) or ratios and tiers")
-        if self.auto is None or self.auto in self.known.values() or self.auto.startswith("auto"):
+        if self.auto in (None, SOURCE, *self.known.values()) or self.ratios or str(self.auto).startswith("auto"):
             return self
-        if self.custom is None or not self.custom.allows(sizes.parse_pixels(self.auto)):
+        if self.custom is None or not self.custom.allows(sizes.parse_pixels(str(self.auto))):
             raise ValueError(f"auto becomes {self.auto}, which is not known")
         return self
 
@@ -147,8 +150,10 @@ class MappedSize:
     tier: Tier | None = None
 
 
-def map_size(sizing: SizeMapping, text: str, fields: dict[str, Any], changes: list[str]) -> MappedSize:
-    """Set the fields for the size.
+def map_size(
+    sizing: SizeMapping, text: str, source: Shape | None, fields: dict[str, Any], changes: list[str]
+) -> MappedSize:
+    """Set the fields for the size. `source` is the shape of the picture to edit, where it is known.
 
     Raises:
         Unsupported: it is no size, or the provider has no such tier.
@@ -160,10 +165,22 @@ def map_size(sizing: SizeMapping, text: str, fields: dict[str, Any], changes: li
             f"has no size “{text[:20]}”.",
             "Choose square, landscape or portrait, a ratio like 16:9, or pixels like 1536x1024.",
         ) from None
+    if wanted is not None:
+        return _map_wanted(sizing, wanted, fields, changes, from_ratio=":" in text)
+    if source is None or (sizing.auto != SOURCE and sizing.auto not in sizing.ratios):
+        return _map_auto(sizing, fields)
+    differences: list[str] = []
+    mapped = _map_wanted(sizing, source, fields, differences, from_ratio=True)
+    if differences and mapped.shape is not None:
+        changes.append(f"the picture's shape became {mapped.shape.ratio}")
+    return mapped
+
+
+def _map_wanted(
+    sizing: SizeMapping, wanted: Shape, fields: dict[str, Any], changes: list[str], *, from_ratio: bool
+) -> MappedSize:
     if sizing.ratios or sizing.tiers:
         return _map_ratio(sizing, wanted, fields, changes)
-    if wanted is None:
-        return MappedSize(_map_auto(sizing, fields))
     known = {sizes.parse_pixels(size): word for size, word in sizing.known.items()}
     if wanted in known:
         fields[sizing.field] = known[wanted]
@@ -171,41 +188,43 @@ def map_size(sizing: SizeMapping, text: str, fields: dict[str, Any], changes: li
     if wanted.tier is not None and (wanted.tier != "1k" or _paints_more_than_1k(sizing)):
         return MappedSize(_map_tier(sizing, wanted, fields))
     # The field that takes only a ratio serves a member who asked for a ratio, not for pixels.
-    ratio = sizing.ratio if ":" in text else None
+    ratio = sizing.ratio if from_ratio else None
     return MappedSize(_map_nearest_size(sizing, ratio, wanted, known, fields, changes))
 
 
-def _map_auto(sizing: SizeMapping, fields: dict[str, Any]) -> Shape | None:
+def _map_auto(sizing: SizeMapping, fields: dict[str, Any]) -> MappedSize:
+    """The provider chooses, or what the catalogue has for auto."""
+    tier = None
+    if sizing.tiers is not None:
+        tier = next(iter(sizing.tiers.values))
+        fields[sizing.tiers.field] = sizing.tiers.values[tier]
+    if sizing.auto in (None, SOURCE):
+        return MappedSize(None, tier)
+    auto = str(sizing.auto)
     words = {word: sizes.parse_pixels(size) for size, word in sizing.known.items()}
-    if sizing.auto is None or sizing.auto in words or sizing.auto.startswith("auto") or sizing.custom is None:
-        if sizing.auto is not None:
-            fields[sizing.field] = sizing.auto
-        return words.get(sizing.auto or "")
-    chosen = sizes.parse_pixels(sizing.auto)
+    shapes = {ratio: sizes.parse_ratio(ratio) for ratio in sizing.ratios} | words
+    fields[sizing.field] = auto
+    if auto in shapes or sizing.custom is None or auto.startswith("auto"):
+        return MappedSize(shapes.get(auto), tier)
+    chosen = sizes.parse_pixels(auto)
     fields[sizing.field] = sizing.custom.formatted(chosen)
-    return chosen
+    return MappedSize(chosen)
 
 
 def _paints_more_than_1k(sizing: SizeMapping) -> bool:
     return sizing.custom is not None and _ENOUGH * sizing.custom.least_area > sizes.TIERS["1k"]
 
 
-def _map_ratio(
-    sizing: SizeMapping, wanted: Shape | None, fields: dict[str, Any], changes: list[str]
-) -> MappedSize:
+def _map_ratio(sizing: SizeMapping, wanted: Shape, fields: dict[str, Any], changes: list[str]) -> MappedSize:
     """A provider that takes ratios. Of pixels it promises the shape, and about as many of them."""
+    if not sizing.ratios:
+        raise Unsupported("chooses the shape itself.", "Or leave the size out.")
     tier = None
     if sizing.tiers is not None:
         tier = _tier(sizing.tiers, wanted)
         fields[sizing.tiers.field] = sizing.tiers.values[tier]
-    elif wanted is not None and wanted.tier not in (None, "1k"):
+    elif wanted.tier not in (None, "1k"):
         raise _no_tier(wanted)
-    if wanted is None:
-        if sizing.auto is not None:
-            fields[sizing.field] = sizing.auto
-        return MappedSize(None, tier)
-    if not sizing.ratios:
-        raise Unsupported("chooses the shape itself.", "Or leave the size out.")
     known = {sizes.parse_ratio(ratio): ratio for ratio in sizing.ratios}
     chosen = sizes.nearest(replace(wanted, exact=False), known)
     fields[sizing.field] = known[chosen]
@@ -216,12 +235,12 @@ def _map_ratio(
     return MappedSize(chosen, tier)
 
 
-def _tier(tiers: TierMapping, wanted: Shape | None) -> Tier:
-    if wanted is not None and wanted.tier is not None:
+def _tier(tiers: TierMapping, wanted: Shape) -> Tier:
+    if wanted.tier is not None:
         if wanted.tier not in tiers.values:
             raise _no_tier(wanted)
         return wanted.tier
-    if wanted is not None and wanted.exact:
+    if wanted.exact:
         area = wanted.area
         return min(tiers.values, key=lambda tier: abs(log(sizes.TIERS[tier] / area)))
     return next(iter(tiers.values))

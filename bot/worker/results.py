@@ -169,6 +169,8 @@ class ResultPoller:
         if provider_request is None or provider_request.convert_to is None:
             return picture
         quality = provider_request.request.compression if provider_request.compress else None
+        if quality is None and picture.content_type == f"image/{provider_request.convert_to}":
+            return picture
         converted = await self._context.pictures.convert(picture, provider_request.convert_to, quality)
         return replace(converted, url=picture.url)
 
