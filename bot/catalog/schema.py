@@ -163,8 +163,9 @@ def _price_in(row: Mapping[str, int], size: Shape | None, tier: Tier | None) -> 
         return row[tier]
     if size is None or not size.exact:
         return max(row.values())
-    if size.pixels in row:
-        return row[size.pixels]
+    for listed in (size.pixels, f"{size.height}x{size.width}"):
+        if listed in row:
+            return row[listed]
     areas = {known: sizes.parse_pixels(known).area for known in row}
     larger = [area for area in areas.values() if area >= size.area]
     if not larger:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from math import gcd, log
+from math import log
 from typing import Literal, cast
 
 LONGEST_SIDE = 8192
 WIDEST = 20
+_ALIKE = 0.01
+"""How far the ratio that is shown for pixels may be from theirs."""
 
 
 Tier = Literal["1k", "2k", "4k"]
@@ -33,9 +35,12 @@ class Shape:
 
     @property
     def ratio(self) -> str:
-        """The ratio in its smallest numbers: 3:2."""
-        common = gcd(self.width, self.height)
-        return f"{self.width // common}:{self.height // common}"
+        """As members know it: 16:9; of pixels the simplest that is within a hundredth, 16:9 for 1365x768."""
+        if not self.exact:
+            return f"{self.width}:{self.height}"
+        near = ((max(1, round(self.aspect * height)), height) for height in range(1, self.height + 1))
+        width, height = next(pair for pair in near if abs(log(pair[0] / pair[1] / self.aspect)) < _ALIKE)
+        return f"{width}:{height}"
 
     @property
     def pixels(self) -> str:

@@ -290,4 +290,4 @@ def _note_size(wanted: Shape, chosen: Shape, changes: list[str]) -> None:
     if wanted.exact and wanted != chosen:
         changes.append(f"{wanted} became {chosen}")
     elif not wanted.exact and not sizes.same_ratio(wanted, chosen):
-        changes.append(f"{wanted} became {chosen.ratio}")
+        changes.append(f"{wanted.ratio} became {chosen.ratio}")

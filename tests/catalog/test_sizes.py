@@ -106,7 +106,25 @@ def test_a_shape_is_shown_as_it_was_written() -> None:
         "1:1",
         "3:2",
     ]
-    assert (Shape(1536, 1024, exact=True).ratio, Shape(21, 9).ratio) == ("3:2", "7:3")
+    assert Shape(21, 9).ratio == "21:9"
+
+
+@pytest.mark.parametrize(
+    ("pixels", "ratio"),
+    [
+        ("1536x1024", "3:2"), ("1365x768", "16:9"), ("768x1365", "9:16"), ("1183x887", "4:3"), ("887x1182", "3:4"),
+        ("1563x670", "7:3"), ("1145x916", "5:4"), ("1024x1024", "1:1"), ("8192x512", "16:1"), ("512x8192", "1:16"),
+        ("1x1", "1:1"),
+    ],
+)  # fmt: skip
+def test_pixels_are_shown_by_a_ratio_that_members_know(pixels: str, ratio: str) -> None:
+    assert sizes.parse_pixels(pixels).ratio == ratio
+
+
+@given(st.builds(Shape, sides, sides, st.just(value=True)))
+def test_the_ratio_that_is_shown_is_within_a_hundredth(shape: Shape) -> None:
+    width, height = map(int, shape.ratio.split(":"))
+    assert abs(log(width / height / shape.aspect)) < 0.01
 
 
 @pytest.mark.parametrize("text", ["auto", "16:9", "square", "big", ""])
