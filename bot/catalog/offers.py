@@ -57,8 +57,11 @@ class ProviderRequest:
 
     @property
     def counts(self) -> tuple[int, ...]:
-        """How many pictures each submit asks for."""
-        most = self.operation.count.most
+        """How many pictures each submit asks for.
+
+        With a seed it is one: a service that paints them one by one would paint the same picture again.
+        """
+        most = self.operation.count.most if self.request.seed is None else 1
         full, rest = divmod(self.request.count, most)
         return (most,) * full + ((rest,) if rest else ())
 
@@ -90,12 +93,12 @@ class ProviderRequest:
         words = len(request.prompt.split()) * extras.tokens_per_word
         text = max(words, len(request.prompt.encode(errors="replace"))) * extras.text_token
         total = request.count * self._price_each().micros + reasoning
-        total += submits * (text + self._sources_cost())
-        if request.count == 1:  # only then does a provider send unfinished pictures
-            total += MAXIMUM_PARTIALS * extras.partial_picture
-        # Each submit beyond the first is rounded up by itself, so it may add one more step.
+        total += submits * text + (request.count if self._sources_count_each else submits) * self._sources_cost()
+        # Only for a single picture does a provider send unfinished ones.
+        total += self.counts.count(1) * MAXIMUM_PARTIALS * extras.partial_picture
+        # Each submit is rounded up by itself.
         step = extras.rounded_up_to
-        return Money(-(-(total + submits * step - step) // step) * step)
+        return Money((total + submits * (step - 1)) // step * step)
 
     def likely_cost(self, pictures: int) -> Money:
         """What `pictures` delivered ones most likely cost; never more than `highest_cost`."""
@@ -103,8 +106,13 @@ class ProviderRequest:
             return Money()
         extras = self.offer.prices.extras
         text = len(self.request.prompt.split()) * extras.tokens_per_word * extras.text_token
-        likely = Money(pictures * self._price_each().micros + text + self._sources_cost())
+        runs = pictures if self._sources_count_each else 1
+        likely = Money(pictures * self._price_each().micros + text + runs * self._sources_cost())
         return min(likely, self.highest_cost())
+
+    @property
+    def _sources_count_each(self) -> bool:
+        return self.offer.prices.sources_count_each
 
     def _price_each(self) -> Money:
         return self.highest_price or self.offer.prices.each(self.quality, self.size.shape, self.size.tier)

@@ -137,6 +137,8 @@ class Prices(CatalogModel):
     picture: dict[str, dict[str, Micros]] = Field({})
     megapixel: MegapixelPrice | None = None
     """In place of `picture`."""
+    sources_count_each: bool = False
+    """Whether what is sent along costs with every painted picture, because the provider paints them one by one."""
     extras: Extras = Extras()
 
     @model_validator(mode="after")

@@ -201,15 +201,17 @@ def test_more_pictures_than_one_submit_takes_need_several(
     assert [found.body(size).get(name) for size in submits] == ([*submits] if name else [None] * len(submits))
 
 
-def test_each_submit_of_a_job_has_a_seed_of_its_own() -> None:
+@pytest.mark.parametrize("service", ["fal", "lumenfall", "oxen"])
+def test_each_picture_of_a_job_has_a_seed_of_its_own(service: str) -> None:
     def seeds(seed: int) -> list[int]:
-        found = translate(("flux-2-pro", "fal", "imagine"), {"seed": seed, "count": 3})
+        found = translate(("flux-2-pro", service, "imagine"), {"seed": seed, "count": 3})
+        assert found.counts == (1, 1, 1)
         return [found.body(count, part=part)["seed"] for part, count in enumerate(found.counts)]
 
     assert seeds(7) == [7, 8, 9]
     assert seeds(MAXIMUM_SEED) == [MAXIMUM_SEED, 0, 1]
     # Without a seed of the member's, the service draws one for each.
-    assert "seed" not in translate(("flux-2-pro", "fal", "imagine"), {"count": 3}).body(1, part=1)
+    assert "seed" not in translate(("flux-2-pro", service, "imagine"), {"count": 3}).body(1, part=1)
 
 
 ONE_AS_TEXT = """

@@ -28,6 +28,7 @@ from tests.catalog.offers.shared import (
 )
 
 _QUALITIES = each("quality", "low", "medium", "high")
+_NO_AUTO = [Row({"quality": "auto"}, {"quality": "high"}, ("auto quality became high",))]
 _FREE = {
     "square": (1024, 1024), "1024x1024": (1024, 1024), "square 1k": (1024, 1024),
     "landscape": (1536, 1024), "portrait": (1024, 1536), "1536x1024": (1536, 1024),
@@ -60,7 +61,7 @@ _FAL_SOURCES = [
     Row({**source(2000, 100), "size": "square"}, {"image_size": "square_hd"}),
 ]
 _FAL_25 = [
-    *_QUALITIES, *each("quality", "auto", "xhigh", "max"), *PNG_JPEG_WEBP, *clear_backgrounds(gif="png"),
+    *_QUALITIES, *each("quality", "xhigh", "max"), *_NO_AUTO, *PNG_JPEG_WEBP, *clear_backgrounds(gif="png"),
     *each("background", "auto"), *counted("num_images", 10), *_FAL_SIZES,
     *converted_by_easel(("gif", "avif"))[:2],
     # It compresses JPEG and WebP itself; an AVIF is Easel's own.
@@ -86,7 +87,7 @@ _LUMENFALL_SOURCES = [
     Row(source(2000, 100), {"size": "2160x720"}, ("the picture's shape became 3:1",)),
 ]
 _OXEN_2 = [
-    *_QUALITIES, Row({"quality": "auto"}, {"quality": "high"}, ("auto quality became high",)),
+    *_QUALITIES, *_NO_AUTO,
     *PNG_JPEG_WEBP, *converted_by_easel(("gif", "avif")), *counted("num_generations", 4),
     *by_ratio({tier: {"resolution": tier.upper()} for tier in ("1k", "2k", "4k")}, widest="21:9", after_5="21:9"),
     Row({"size": "21:9"}, {"aspect_ratio": "21:9"}),
