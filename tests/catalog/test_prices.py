@@ -17,7 +17,7 @@ from bot.domain.clock import Clock
 from bot.domain.errors import Refused
 from bot.domain.money import Money
 from bot.domain.providers import ModelStatus
-from bot.domain.requests import ImageRequest, OutputFormat, Quality, Source
+from bot.domain.requests import MAXIMUM_SEED, ImageRequest, OutputFormat, Quality, Source
 from bot.routing.router import Router
 from tests.support.routing import PROVIDERS
 
@@ -145,13 +145,106 @@ def test_the_cost_of_one_medium_square_is_the_providers_price(catalog: Catalog) 
     assert translate(catalog, REQUEST).likely_cost(1) == Money(34_000 + 5 * 4 * 5)
 
 
+# Prices of the offers that ship: by tier, by pixels, by megapixel, for pictures that are sent in
+
+SHIPPED_CATALOG = Catalog.load()
+
+
+def reserved(model: str, provider: str, *sources: tuple[int, int] | None, **options: Any) -> int:
+    """Micro-dollars. None is a picture of unknown size."""
+    pictures = tuple(replace(PICTURE, width=size[0], height=size[1]) if size else PICTURE for size in sources)
+    request = replace(REQUEST, model=model, prompt="a", sources=pictures, **options)
+    return highest_cost(SHIPPED_CATALOG, request, provider).micros
+
+
+@pytest.mark.parametrize(
+    ("model", "provider", "size", "micros"),
+    [
+        # By tier, the first where none is asked for.
+        ("gpt-image-2.5-flare", "oxen", "auto", 9_600), ("gpt-image-2.5-flare", "oxen", "square", 9_600),
+        ("gpt-image-2.5-flare", "oxen", "square 2k", 13_400), ("gpt-image-2.5-flare", "oxen", "16:9 4k", 33_700),
+        ("gpt-image-2.5-flare", "oxen", "3840x2160", 33_700), ("seedream-5-lite", "oxen", "auto", 40_000),
+        # By pixels: upright as wide, and above the last row as many times dearer as it is larger.
+        ("seedream-5-pro", "fal", "square", 67_500), ("seedream-5-pro", "fal", "1536x1536", 67_500),
+        ("seedream-5-pro", "fal", "1552x1536", 135_000), ("seedream-5-pro", "fal", "16:9 2k", 135_000),
+        ("seedream-5-lite", "fal", "square 4k", 35_000),
+        # By megapixel, each that is begun.
+        ("flux-2-pro", "fal", "square", 30_000), ("flux-2-pro", "fal", "512x512", 30_000),
+        ("flux-2-pro", "fal", "1040x1024", 45_000), ("flux-2-pro", "fal", "1536x1024", 45_000),
+        ("flux-2-pro", "fal", "2048x2048", 75_000),
+    ],
+)  # fmt: skip
+def test_a_picture_is_priced_by_its_tier_its_pixels_or_its_megapixels(
+    model: str, provider: str, size: str, micros: int
+) -> None:
+    assert reserved(model, provider, size=size) == micros
+    assert reserved(model, provider, size=size, count=2) == 2 * micros
+
+
+def test_an_upright_picture_costs_what_a_wide_one_does() -> None:
+    wide, upright = (reserved("gpt-image-2.5-flare", "fal", size=size) for size in ("landscape", "portrait"))
+    # $0.01029 for the picture, 100 tokens of thought and 4 of text; rounded up to $0.0001.
+    assert wide == upright == 11_400
+    between, larger = (reserved("gpt-image-2.5-flare", "fal", size=size) for size in ("1680x944", "2560x1440"))
+    # It costs no more than the next larger listed size, and the dearest of those that are smaller.
+    assert (between, larger) == (14_200, 15_400)
+
+
+@pytest.mark.parametrize(
+    ("sources", "micros"),
+    [
+        ([(1024, 1024)], 30_000 + 15_000),
+        ([(1536, 1024)], 30_000 + 2 * 15_000),
+        ([(1024, 1024), (1536, 1024)], 30_000 + 3 * 15_000),
+        # More than four megapixels count as four, and an unknown size as the most, also of what is painted.
+        ([(4096, 4096)], 30_000 + 4 * 15_000),
+        ([None], 30_000 + 3 * 15_000 + 4 * 15_000),
+    ],
+)
+def test_each_megapixel_that_is_sent_along_costs_as_well(
+    sources: list[tuple[int, int] | None], micros: int
+) -> None:
+    assert reserved("flux-2-pro", "fal", *sources) == micros
+    # Each submit sends them again, and so does Lumenfall, which asks for one picture at a time.
+    assert reserved("flux-2-pro", "fal", *sources, count=3) == 3 * micros
+    assert reserved("flux-2-pro", "lumenfall", *sources, count=3) == 3 * micros
+
+
+def test_pictures_beyond_the_first_cost_a_little_each() -> None:
+    square = (1024, 1024)
+    assert [reserved("seedream-5-pro", "fal", *[square] * number) for number in (1, 2, 4)] == [
+        67_500,
+        72_000,
+        81_000,
+    ]
+    assert reserved("nano-banana-pro", "lumenfall", square, square, count=2) == 2 * (150_000 + 2 * 1_100)
+    assert reserved("nano-banana-pro", "fal", square, square) == 150_000
+
+
+def test_text_costs_by_the_token_where_the_service_counts_it() -> None:
+    def of(provider: str, prompt: str) -> int:
+        request = replace(REQUEST, model="gpt-image-2.5-flare", prompt=prompt, size="square")
+        return highest_cost(SHIPPED_CATALOG, request, provider).micros
+
+    # $0.01317 and 100 tokens of thought; 2,000 letters are 2,000 tokens of $0.000005 at most.
+    assert of("fal", "x" * 2000) == 14_200 + 10_000
+    assert of("oxen", "x" * 2000) == 9_600
+
+
+def test_each_submit_is_rounded_up_by_itself() -> None:
+    assert reserved("gpt-image-2", "fal", size="square", count=4) == 214_800  # 4 * 53,680 + 20
+    assert reserved("gpt-image-2", "fal", size="square", count=5) == 268_600  # 5 * 53,680 + 2 * 20, in two submits
+    # With a seed there is a submit for each picture.
+    assert reserved("flux-2-pro", "oxen", seed=7, count=4) == 4 * 100_000
+
+
 # Any request
 
-words = st.text(max_size=30)
+words, sides = st.text(max_size=30), st.integers(1, 8192)
 requests = st.builds(
     ImageRequest,
     prompt=st.text(max_size=60),
-    model=st.sampled_from(["gpt-image-1.5", "gpt-image-1", "gpt-image-2"]),
+    model=st.sampled_from([model.name for model in SHIPPED_CATALOG.models]),
     size=words | st.sampled_from(SIZES) | st.from_regex(r"[0-9]{1,4}[x:×][0-9]{1,4}", fullmatch=True),
     quality=words | st.sampled_from(get_args(Quality)),
     background=words | st.sampled_from(["auto", "transparent", "opaque"]),
@@ -159,7 +252,10 @@ requests = st.builds(
     count=st.integers(-3, 13),
     fidelity=st.none() | st.sampled_from(["low", "high"]) | words,
     compression=st.none() | st.integers(0, 100),
-    sources=st.lists(st.just(PICTURE), max_size=20).map(tuple),
+    seed=st.none() | st.integers(0, MAXIMUM_SEED),
+    sources=st.lists(
+        st.just(PICTURE) | st.builds(replace, st.just(PICTURE), width=sides, height=sides), max_size=20
+    ).map(tuple),
     mask=st.none() | st.just(PICTURE),
 )
 knowledge = st.none() | st.builds(
@@ -168,7 +264,6 @@ knowledge = st.none() | st.builds(
     highest_price=st.none() | st.builds(Money, st.integers(0, 10**6)),
     fields=st.none() | st.frozensets(st.sampled_from(["quality", "background", "input_fidelity"])),
 )
-SHIPPED_CATALOG = Catalog.load()
 ROUTER = Router(catalog=SHIPPED_CATALOG, providers=PROVIDERS, clock=Clock())
 SERVICES = [offer for model in SHIPPED_CATALOG.models for offer in model.offers]
 
