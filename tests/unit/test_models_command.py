@@ -190,7 +190,7 @@ def test_a_files_changes_are_named(capsys: pytest.CaptureFixture[str]) -> None:
     assert "takes out Two at Oxen" in named
     assert "changes GPT Image 1.5 at Oxen: model, edit" in named
     assert "takes out GPT Image 1 (gpt-image-1)" in named
-    assert "changes Two at fal: prices.picture.medium (a medium square $0.12, was $0.06)" in named
+    assert "changes Two at fal: prices.picture.medium (a medium square $0.12, was $0.053)" in named
     [added] = [line for line in named if line.startswith("adds")]
     assert added.startswith("adds Two more (two-more) at fal: $0.1")
     assert added.endswith("a medium square, edit, mask, 4 at once, to 4k")
