@@ -27,7 +27,9 @@ from tests.support.providers.deps import SOURCE, input_picture, painted
 FOLDER = Path(__file__).with_name("recordings")
 VARIANTS: Mapping[str, type[Variant]] = {"fal": FalPolled, "lumenfall": LumenfallLink, "oxen": OxenQueue}
 Kind = Literal["imagine", "edit"]
-MASK = input_picture(painted(mode="RGBA", colour=(0, 0, 0, 0)), filename="mask.png")
+SIDES = (256, 256)
+"""The smallest picture that every service edits."""
+MASK = input_picture(painted(SIDES, mode="RGBA", colour=(0, 0, 0, 0)), filename="mask.png")
 GONE_WITH_THE_NEXT_RUN = ("user",)
 
 
@@ -42,10 +44,11 @@ def offers() -> Iterator[tuple[str, str, Kind]]:
 
 def full(model: str, kind: Kind, offer: Offer) -> tuple[ImageRequest, tuple[InputPicture, ...]]:
     """A request with every option that the offer takes, and the pictures for it."""
-    options: dict[str, Any] = {"size": "landscape", "quality": "low", "output_format": "webp", "count": 2}
-    source = input_picture(painted(), filename="a.png")
+    options: dict[str, Any] = {"output_format": "webp", "count": 2}
+    source = input_picture(painted(SIDES), filename="a.png")
     inputs: tuple[InputPicture, ...] = ()
-    optional: dict[str, Any] = {"background": "transparent", "compression": 80}
+    optional: dict[str, Any] = {"size": "landscape", "quality": "low", "background": "transparent"}
+    optional |= {"compression": 80, "seed": 7}
     if kind == "edit":
         options["sources"] = (SOURCE,)
         inputs = (source,)
