@@ -72,9 +72,9 @@ class MemberService:
         usable = [model.name for model in self._router.offered_models(orders)]
         if not usable:
             return name or self._catalog.models[0].name
-        if name and self._router.resolve_model(name, orders) in usable:
+        if name and self._router.resolve_model(name, orders, request) in usable:
             return name
-        able = (model for model in usable if self._router.can_do(replace(request, model=model), orders))
+        able = (model.name for model, _ in self._router.able_models(request, orders))
         return next(able, usable[0])
 
     async def _provider_orders(self, guild_id: int) -> list[ProviderOrder]:
@@ -159,7 +159,7 @@ class MemberService:
     def _with_model(self, request: ImageRequest, orders: Sequence[ProviderOrder]) -> ImageRequest:
         """The request with its model, the default one or the successor of one that is gone."""
         wanted = self._catalog.canonical(request.model or self._default_model(request, orders))
-        model = self._router.resolve_model(wanted, orders)
+        model = self._router.resolve_model(wanted, orders, request)
         return replace(request, model=model, instead_of=wanted if model != wanted else None)
 
     async def _parent(self, job_id: int | None, guild_id: int) -> Job | None:

@@ -172,7 +172,7 @@ class Submission:
         """The providers that may be asked, in order: none that may cost more than was reserved."""
         job, router = self._claimed.job, self._context.router
         orders = self._claimed.orders
-        model = router.resolve_model(job.request.model, orders)
+        model = router.resolve_model(job.request.model, orders, job.request)
         if model != job.request.model and not job.tickets:
             request = replace(job.request, model=model, instead_of=job.request.instead_of or job.request.model)
             price = router.price(router.candidates(request, orders))
@@ -187,8 +187,8 @@ class Submission:
         return affordable
 
     def _has_successor(self) -> bool:
-        model = self._claimed.job.request.model
-        return self._context.router.resolve_model(model, self._claimed.orders) != model
+        request = self._claimed.job.request
+        return self._context.router.resolve_model(request.model, self._claimed.orders, request) != request.model
 
     # One submit
 
