@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from bot.domain.clock import Instant
 from bot.domain.money import Money
 
 
@@ -26,3 +27,17 @@ class AlternativeModel:
     label: str
     price: Money
     """The most that the whole request can cost."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetryOffer:
+    """The offer to ask for a failed job's request again with another model; a member can accept it once."""
+
+    job_id: int
+    """The failed job."""
+    model: str
+    until: Instant
+    uploads_until: Instant
+    """Until when the uploads are kept that belong to no message."""
+    retried_by: int | None = None
+    """The job that asks for it again."""

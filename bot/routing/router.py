@@ -53,6 +53,11 @@ class Router:
         self.retired_kinds: set[tuple[str, str, str]] = set()
         """Provider, model and kind of request, where only that kind is gone, as far as the next refresh knows."""
 
+    @property
+    def catalog(self) -> Catalog:
+        """All models, also those that are not served here."""
+        return self._catalog
+
     # Models
 
     def providers(self, model: Model, orders: Sequence[ProviderOrder] = ()) -> tuple[str, ...]:

@@ -154,6 +154,8 @@ class Submission:
                 log.warning("%s failed several times and is paused: %s", candidate.provider, error.detail)
         if not error.may_fail_over:
             raise error
+        if isinstance(error, ProviderBusy):
+            self._claimed.failed_at.add(candidate.provider)
         log.info("job %d: not accepted by %s: %s", self._claimed.job.id, candidate.provider, error.detail)
 
     async def _retire(self, candidate: ProviderRequest, kind: str | None) -> None:
