@@ -40,8 +40,9 @@ from bot.routing.router import Router
 from bot.settings import Settings
 from bot.storage import notes
 from bot.storage.sqlite import Sqlite, open_sqlite
-from bot.usecases.members import Defaults, MemberService
+from bot.usecases.members import MemberService
 from bot.usecases.moderators import ModeratorService
+from bot.usecases.submitting import Defaults
 from bot.worker.context import RetryPolicy, WorkerContext
 from bot.worker.provider_refresh import refresh
 from bot.worker.worker import Worker

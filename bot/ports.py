@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iter
 from typing import Any, Protocol, TypeVar
 
 from bot.catalog.offers import Submit
+from bot.domain.choices import AlternativeModel
 from bot.domain.content import Content
 from bot.domain.errors import EaselError
 from bot.domain.jobs import Finished, Job, Progress, Ticket
@@ -117,8 +118,11 @@ class Delivery(Protocol):
         """Take the progress card away; False where it may still be there. Never raises."""
         ...
 
-    async def send_failure(self, job: Job, error: EaselError) -> None:
-        """Tell the member why there is no picture: privately while the token lasts, else by a reply."""
+    async def send_failure(self, job: Job, error: EaselError, alternative: AlternativeModel | None = None) -> None:
+        """Tell the member why there is no picture: privately while the token lasts, else by a reply.
+
+        With an `alternative`, offer to ask for it again with that model.
+        """
         ...
 
 

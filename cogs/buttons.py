@@ -1,4 +1,4 @@
-"""The buttons below messages: Cancel, Delete and Edit. Those of old messages work after a restart too."""
+"""The buttons below messages: Cancel, Delete, Edit, another model. Those of old messages work after a restart."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from bot.chat.discord.messages.refusals import NOTHING_CHARGED
 from bot.domain.errors import BadSource, NotFound
 from bot.domain.jobs import JobState
 from cogs.edit_form import open_form
+from cogs.requests import retry
 
 Button = discord.ui.Button[discord.ui.View]
 
@@ -91,7 +92,20 @@ class EditButton(JobButton, template=custom_id_pattern("edit")):
         await open_form(interaction, interaction.message, self.job_id)
 
 
-BUTTONS: dict[Verb, type[JobButton]] = {"cancel": CancelButton, "delete": DeleteButton, "edit": EditButton}
+class RetryButton(JobButton, template=custom_id_pattern("retry")):
+    """Asks for a failed request again, with another model: for its member, once."""
+
+    async def press(self, interaction: Interaction) -> None:
+        """Answer with the card of the new job."""
+        await retry(interaction, self.job_id)
+
+
+BUTTONS: dict[Verb, type[JobButton]] = {
+    "cancel": CancelButton,
+    "delete": DeleteButton,
+    "edit": EditButton,
+    "retry": RetryButton,
+}
 
 
 class Buttons(commands.Cog):

@@ -8,6 +8,7 @@ from discord.ext import commands
 
 from bot.chat.discord.client import Easel, Interaction
 from bot.chat.discord.convert import source_of
+from bot.chat.discord.messages.choices import typed_model
 from bot.domain.requests import Background, Fidelity, ImageRequest, OutputFormat, Quality
 from cogs.options import Compression, Count, Prompt, Seed, Size, image_options
 from cogs.requests import submit
@@ -51,7 +52,7 @@ class Edit(commands.Cog):
         images = (image, image2, image3, image4)
         request = ImageRequest(
             prompt=prompt,
-            model=model,
+            model=typed_model(model),
             size=size,
             quality=quality,
             fidelity=fidelity,

@@ -6,6 +6,7 @@ from discord import app_commands
 from discord.ext import commands
 
 from bot.chat.discord.client import Easel, Interaction
+from bot.chat.discord.messages.choices import typed_model
 from bot.domain.requests import Background, ImageRequest, OutputFormat, Quality
 from cogs.options import Compression, Count, Prompt, Seed, Size, image_options
 from cogs.requests import submit
@@ -34,7 +35,7 @@ class Imagine(commands.Cog):
         """Paint a picture from your words."""
         request = ImageRequest(
             prompt=prompt,
-            model=model,
+            model=typed_model(model),
             size=size,
             quality=quality,
             count=count,

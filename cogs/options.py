@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar, get_args
 
 from discord import app_commands
 
 from bot.chat.discord.client import Interaction
-from bot.domain.requests import MAXIMUM_COUNT, MAXIMUM_PROMPT, MAXIMUM_SEED
+from bot.chat.discord.messages.choices import choice_text, typed_model
+from bot.domain.requests import (
+    MAXIMUM_COUNT,
+    MAXIMUM_PROMPT,
+    MAXIMUM_SEED,
+    Background,
+    Fidelity,
+    ImageRequest,
+    OutputFormat,
+    Quality,
+    Source,
+)
 
 Prompt = app_commands.Range[str, 1, MAXIMUM_PROMPT]
 Count = app_commands.Range[int, 1, MAXIMUM_COUNT]
@@ -49,18 +60,55 @@ SIZES = {
 MAX_CHOICES = 25
 """Discord's limit for the choices of one option."""
 
+PICTURES = ("image", "image2", "image3", "image4")
+"""The options that are pictures to change or to borrow from."""
+_PICTURE = Source(url="", filename="")
+
 Callback = TypeVar("Callback", bound=Callable[..., object])
 
 
 async def model_choices(interaction: Interaction, current: str) -> list[app_commands.Choice[str]]:
-    """The server's models whose label or name contains what was typed so far."""
-    typed = current.lower()
-    models = await interaction.client.services.members.models(interaction.guild_id or 0)
-    return [
-        app_commands.Choice(name=model.label, value=model.name)
-        for model in models
-        if typed in model.label.lower() or typed in model.name
-    ][:MAX_CHOICES]
+    """The server's models that can do what the command holds so far, filtered by what was typed."""
+    request = request_so_far(interaction.namespace, edit="image" in _option_names(interaction))
+    members = interaction.client.services.members
+    choices = await members.model_choices(interaction.guild_id or 0, request, typed_model(current))
+    return [app_commands.Choice(name=choice_text(each), value=each.name) for each in choices[:MAX_CHOICES]]
+
+
+def _option_names(interaction: Interaction) -> set[str]:
+    command = interaction.command
+    return {each.name for each in command.parameters} if isinstance(command, app_commands.Command) else set()
+
+
+def request_so_far(namespace: app_commands.Namespace, *, edit: bool) -> ImageRequest:
+    """The request of a command that is being typed, without the options that are not valid yet.
+
+    Discord sends no pictures meanwhile, only their ids, so all that is known is how many there will be.
+    """
+    given: dict[str, Any] = dict(iter(namespace))
+
+    def one_of(name: str, values: object, default: Any) -> Any:
+        return given.get(name) if given.get(name) in get_args(values) else default
+
+    def number(name: str, least: int, most: int, default: int | None) -> Any:
+        value = given.get(name)
+        return value if isinstance(value, int) and least <= value <= most else default
+
+    pictures = sum(given.get(name) is not None for name in PICTURES)
+    return ImageRequest(
+        prompt=str(given.get("prompt") or ""),
+        model="",
+        size=str(given.get("size") or "auto"),
+        quality=one_of("quality", Quality, "medium"),
+        background=one_of("background", Background, "auto"),
+        output_format=one_of("format", OutputFormat, "png"),
+        count=number("count", 1, MAXIMUM_COUNT, 1),
+        fidelity=one_of("fidelity", Fidelity, None),
+        compression=number("compression", 0, 100, None),
+        seed=number("seed", 0, MAXIMUM_SEED, None),
+        sources=(_PICTURE,) * max(pictures, int(edit)),
+        mask=_PICTURE if given.get("mask") is not None else None,
+    )
 
 
 async def size_choices(_: Interaction, current: str) -> list[app_commands.Choice[str]]:

@@ -41,6 +41,19 @@ async def submit(interaction: Interaction, request: ImageRequest, form: Form | N
         raise BadSource(SUBMITTED_BEFORE)
 
 
+async def retry(interaction: Interaction, failed_id: int) -> None:
+    """Ask for a failed job's request again with the model that was offered, and answer with the new job's card.
+
+    Raises:
+        Refused: nothing was reserved.
+    """
+    services, member, reply = interaction.client.services, requester(interaction), reply_address(interaction)
+    accepted = await services.members.retry(interaction.id, failed_id, member, reply)
+    if accepted.created:
+        card_id = await _send_card(interaction, card_for(accepted, services))
+        await services.members.after_accept(accepted.job, card_id, uploads_stored=True)
+
+
 def card_for(accepted: AcceptedJob, services: Services, note: str = "") -> MessageContent:
     """The first card of an accepted job."""
     return accepted_message(accepted, services.catalog.model(accepted.job.request.model).label, note)

@@ -11,13 +11,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Self
 
-from pydantic import ValidationInfo, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from bot.catalog.files import built_in_files, read_catalog
 from bot.catalog.offers import Offer
-from bot.catalog.refusals import join_or
+from bot.catalog.refusals import unknown_model
 from bot.catalog.table import CatalogModel
-from bot.domain.errors import UnsupportedRequest
 
 NOTICE_BEFORE = timedelta(days=60)
 """How early a switch-off is announced."""
@@ -28,9 +27,13 @@ class Model(CatalogModel):
 
     name: str
     label: str
+    good_for: str = Field("", max_length=30)
+    """What members read of it while they choose, in about three words: "fast and cheap"."""
+    upstream: str = ""
+    """The company that runs it, whichever service passes it on: models of one company tend to fail together."""
     sunset_at: date | None = None
     successors: tuple[str, ...] = ()
-    """What takes its place once it is gone: the first that is served."""
+    """What takes its place once it is gone: the first that is served and can do the request."""
     offers: tuple[Offer, ...] = ()
 
     @model_validator(mode="after")
@@ -91,14 +94,12 @@ class Catalog(CatalogModel):
         """The model of that name.
 
         Raises:
-            UnsupportedRequest: there is none; says which there are.
+            UnsupportedRequest: there is none; names the nearest and the preferred ones.
         """
         model = self.get(name)
-        if model is not None:
-            return model
-        raise UnsupportedRequest(
-            f"Easel has no model “{name[:60]}”. Choose {join_or(model.name for model in self.models)}."
-        )
+        if model is None:
+            raise unknown_model(name, {each.name: each.label for each in self.models})
+        return model
 
     def canonical(self, text: str) -> str:
         """A model's name for what a person typed or chose: Discord may send the label in the name's place."""

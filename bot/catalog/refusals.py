@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
 from typing import Any
 
 from bot.domain.errors import BadPrompt, Refused, UnsupportedRequest
 
 NAMED_MODELS = 3
 """Models that a refusal names at most: the preferred ones."""
+
+
+NO_MODEL = "Ask a moderator to switch a model on."
 
 
 class Unsupported(Exception):
@@ -34,6 +38,21 @@ class Unsupported(Exception):
             return UnsupportedRequest(f"{label} {self.cannot} {able} {self.advice}".strip())
         advice = self.advice.removeprefix("Or ")
         return UnsupportedRequest(f"{label} {self.cannot} {advice[:1].upper()}{advice[1:]}".strip())
+
+
+def unknown_model(name: str, usable: Mapping[str, str]) -> UnsupportedRequest:
+    """The refusal of a model that there is not; `usable` are labels by name, the preferred model first."""
+    near = get_close_matches(name.strip().lower(), {*usable, *(label.lower() for label in usable.values())}, 1)
+    meant = [label for each, label in usable.items() if near and near[0] in (each, label.lower())]
+    others = [label for label in usable.values() if label not in meant]
+    sentences = [f"Easel has no model “{name[:60]}”."]
+    if meant:
+        sentences.append(f"Did you mean {meant[0]}?")
+    if others:
+        sentences.append(f"{'Or choose' if meant else 'Choose'} {join_or(others[:NAMED_MODELS])}.")
+    elif not meant:
+        sentences.append(NO_MODEL)
+    return UnsupportedRequest(" ".join(sentences))
 
 
 def join_or(words: Any) -> str:

@@ -6,12 +6,12 @@ every waiting job through at that moment, and count time by a clock of their own
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from bot.catalog.catalog import Catalog, Model
 from bot.catalog.offers import ProviderRequest
-from bot.catalog.refusals import NAMED_MODELS, Unsupported, join_or
+from bot.catalog.refusals import NAMED_MODELS, NO_MODEL, Unsupported, join_or, unknown_model
 from bot.domain.clock import Clock
 from bot.domain.errors import (
     InvalidInput,
@@ -53,6 +53,11 @@ class Router:
         self.retired_kinds: set[tuple[str, str, str]] = set()
         """Provider, model and kind of request, where only that kind is gone, as far as the next refresh knows."""
 
+    @property
+    def catalog(self) -> Catalog:
+        """All models, also those that are not served here."""
+        return self._catalog
+
     # Models
 
     def providers(self, model: Model, orders: Sequence[ProviderOrder] = ()) -> tuple[str, ...]:
@@ -75,26 +80,43 @@ class Router:
         """The models that a server's members may ask for."""
         return [model for model in self._catalog.models if self.providers(model, orders)]
 
-    def resolve_model(self, name: str, orders: Sequence[ProviderOrder] = ()) -> str:
-        """The model itself, or a successor that is served where every provider says that it is gone.
+    def model(self, name: str, orders: Sequence[ProviderOrder] = ()) -> Model:
+        """The model of that name.
+
+        Raises:
+            UnsupportedRequest: there is none; names the nearest and the preferred ones that a server has.
+        """
+        model = self._catalog.get(name)
+        if model is None:
+            raise unknown_model(name, {each.name: each.label for each in self.offered_models(orders)})
+        return model
+
+    def resolve_model(
+        self, name: str, orders: Sequence[ProviderOrder] = (), request: ImageRequest | None = None
+    ) -> str:
+        """The model itself or, where every provider says that it is gone, a successor that is served.
+
+        It is the first that can do the `request`; where none can, the first, whose refusal names others that can.
 
         Raises:
             UnsupportedRequest: there is no such model.
         """
-        self._catalog.model(name)
-        return self._served(name, orders, set()) or name
+        served = list(self._served(self.model(name, orders), orders, set()))
+        if request is not None and len(served) > 1:
+            able = (each for each in served if self.can_do(replace(request, model=each), orders))
+            return next(able, served[0])
+        return served[0] if served else name
 
-    def _served(self, name: str, orders: Sequence[ProviderOrder], seen: set[str]) -> str | None:
-        model = self._catalog.get(name)
-        if model is None or name in seen:
-            return None
-        seen.add(name)
+    def _served(self, model: Model, orders: Sequence[ProviderOrder], seen: set[str]) -> Iterator[str]:
+        """The model, or those that take its place, the preferred one first."""
+        if model.name in seen:
+            return
+        seen.add(model.name)
         if self.providers(model, orders):
-            return name
-        if self.serving(model) or not self._gone(model):
-            return None
-        found = (self._served(successor, orders, seen) for successor in model.successors)
-        return next(filter(None, found), None)
+            yield model.name
+        elif not self.serving(model) and self._gone(model):
+            for successor in filter(None, map(self._catalog.get, model.successors)):
+                yield from self._served(successor, orders, seen)
 
     def _gone(self, model: Model) -> bool:
         """Whether a configured provider had the model and said that it is gone."""
@@ -111,26 +133,28 @@ class Router:
             UnsupportedRequest: none can; says what would work, and which model can.
             BadPrompt: the prompt is too long.
         """
-        model = self._catalog.model(request.model)
+        model = self.model(request.model, orders)
         able, refusal = self._translated(model, request, orders)
         if able:
             return able
         if refusal is None:
             usable = [other.label for other in self.offered_models(orders)]
-            advice = (
-                f"Choose {join_or(usable[:NAMED_MODELS])}." if usable else "Ask a moderator to switch a model on."
-            )
+            advice = f"Choose {join_or(usable[:NAMED_MODELS])}." if usable else NO_MODEL
             raise UnsupportedRequest(f"{model.label} cannot be had here. {advice}")
-        others = [
-            other.label
-            for other in self._catalog.models
-            if other.name != model.name and self._translated(other, request, orders)[0]
-        ]
+        others = [other.label for other, _ in self.able_models(request, orders) if other.name != model.name]
         raise refusal.refusal(model.label, others)
+
+    def able_models(
+        self, request: ImageRequest, orders: Sequence[ProviderOrder] = ()
+    ) -> Iterator[tuple[Model, tuple[ProviderRequest, ...]]]:
+        """Every model that can do the request, in the catalogue's order, with its candidates."""
+        for model in self._catalog.models:
+            if able := self._translated(model, request, orders)[0]:
+                yield model, able
 
     def can_do(self, request: ImageRequest, orders: Sequence[ProviderOrder] = ()) -> bool:
         """Whether any provider can do the request."""
-        return bool(self._translated(self._catalog.model(request.model), request, orders)[0])
+        return bool(self._translated(self.model(request.model, orders), request, orders)[0])
 
     def _translated(
         self, model: Model, request: ImageRequest, orders: Sequence[ProviderOrder]
@@ -183,7 +207,7 @@ class Router:
             UnsupportedRequest: there is no such model.
             InvalidInput: a provider does not have the model, or is not configured.
         """
-        found = self._catalog.model(model)
+        found = self.model(model)
         able = self.serving(found)
         for name in names:
             if name in ("off", "default"):
@@ -227,6 +251,11 @@ class Router:
         # A refused key costs nothing, and the provider's response says more than waiting would.
         refused = [candidate for candidate in left if self._breakers[candidate.provider].misconfigured]
         return refused[0] if refused and not tried else None
+
+    def asked_first(self, candidates: Sequence[ProviderRequest]) -> ProviderRequest:
+        """The candidate that would get the work now; the first of them where every provider is paused."""
+        available = (each for each in candidates if self.state(each.provider) is ProviderState.AVAILABLE)
+        return next(available, candidates[0])
 
     def pause(self, candidates: Iterable[ProviderRequest]) -> float:
         """Seconds until the first of the candidates may be asked again."""

@@ -13,18 +13,14 @@ from bot.storage import notes
 
 MAX_FORMS = 10_000
 """How many forms are kept; the oldest go first."""
-_FORM, _AFTER_FORMS = "form:", "form;"
+_FORM = "form:"
 
 
 def keep(form: Form, oldest: int, most: int = MAX_FORMS) -> Unit[None]:
     """Write a form down, and forget those with an id below `oldest` or beyond the newest `most`."""
     yield from _write(form)
     yield "DELETE FROM notes WHERE name >= $1 AND name < $2", (_FORM, _name(oldest))
-    yield (
-        "DELETE FROM notes WHERE name >= $1 AND name <= "
-        "(SELECT name FROM notes WHERE name >= $1 AND name < $2 ORDER BY name DESC LIMIT 1 OFFSET $3)",
-        (_FORM, _AFTER_FORMS, most),
-    )
+    yield from notes.keep_newest(_FORM, most)
 
 
 def close(form: Form) -> Unit[None]:

@@ -12,7 +12,7 @@ from bot.domain.limits import Limit
 from bot.domain.money import Amount, Money
 from bot.domain.requests import ImageRequest, ReplyAddress, Requester
 from bot.ports import Unit
-from bot.storage import reservations, spool, submits
+from bot.storage import reservations, retries, spool, submits
 from bot.storage.rows import encode, job_from, redacted
 
 
@@ -37,6 +37,8 @@ class Outcome:
     charged: Amount = Amount()
     result_message_id: int | None = None
     error: str | None = None
+    retry_model: str | None = None
+    """Another model with which the member is offered to ask again; the uploads are kept for that."""
     notes: tuple[str, ...] = ()
     """For the operator's ledger: what was perhaps paid in vain."""
 
@@ -287,7 +289,11 @@ def _finish(job: Job, outcome: Outcome, now: Instant, condition: str) -> Unit[Jo
     ended = job_from(rows[0])
     yield "UPDATE jobs SET request = $2, reply = $3 WHERE id = $1", (job.id, *redacted(ended))
     yield from reservations.settle(job, outcome.charged, now)
-    yield "DELETE FROM spool WHERE job_id = $1", (job.id,)
+    if outcome.retry_model is None:
+        yield from spool.forget([job.id])
+    else:
+        yield from spool.forget_results(job.id)
+        yield from retries.offer(job.id, outcome.retry_model, now)
     if job.submitted_at is not None:
         yield submits.adjustment(job, f"{job.reserved.money} may have been paid for nothing", now)
     for note in outcome.notes:

@@ -22,6 +22,16 @@ def write(name: str, content: str) -> Unit[None]:
     )
 
 
+def keep_newest(prefix: str, most: int) -> Unit[None]:
+    """Remove the notes whose names begin with `prefix`, but for the `most` last by name."""
+    after = prefix[:-1] + chr(ord(prefix[-1]) + 1)
+    yield (
+        "DELETE FROM notes WHERE name >= $1 AND name <= "
+        "(SELECT name FROM notes WHERE name >= $1 AND name < $2 ORDER BY name DESC LIMIT 1 OFFSET $3)",
+        (prefix, after, most),
+    )
+
+
 def retire_model(provider: str, model: str, now: Instant) -> Unit[None]:
     """Note that a provider no longer has a model."""
     yield from write(f"{_RETIRED}{provider}:{model}", str(now))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from bot.domain.clock import Instant
 from bot.domain.content import Content, Receiver, parts_of
@@ -46,6 +46,26 @@ def store_uploads(job_id: int, contents: Mapping[int, Content], now: Instant) ->
 def uploads(job_id: int) -> Unit[dict[int, Content]]:
     """The stored uploads of a job, by their place in the request."""
     return (yield from _read(job_id, 0, _first_result_number(0)))
+
+
+def move_uploads(job_id: int, new_id: int) -> Unit[set[int]]:
+    """Give a job's uploads to another one with the same pictures; returns their numbers."""
+    rows = yield (
+        "UPDATE spool SET job_id = $2 WHERE job_id = $1 AND number < $3 RETURNING number",
+        (job_id, new_id, _first_result_number(0)),
+    )
+    return {row["number"] for row in rows}
+
+
+def forget(job_ids: Iterable[int]) -> Unit[None]:
+    """Remove all that is stored for these jobs."""
+    for job_id in job_ids:
+        yield "DELETE FROM spool WHERE job_id = $1", (job_id,)
+
+
+def forget_results(job_id: int) -> Unit[None]:
+    """Remove a job's finished bytes, and keep its uploads."""
+    yield "DELETE FROM spool WHERE job_id = $1 AND number >= $2", (job_id, _first_result_number(0))
 
 
 def _store(job_id: int, number: int, content: Content) -> Unit[None]:

@@ -10,6 +10,8 @@ from bot.domain.requests import ImageRequest
 
 PLAIN = ImageRequest(prompt="", model="")
 """Its options are those that nobody has chosen."""
+LEFT_OUT = "was left out"
+"""Stands in a clause about an option that was not taken over."""
 OPTIONS = {"background": "background", "output_format": "format", "size": "size", "quality": "quality"}
 """The inherited options and their words. The model is inherited too, and a picture that was hidden stays so."""
 
@@ -41,5 +43,5 @@ def inherit(
         if can_do(more):
             found = more
         else:
-            fallbacks.append(f"the {value} {OPTIONS[name]} was left out: {label(found.model)} has none for edits")
+            fallbacks.append(f"the {value} {OPTIONS[name]} {LEFT_OUT}: {label(found.model)} has none for edits")
     return replace(found, fallbacks=tuple(fallbacks))

@@ -3,41 +3,28 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
-from contextlib import suppress
-from dataclasses import dataclass, replace
 
-from bot.catalog.catalog import Catalog, Model
-from bot.domain import checks
-from bot.domain.clock import Clock, Instant
-from bot.domain.content import Content
-from bot.domain.errors import BadSource, NotAllowed, NotFound, Refused, StorageError
+from bot.catalog.catalog import Catalog
+from bot.domain.choices import ModelChoice
+from bot.domain.clock import Clock
+from bot.domain.errors import BadSource, NotAllowed, NotFound, StorageError
 from bot.domain.forms import Form
 from bot.domain.jobs import AcceptedJob, Job, JobState
-from bot.domain.limits import Allowance, Limit
-from bot.domain.money import Amount
-from bot.domain.providers import ProviderOrder
+from bot.domain.limits import Allowance
 from bot.domain.requests import ImageRequest, ReplyAddress, Requester
-from bot.pictures.budget import Budget
-from bot.ports import Database, Delivery, Unit
+from bot.ports import Database, Delivery
 from bot.routing.router import Router
-from bot.storage import forms, jobs, reservations, spool
+from bot.storage import forms, jobs, reservations, retries
 from bot.storage import provider_orders as stored
-from bot.usecases.inheritance import inherit
+from bot.usecases.choosing import model_choices
+from bot.usecases.retrying import UPLOAD_AGAIN, check_retry, retried_before, retried_request
+from bot.usecases.submitting import Asked, Defaults, Submitter
+from bot.usecases.uploads import Uploads
 
 log = logging.getLogger(__name__)
 
 SUBMITTED_BEFORE = "This form was submitted before. Open it again for another edit."
 RECENT = 10
-UPLOADS_READ_AT_ONCE = 4
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Defaults:
-    """What the operator has set for every server."""
-
-    model: str
-    limit: Limit
 
 
 class MemberService:
@@ -59,26 +46,15 @@ class MemberService:
         self._router = router
         self._clock = clock
         self._defaults = defaults
-        self._known_orders: dict[int, list[ProviderOrder]] = {}
-        self._reading = Budget(UPLOADS_READ_AT_ONCE, 1)
+        self._submitter = Submitter(
+            database=database, catalog=catalog, router=router, clock=clock, defaults=defaults
+        )
+        self._uploads = Uploads(database=database, delivery=delivery, clock=clock)
 
-    async def models(self, guild_id: int) -> list[Model]:
-        """The models that a server's members may ask for."""
-        return self._router.offered_models(await self._provider_orders(guild_id))
-
-    def _default_model(self, request: ImageRequest, orders: Sequence[ProviderOrder]) -> str:
-        """The model for a request without one: the operator's, or the first of this server's that can do it."""
-        name = self._defaults.model
-        usable = [model.name for model in self._router.offered_models(orders)]
-        if not usable:
-            return name or self._catalog.models[0].name
-        if name and self._router.resolve_model(name, orders) in usable:
-            return name
-        able = (model for model in usable if self._router.can_do(replace(request, model=model), orders))
-        return next(able, usable[0])
-
-    async def _provider_orders(self, guild_id: int) -> list[ProviderOrder]:
-        return await self._database.read(stored.orders(guild_id))
+    async def model_choices(self, guild_id: int, request: ImageRequest, typed: str = "") -> list[ModelChoice]:
+        """The models that can do a half-typed request in a server, whose label or name contains `typed`."""
+        # A read takes a tenth of a millisecond, and a model that was just switched off is not offered.
+        return model_choices(self._router, await self._database.read(stored.orders(guild_id)), request, typed)
 
     async def submit(
         self,
@@ -99,93 +75,38 @@ class MemberService:
         Raises:
             Refused: by one of its classes; nothing was written.
         """
-        checks.check_request(request)
-        orders = self._known_orders.get(requester.guild_id)
-        if orders is not None:
-            with suppress(Refused, stored.OrdersChanged):
-                return await self._submit(job_id, requester, request, reply, parent_id, orders)
-        while True:
-            orders = self._known_orders[requester.guild_id] = await self._provider_orders(requester.guild_id)
-            try:
-                return await self._submit(job_id, requester, request, reply, parent_id, orders)
-            except stored.OrdersChanged:
-                continue
-            except Refused:
-                if (accepted := await self._accepted_before(job_id, requester)) is None:
-                    raise
-                return accepted
+        asked = Asked(job_id=job_id, requester=requester, request=request, reply=reply, parent_id=parent_id)
+        return await self._submitter.submit(asked)
 
-    async def _accepted_before(self, job_id: int, requester: Requester) -> AcceptedJob | None:
-        """The job, where the request was accepted before, perhaps by another process, and no longer would be."""
-        try:
-            job = await self.job(job_id)
-        except NotFound:
-            return None
-        return AcceptedJob(job=job, created=False, ahead=0, allowance=await self.allowance(requester))
+    async def retry(self, job_id: int, failed_id: int, requester: Requester, reply: ReplyAddress) -> AcceptedJob:
+        """Submit a failed job's request again, with the model that its member was offered; once for each.
 
-    async def _submit(
-        self,
-        job_id: int,
-        requester: Requester,
-        request: ImageRequest,
-        reply: ReplyAddress,
-        parent_id: int | None,
-        orders: Sequence[ProviderOrder],
-    ) -> AcceptedJob:
-        if any(source.spoiler for source in request.sources):
-            request = replace(request, spoiler=True)
-        parent = await self._parent(parent_id, requester.guild_id)
-        if parent is not None:
-            request = self._inherit(request, parent.request, orders)
-        request = self._with_model(request, orders)
-        candidates = self._router.candidates(request, orders)
-        price = self._router.price(candidates)
-        new = jobs.NewJob(
-            id=job_id,
+        Raises:
+            Refused: by one of its classes; nothing was written.
+        """
+        failed = await self.job(failed_id)
+        check_retry(failed, requester)
+        offer = await self._database.read(retries.get(failed_id, self._clock.now()))
+        if offer is None:
+            raise NotFound("This was too long ago. Type /imagine or /edit to ask again.")
+        asked = Asked(
+            job_id=job_id,
             requester=requester,
-            request=request,
+            request=retried_request(failed, offer.model),
             reply=reply,
-            cost=Amount(images=request.count, money=price),
-            parent_id=parent.id if parent else None,
-            waits_for_uploads=any(not source.refetchable for source in request.pictures),
+            parent_id=failed.parent_id,
+            offer=offer,
         )
-        accepted = await self._database.write(_accept(new, orders, self._defaults.limit, self._clock.now()))
-        self._database.wake()
-        changes = (*request.fallbacks, *candidates[0].changes)
-        if request.instead_of is not None:
-            changes = (self._router.succession_notice(request.instead_of, request.model), *changes)
-        return replace(accepted, price=price, changes=changes, quality=candidates[0].quality)
-
-    def _with_model(self, request: ImageRequest, orders: Sequence[ProviderOrder]) -> ImageRequest:
-        """The request with its model, the default one or the successor of one that is gone."""
-        wanted = self._catalog.canonical(request.model or self._default_model(request, orders))
-        model = self._router.resolve_model(wanted, orders)
-        return replace(request, model=model, instead_of=wanted if model != wanted else None)
-
-    async def _parent(self, job_id: int | None, guild_id: int) -> Job | None:
-        """The job that made the picture of an edit, if this server has it."""
-        if job_id is None:
-            return None
         try:
-            job = await self.job(job_id)
-        except NotFound:
-            return None
-        return job if job.requester.guild_id == guild_id else None
+            return await self._submitter.submit(asked)
+        except retries.RetriedBefore as before:
+            other = await self.job(before.job_id)
+            label = self._catalog.model(other.request.model).label
+            raise retried_before(label, ended=other.state.ended) from None
+        except retries.UploadsGone:
+            raise BadSource(UPLOAD_AGAIN) from None
 
-    def _inherit(
-        self, request: ImageRequest, made_by: ImageRequest, orders: Sequence[ProviderOrder]
-    ) -> ImageRequest:
-        def can_do(each: ImageRequest) -> bool:
-            return self._router.can_do(self._with_model(each, orders), orders)
-
-        def label(name: str) -> str:
-            if name and self._catalog.get(name) is None:
-                return name
-            return self._catalog.model(self._with_model(replace(request, model=name), orders).model).label
-
-        return inherit(request, made_by, can_do, label)
-
-    async def after_accept(self, job: Job, card_id: int | None) -> None:
+    async def after_accept(self, job: Job, card_id: int | None, *, uploads_stored: bool = False) -> None:
         """After the first response: store the card's id, and uploads that cannot be fetched again.
 
         The job is accepted and runs without either, so a failure here is only logged.
@@ -193,29 +114,10 @@ class MemberService:
         try:
             if card_id is not None:
                 await self._remember_card(job.id, card_id)
-            await self._store_uploads(job)
+            if not uploads_stored:
+                await self._uploads.store(job)
         except StorageError as error:
             log.error("job %d: %s", job.id, error.sentence)
-
-    async def _store_uploads(self, job: Job) -> None:
-        """Read pictures that belong to no message while their links are good, and let the job begin.
-
-        A picture that cannot be read is left to the worker, which fails alike and tells the member.
-        """
-        if all(source.refetchable for source in job.request.pictures):
-            return
-        contents: dict[int, Content] = {}
-        async with self._reading.room(1, job.requester.user_id):
-            for number, source in enumerate(job.request.pictures):
-                if source.refetchable:
-                    continue
-                try:
-                    fetched = await self._delivery.read(source, checks.MAXIMUM_SOURCE_BYTES)
-                except BadSource:
-                    break
-                contents[number] = fetched.content
-            await self._database.write(spool.store_uploads(job.id, contents, self._clock.now()))
-        self._database.wake()
 
     async def _remember_card(self, job_id: int, card_id: int) -> None:
         """Store the id of the progress card; where the job has ended before, the card is removed."""
@@ -300,10 +202,3 @@ class MemberService:
         if job.requester.user_id != user_id and not moderator:
             raise NotAllowed(f"Only the one who asked for this {what}, or a moderator, can {verb} it.")
         return job
-
-
-def _accept(
-    new: jobs.NewJob, orders: Sequence[ProviderOrder], default_limit: Limit, now: Instant
-) -> Unit[AcceptedJob]:
-    yield from stored.expect_orders(new.requester.guild_id, orders)
-    return (yield from jobs.accept(new, default_limit, now))

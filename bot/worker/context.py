@@ -111,6 +111,8 @@ class ClaimedJob:
         """Whether a shutdown may drop the job here: its next claim continues from the same point."""
         self.generated = job.fetch_failed
         """Whether a provider says that the pictures are there."""
+        self.failed_at: set[str] = set()
+        """Providers that did not take it in this claim, although they have its model."""
         self.fetching = False
         """Whether its pictures are being fetched just now."""
         self._claimed_at = asyncio.get_running_loop().time()

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import NoReturn
 
+from bot.domain.choices import AlternativeModel
 from bot.domain.clock import elapsed, later
 from bot.domain.errors import (
     Bug,
@@ -35,6 +36,7 @@ from bot.domain.money import Amount
 from bot.domain.providers import CancelResult, ProviderOrder
 from bot.pictures.budget import on_behalf_of
 from bot.storage import jobs, submits
+from bot.worker.alternatives import alternative_for
 from bot.worker.context import ClaimedJob, LeaseLost, ShuttingDown, WorkerContext
 from bot.worker.posting import Posting
 from bot.worker.results import ResultPoller
@@ -274,8 +276,14 @@ class JobRunner:
         if isinstance(error, ChannelUnavailable | DeliveryTimeout):
             # The member pays nothing for pictures that cannot be seen, although the operator has paid for them.
             charged = Amount(money=self.job.charged.money)
-        outcome = jobs.Outcome(state=JobState.FAILED, charged=charged, error=type(error).__name__)
-        await self._finish(outcome, error)
+        alternative = alternative_for(self._claimed, error)
+        outcome = jobs.Outcome(
+            state=JobState.FAILED,
+            charged=charged,
+            error=type(error).__name__,
+            retry_model=alternative.name if alternative else None,
+        )
+        await self._finish(outcome, error, alternative)
         if isinstance(error, ResultLost):
             cost = error.cost or self.job.reserved.money
             await self._context.database.write(submits.note_double_cost(self.job, cost, self._context.clock.now()))
@@ -296,8 +304,16 @@ class JobRunner:
                 return
         await self._finish(jobs.Outcome(state=JobState.FAILED, error=type(error).__name__), Bug(self.job.id))
 
-    async def _finish(self, outcome: jobs.Outcome, error: EaselError | None = None) -> None:
-        """End the job and settle its money, then tidy up in Discord; an `error` is told to the member."""
+    async def _finish(
+        self,
+        outcome: jobs.Outcome,
+        error: EaselError | None = None,
+        alternative: AlternativeModel | None = None,
+    ) -> None:
+        """End the job and settle its money, then tidy up in Discord.
+
+        An `error` is told to the member, with the offer of an `alternative`.
+        """
         context = self._context
         self._claimed.interruptible = False
         self._finished = True
@@ -320,14 +336,14 @@ class JobRunner:
         reserved = self.job.reserved.money
         if outcome.charged.money > reserved:
             log.warning("job %d: cost %s, reserved %s", self.job.id, outcome.charged.money, reserved)
-        await self._tidy_up(error)
+        await self._tidy_up(error, alternative)
 
-    async def _tidy_up(self, error: EaselError | None) -> None:
+    async def _tidy_up(self, error: EaselError | None, alternative: AlternativeModel | None) -> None:
         """Leave nothing of the progress in Discord. What a crash prevents is done at the next start."""
         context = self._context
         removed = await context.delivery.remove_card(self.job)
         if error is not None:
-            await context.delivery.send_failure(self.job, error)
+            await context.delivery.send_failure(self.job, error, alternative)
         if removed:
             context.tidied.add(self.job.id)
             if error is not None:

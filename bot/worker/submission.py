@@ -154,6 +154,8 @@ class Submission:
                 log.warning("%s failed several times and is paused: %s", candidate.provider, error.detail)
         if not error.may_fail_over:
             raise error
+        if isinstance(error, ProviderBusy):
+            self._claimed.failed_at.add(candidate.provider)
         log.info("job %d: not accepted by %s: %s", self._claimed.job.id, candidate.provider, error.detail)
 
     async def _retire(self, candidate: ProviderRequest, kind: str | None) -> None:
@@ -172,7 +174,7 @@ class Submission:
         """The providers that may be asked, in order: none that may cost more than was reserved."""
         job, router = self._claimed.job, self._context.router
         orders = self._claimed.orders
-        model = router.resolve_model(job.request.model, orders)
+        model = router.resolve_model(job.request.model, orders, job.request)
         if model != job.request.model and not job.tickets:
             request = replace(job.request, model=model, instead_of=job.request.instead_of or job.request.model)
             price = router.price(router.candidates(request, orders))
@@ -187,8 +189,8 @@ class Submission:
         return affordable
 
     def _has_successor(self) -> bool:
-        model = self._claimed.job.request.model
-        return self._context.router.resolve_model(model, self._claimed.orders) != model
+        request = self._claimed.job.request
+        return self._context.router.resolve_model(request.model, self._claimed.orders, request) != request.model
 
     # One submit
 

@@ -8,7 +8,7 @@ import logging
 from bot.domain.clock import elapsed
 from bot.domain.errors import Interrupted, StorageError
 from bot.domain.jobs import JobState
-from bot.storage import jobs, provider_orders
+from bot.storage import jobs, provider_orders, retries, spool
 from bot.worker.context import WorkerContext
 from bot.worker.runner import JobRunner
 
@@ -77,7 +77,10 @@ class Worker:
                 context.database.wake()
 
     async def _tidy_up(self) -> None:
-        """Do for processes that have ended what they could not do: remove cards, tell members what failed."""
+        """Do for processes that have ended what they could not do: remove cards, tell members what failed.
+
+        Uploads of failed jobs go as well, once they were kept for long enough.
+        """
         context = self._context
         left = await context.database.read(jobs.untidy())
         ended = await context.database.ended_workers({job.worker for job in left if job.worker is not None})
@@ -89,6 +92,8 @@ class Worker:
             if job.state is JobState.FAILED:
                 await context.delivery.send_failure(job, Interrupted())
             await context.database.write(jobs.tidied([job.id]))
+        if expired := await context.database.read(retries.expired_uploads(context.clock.now())):
+            await context.database.write(spool.forget(expired))
 
     async def _note_tidied(self) -> None:
         tidied = set(self._context.tidied)

@@ -36,7 +36,7 @@ def test_the_catalogue_that_ships_knows_the_default_model(catalog: Catalog) -> N
 
 
 def test_an_unknown_model_is_refused_with_those_that_exist(catalog: Catalog) -> None:
-    sentence = r"no model “dall-e-2”\. Choose gpt-image-1\.5, gpt-image-2 or gpt-image-1\."
+    sentence = r"no model “dall-e-2”\. Choose GPT Image 1\.5, GPT Image 2 or GPT Image 1\."
     with pytest.raises(UnsupportedRequest, match=sentence):
         catalog.model("dall-e-2")
 

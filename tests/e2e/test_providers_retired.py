@@ -144,6 +144,20 @@ async def test_a_request_that_the_successor_cannot_paint_is_released_and_says_so
     assert full_world.job(job)["charged_micros"] == 0
 
 
+async def test_a_successor_that_can_paint_the_request_goes_before_one_that_cannot(full_world: World) -> None:
+    path = full_world.folder / "successors.toml"
+    path.write_text(f'[[models]]\nname = "{MODEL}"\nsuccessors = ["gpt-image-2", "gpt-image-1"]\n')
+    async with full_world.bot(CATALOG_FILES=str(path)) as app:
+        await retire_everywhere(full_world, app)
+        first, later = [await full_world.imagine(background="transparent") for _ in range(2)]
+        for job in (first, later):
+            message = await full_world.result_message(job)
+            assert "GPT Image 1.5 was switched off; GPT Image 1 paints in its place." in message["content"]
+            await full_world.wait_finished(job)
+        plain = await full_world.result_message(await full_world.imagine())
+        assert SUCCESSION in plain["content"]
+
+
 async def test_a_model_that_a_provider_has_again_is_used_again(full_world: World) -> None:
     full_world.fal.faults.set("model_gone", endpoint="fal-ai/gpt-image-1.5")
     async with full_world.bot() as app:

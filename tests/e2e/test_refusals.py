@@ -53,7 +53,8 @@ async def open_port() -> AsyncIterator[tuple[int, list[object]]]:
 BEFORE: dict[str, tuple[dict[str, Any], str]] = {
     "spaces only": ({"prompt": " \n  "}, "Your prompt is empty."),
     "4,001 characters": ({"prompt": "x" * 4001}, "Your prompt has 4,001 characters; the most is 4,000."),
-    "an unknown model": ({"model": "crayons-2"}, "Easel has no model “crayons-2”. Choose gpt-image-2.5-flare,"),
+    "an unknown model": ({"model": "crayons-2"}, "no model “crayons-2”. Choose GPT Image 2.5 Flare, GPT"),
+    "a misspelt model": ({"model": "GPT Imge 2.5-flare"}, "Did you mean GPT Image 2.5 Flare? Or choose GPT"),
     "an unknown size": ({"size": "huge"}, "has no size “huge”. Choose square, landscape"),
     "eleven pictures": ({"count": 11}, "paints 1 to 10 pictures at a time; you asked for 11."),
     "a see-through JPEG": (

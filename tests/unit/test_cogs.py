@@ -14,7 +14,16 @@ import pytest
 from discord import app_commands
 
 from bot.chat.discord.client import Easel, cog_modules
-from bot.chat.discord.messages.buttons import VERBS, cancel_button, custom_id, delete_button, edit_button
+from bot.chat.discord.messages.buttons import (
+    VERBS,
+    cancel_button,
+    custom_id,
+    delete_button,
+    edit_button,
+    retry_button,
+)
+from bot.domain.choices import AlternativeModel
+from bot.domain.money import Money
 from bot.storage.sqlite import open_sqlite
 from cogs.buttons import BUTTONS, JobButton
 
@@ -126,5 +135,8 @@ def test_every_verb_of_a_button_has_a_class_that_takes_its_custom_ids() -> None:
 
 
 def test_messages_send_buttons_of_known_verbs_only() -> None:
-    sent = [cancel_button(1), edit_button(1), delete_button(1)]
+    other = AlternativeModel(name="brush", label="Brush" * 40, price=Money(80_000))
+    sent = [cancel_button(1), edit_button(1), delete_button(1), retry_button(1, other)]
+    assert all(len(str(button.label)) <= 80 for button in sent)
+    assert str(sent[-1].label).endswith("… · at most $0.08")
     assert sorted(str(button.custom_id) for button in sent) == sorted(custom_id(verb, 1) for verb in VERBS)

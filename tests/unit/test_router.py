@@ -10,7 +10,7 @@ import pytest
 from bot.catalog.catalog import Catalog
 from bot.domain.errors import InvalidInput, UnsupportedRequest
 from bot.domain.money import Money
-from bot.domain.providers import KeyState, ModelStatus, ProviderHealth
+from bot.domain.providers import KeyState, ModelStatus, ProviderHealth, ProviderOrder
 from bot.routing.router import Router, parse_names
 from tests.support.catalogs import seed_catalog
 from tests.support.clock import AdjustableClock
@@ -147,6 +147,42 @@ def test_a_chain_of_successors_is_followed_and_a_circle_ends(tmp_path: Path, clo
     for gone, painted in ((OLD, MODEL), (MODEL, NEW), (NEW, OLD)):
         router.retired.add(("fal", gone))
         assert router.resolve_model(OLD) == painted
+
+
+def test_the_first_successor_that_can_do_the_request_takes_the_place(
+    tmp_path: Path, clock: AdjustableClock
+) -> None:
+    path = tmp_path / "successors.toml"
+    path.write_text(f'[[models]]\nname = "{OLD}"\nsuccessors = ["{NEW}", "{MODEL}"]\n', encoding="utf-8")
+    router = open_router(seed_catalog(path), clock, ("fal",))
+    router.retired.add(("fal", OLD))
+    old = replace(REQUEST, model=OLD)
+    assert router.resolve_model(OLD, (), old) == NEW
+    transparent = replace(old, background="transparent")
+    assert router.resolve_model(OLD, (), transparent) == MODEL
+    assert router.resolve_model(OLD, [server_order(MODEL)], transparent) == NEW
+    # Where none can, the first one's refusal says so.
+    assert router.resolve_model(OLD, (), replace(transparent, output_format="jpeg")) == NEW
+    router.retired_kinds.add(("fal", NEW, "imagine"))
+    assert router.resolve_model(OLD, (), old) == MODEL
+
+
+def test_a_misspelt_model_is_refused_with_the_nearest_and_a_few_that_the_server_has(
+    catalog: Catalog, clock: AdjustableClock
+) -> None:
+    router = open_router(catalog, clock)
+
+    def sentence(name: str, *orders: ProviderOrder) -> str:
+        with pytest.raises(UnsupportedRequest) as refusal:
+            router.candidates(replace(REQUEST, model=name), orders)
+        return refusal.value.sentence
+
+    unknown = "Easel has no model “gpt-imag-2”. "
+    assert sentence("gpt-imag-2") == f"{unknown}Did you mean GPT Image 2? Or choose GPT Image 1.5 or GPT Image 1."
+    assert sentence("GPT Imag 2").endswith("Did you mean GPT Image 2? Or choose GPT Image 1.5 or GPT Image 1.")
+    off = [server_order(NEW), server_order(OLD)]
+    assert sentence("gpt-imag-2", *off) == f"{unknown}Did you mean GPT Image 1.5?"
+    assert sentence("gpt-imag-2", *off, server_order(MODEL)) == f"{unknown}Ask a moderator to switch a model on."
 
 
 def test_a_providers_health_is_reported_as_a_change_once(catalog: Catalog, clock: AdjustableClock) -> None:

@@ -24,13 +24,14 @@ from bot.chat.discord.errors import (
     NO_READ_HISTORY,
     error_kind,
 )
-from bot.chat.discord.messages.content import NO_MENTIONS
+from bot.chat.discord.messages.content import NO_MENTIONS, MessageContent
 from bot.chat.discord.messages.progress import progress_message
-from bot.chat.discord.messages.refusals import refusal_text
+from bot.chat.discord.messages.refusals import failure_message
 from bot.chat.discord.messages.result import alt_text, result_message
 from bot.chat.discord.public_refusals import REACTION, PublicRefusals
 from bot.chat.discord.result_files import is_result, open_files
 from bot.chat.discord.sources import SourceReader
+from bot.domain.choices import AlternativeModel
 from bot.domain.clock import Clock
 from bot.domain.errors import ChannelUnavailable, DiscordBusy, EaselError, InvalidResponse
 from bot.domain.jobs import Finished, Job, Progress
@@ -207,12 +208,12 @@ class DiscordDelivery:
 
     # A failure
 
-    async def send_failure(self, job: Job, error: EaselError) -> None:
+    async def send_failure(self, job: Job, error: EaselError, alternative: AlternativeModel | None = None) -> None:
         """Send it privately while the interaction's token is valid, else to the channel; never raises."""
-        sentence = refusal_text(error)
-        if self._token_valid(job) and await self._was_sent(job, self._send_private(job, sentence)):
+        message = failure_message(job, error, alternative)
+        if self._token_valid(job) and await self._was_sent(job, self._send_private(job, message)):
             return
-        if not await self._was_sent(job, self._refuse_public(job, sentence)):
+        if not await self._was_sent(job, self._refuse_public(job, message)):
             log.warning("job %d: the member could not be told why it failed", job.id)
 
     async def _was_sent(self, job: Job, sending: Awaitable[object]) -> bool:
@@ -224,8 +225,13 @@ class DiscordDelivery:
             return False
         return True
 
-    async def _send_private(self, job: Job, sentence: str) -> None:
-        await self._interaction(job).send(sentence, ephemeral=True, allowed_mentions=NO_MENTIONS)
+    async def _send_private(self, job: Job, message: MessageContent) -> None:
+        await self._interaction(job).send(
+            message.content,
+            view=message.view or discord.utils.MISSING,
+            ephemeral=True,
+            allowed_mentions=NO_MENTIONS,
+        )
 
     def _token_valid(self, job: Job) -> bool:
         return job.reply.token is not None and self._clock.discord_now() < job.reply.expires_at
@@ -237,11 +243,12 @@ class DiscordDelivery:
         webhook.type = discord.WebhookType.application
         return webhook
 
-    async def _refuse_public(self, job: Job, sentence: str) -> None:
+    async def _refuse_public(self, job: Job, message: MessageContent) -> None:
         """In words; soon after others, what began with a message gets a reaction, so that pictures go first."""
         reference = self._reference(job)
         if reference is None or self._refusals.may_speak(job.reply.channel_id, job.requester.user_id):
-            await self._send(job, content=f"<@{job.requester.user_id}> {sentence}")
+            content = f"<@{job.requester.user_id}> {message.content}"
+            await self._send(job, content=content, view=message.view or discord.utils.MISSING)
         elif reference.message_id is not None:
             await self._channel(job).get_partial_message(reference.message_id).add_reaction(REACTION)
 

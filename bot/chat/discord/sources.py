@@ -47,20 +47,26 @@ class SourceReader:
             BadSource: the picture is gone, too large or on a host that Easel does not read from.
         """
         url = source.url
-        if source.refetchable and not self._is_valid(url, 0):
+        # A stored link has lost its signature, without which Discord gives nothing.
+        if source.refetchable and not (self._expiry(url) and self._is_valid(url, 0)):
             url = await self._renewed_url(source)
         content = await self._download(url, source.filename, limit)
         return FetchedSource(content=content, url=url if self.is_fresh(url) else None)
 
     def is_fresh(self, url: str) -> bool:
         """Whether a signed link is valid for `FRESH_FOR`. Discord's docs, Reference, Signed Attachment URLs."""
-        return "ex" in parse_qs(urlsplit(url).query) and self._is_valid(url, FRESH_FOR)
+        return self._expiry(url) is not None and self._is_valid(url, FRESH_FOR)
+
+    @staticmethod
+    def _expiry(url: str) -> str | None:
+        """When a signed link expires, in hexadecimal seconds."""
+        return next(iter(parse_qs(urlsplit(url).query).get("ex", ())), None)
 
     def _is_valid(self, url: str, seconds: int) -> bool:
         """Whether a link is valid for so many more seconds; one without an expiry always is."""
-        expiry = parse_qs(urlsplit(url).query).get("ex")
+        expiry = self._expiry(url)
         try:
-            return expiry is None or int(expiry[0], 16) * 1000 > later(self._clock.discord_now(), seconds)
+            return expiry is None or int(expiry, 16) * 1000 > later(self._clock.discord_now(), seconds)
         except ValueError:
             return False
 

@@ -163,7 +163,8 @@ class Interactions:
         for part in reversed(inner):
             options = [part | {"options": options}]
         data: Json = {"id": command["id"], "name": name, "type": 1, "options": options}
-        return data | ({"resolved": resolved} if resolved else {})
+        # While a command is typed, there are only ids: github.com/discordjs/discord.js/pull/8058.
+        return data | ({"resolved": resolved} if resolved and spec["kind"] == "slash" else {})
 
     def _options(self, schema: list[Json], spec: Json, channel: Channel, resolved: Json) -> list[Json]:
         types = {option["name"]: option["type"] for option in schema}

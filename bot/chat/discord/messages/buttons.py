@@ -10,8 +10,13 @@ from typing import Literal, get_args
 
 import discord
 
-Verb = Literal["cancel", "edit", "delete"]
+from bot.chat.discord.messages.content import truncate
+from bot.domain.choices import AlternativeModel
+
+Verb = Literal["cancel", "edit", "delete", "retry"]
 VERBS: tuple[Verb, ...] = get_args(Verb)
+MAX_LABEL = 80
+"""Characters of a button's label: Discord's docs, Component Reference."""
 _ID = "[0-8]?[0-9]{1,18}"
 """An id that fits a database's 63 bits. Members can send any custom id, and Discord's own fit until 2083."""
 
@@ -70,3 +75,10 @@ def delete_button(job_id: int) -> discord.ui.Button[discord.ui.View]:
     return discord.ui.Button(
         label="Delete", emoji="🗑️", style=discord.ButtonStyle.secondary, custom_id=custom_id("delete", job_id)
     )
+
+
+def retry_button(job_id: int, alternative: AlternativeModel) -> discord.ui.Button[discord.ui.View]:
+    """Ask for a failed job's request again, with another model."""
+    begin, end = "Paint with ", f" · at most {alternative.price}"
+    label = f"{begin}{truncate(alternative.label, MAX_LABEL - len(begin) - len(end))}{end}"
+    return discord.ui.Button(label=label, style=discord.ButtonStyle.primary, custom_id=custom_id("retry", job_id))
