@@ -6,7 +6,8 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from bot.sandbox.fal.models.base import PRESETS, ImageInput, Preset, Size, Work, text_and_edit
+from bot.sandbox.fal.models.base import PRESETS, ImageInput, Preset, Work, text_and_edit
+from bot.sandbox.kit.shapes import Size
 
 _DOLLARS = 0.035
 _LEAST_SOURCE, _MOST_SOURCE = 384, 5_000
