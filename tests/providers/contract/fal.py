@@ -144,6 +144,37 @@ class FalOwnKey(FalPolled):
         return Money(sum(map(_at_openai, counts)))
 
 
+class FalFreeSizes(FalPolled):
+    """Any size within bounds, and compression by the service."""
+
+    mode: ClassVar[str] = "free sizes"
+    model: ClassVar[str] = "gpt-image-2.5-flare"
+
+
+class FalRatios(FalPolled):
+    """Ratios and tiers in place of pixels, one quality, a seed."""
+
+    mode: ClassVar[str] = "ratios"
+    model: ClassVar[str] = "nano-banana-2"
+    quality: ClassVar[str] = "medium"
+
+
+class FalMegapixels(FalPolled):
+    """Priced by the megapixel, one picture for each submit, a seed."""
+
+    mode: ClassVar[str] = "megapixels"
+    model: ClassVar[str] = "flux-2-pro"
+    quality: ClassVar[str] = "medium"
+
+
+class FalLarge(FalPolled):
+    """Large pictures only, in a format that the service chooses."""
+
+    mode: ClassVar[str] = "large only"
+    model: ClassVar[str] = "seedream-5-lite"
+    quality: ClassVar[str] = "medium"
+
+
 def _at_openai(usage: Mapping[str, Any]) -> int:
     came: Mapping[str, int] = usage["input_tokens_details"]
     micros = came["text_tokens"] * TEXT_TOKEN + came["image_tokens"] * PICTURE_TOKEN

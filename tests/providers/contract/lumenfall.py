@@ -118,6 +118,29 @@ class LumenfallLink(Variant):
         return Money(self.sandbox.history.spent_micros)
 
 
+class LumenfallFreeSizes(LumenfallLink):
+    """Any size within bounds, nothing transparent."""
+
+    mode: ClassVar[str] = "free sizes"
+    model: ClassVar[str] = "gpt-image-2"
+
+
+class LumenfallRatios(LumenfallLink):
+    """Ratios and tiers in place of pixels, one quality."""
+
+    mode: ClassVar[str] = "ratios"
+    model: ClassVar[str] = "nano-banana-2"
+    quality: ClassVar[str] = "medium"
+
+
+class LumenfallMegapixels(LumenfallLink):
+    """Some sizes only, priced by the megapixel, a seed."""
+
+    mode: ClassVar[str] = "megapixels"
+    model: ClassVar[str] = "flux-2-pro"
+    quality: ClassVar[str] = "medium"
+
+
 class LumenfallStreamed(LumenfallLink):
     """Streamed while it is painted, where it is one picture."""
 

@@ -12,11 +12,11 @@ from bot.catalog.mapping import OPTION_WORDS
 from bot.catalog.refusals import Unsupported
 from bot.catalog.schema import Option
 from bot.domain.errors import SourceRejected
-from bot.domain.pictures import Picture
+from bot.domain.pictures import InputPicture, Picture
 from bot.domain.requests import ImageRequest
 from bot.pictures.files import TYPES
 from tests.providers.contract.case import Cases
-from tests.providers.contract.world import ContractWorld
+from tests.providers.contract.world import ContractWorld, Delivery
 from tests.support.providers.deps import SOURCE, input_picture, painted, picture_host
 
 case = Cases()
@@ -24,12 +24,15 @@ case = Cases()
 PIXELS = "ab\"'\\<>&%{}$ü雪🦊\n\t"
 PROMPT = (PIXELS * 4000)[:3999] + "."
 TOLD = "the service chooses: the member is told"
+ALWAYS = "its pictures are always so: nothing is sent"
 
 
 def spelled(world: ContractWorld, request: ImageRequest, option: Option) -> str | None:
     """See that an option was sent under its own name; the reason, where the member is told instead."""
     provider_request = world.provider_request(request)
-    mapping = provider_request.operation.options[option]
+    mapping = provider_request.operation.options.get(option)
+    if mapping is None or not mapping.field:
+        return ALWAYS
     wanted = mapping.instead.get(getattr(request, option), getattr(request, option))
     if mapping.field in provider_request.fields:
         assert str(world.variant.sent[mapping.field]) == mapping.values[wanted]
@@ -50,6 +53,22 @@ def refused(world: ContractWorld, request: ImageRequest, word: str) -> None:
     assert "Choose Another as the model." in caught.value.refusal("It", ["Another"]).sentence
     assert len(caught.value.refusal("It", []).sentence.split(". ")) > 1
     assert world.variant.sandbox.submits == 0
+
+
+def can_do(world: ContractWorld, request: ImageRequest) -> bool:
+    """Whether the offer takes the request."""
+    try:
+        world.provider_request(request)
+    except Unsupported:
+        return False
+    return True
+
+
+def shaped_as_promised(delivery: Delivery) -> bool:
+    """Whether the picture has the shape that the request was translated to."""
+    promised = delivery.provider_request.size.shape
+    came = sizes.Shape(delivery.picture.width, delivery.picture.height, exact=True)
+    return promised is None or came == promised or sizes.same_ratio(came, promised)
 
 
 def lowest_alpha(picture: Picture) -> int:
@@ -78,22 +97,39 @@ def present(channel: Image.Image) -> list[int]:
 @case("pixels {}: exactly these, or the member is told", "1024x1536", "1200x1100")
 @case("ratio {}: so shaped, or the member is told", "16:9", "2:3")
 @case("size {}: so shaped, or the member is told", "square", "landscape", "portrait", "auto")
-async def shapes(world: ContractWorld, size: str) -> None:
-    delivery = await world.deliver(world.request(size=size))
+async def shapes(world: ContractWorld, size: str) -> str | None:
+    request = world.request(size=size)
+    if not can_do(world, request):
+        refused(world, request, "shape")
+        return "it chooses the shape itself: refused by name"
+    delivery = await world.deliver(request)
     came = sizes.Shape(delivery.picture.width, delivery.picture.height, exact=True)
     wanted = sizes.parse(size)
-    if delivery.provider_request.size.shape is not None:
-        assert came == delivery.provider_request.size.shape or sizes.same_ratio(
-            came, delivery.provider_request.size.shape
-        )
+    assert shaped_as_promised(delivery)
     if wanted is not None:
         as_asked = came == wanted if wanted.exact else sizes.same_ratio(came, wanted)
         assert as_asked != any("became" in change for change in delivery.provider_request.changes)
+    return None
 
 
-@case("quality {}: sent, or the member is told", "auto", "low", "medium", "high")
+@case("size {}: as large, or it is refused by name", "square 2k", "16:9 4k")
+async def tiers(world: ContractWorld, size: str) -> str | None:
+    request = world.request(size=size)
+    if not can_do(world, request):
+        refused(world, request, "shape" if world.chooses_shape else size.rpartition(" ")[2])
+        return "it has no such size: refused by name"
+    delivery = await world.deliver(request)
+    assert shaped_as_promised(delivery)
+    assert max(delivery.picture.width, delivery.picture.height) >= (2000 if "2k" in size else 3500)
+    return None
+
+
+@case("quality {}: sent, or the member is told", "auto", "low", "medium", "high", "max")
 async def qualities(world: ContractWorld, quality: str) -> str | None:
     request = world.request(quality=quality)
+    if not can_do(world, request):
+        refused(world, request, "quality")
+        return "it has one quality: refused by name"
     await world.deliver(request)
     return spelled(world, request, "quality")
 
@@ -101,6 +137,9 @@ async def qualities(world: ContractWorld, quality: str) -> str | None:
 @case("background {}: sent, or the member is told", "auto", "opaque")
 async def backgrounds(world: ContractWorld, background: str) -> str | None:
     request = world.request(background=background)
+    if not can_do(world, request):
+        refused(world, request, "background")
+        return "it has no background to choose: refused by name"
     delivery = await world.deliver(request)
     assert lowest_alpha(delivery.picture) == 255
     return spelled(world, request, "background")
@@ -109,11 +148,11 @@ async def backgrounds(world: ContractWorld, background: str) -> str | None:
 @case("background transparent: it is, or it is refused by name")
 async def transparent(world: ContractWorld) -> str | None:
     request = world.request(background="transparent", output_format="png")
-    if not world.variant.offers[world.variant.model].imagine.options["background"].listed:
+    if can_do(world, request):
         assert lowest_alpha((await world.deliver(request)).picture) == 0
         return spelled(world, request, "background")
     refused(world, request, "background")
-    return "its schema lists no background: refused by name"
+    return "nothing transparent is painted: refused by name"
 
 
 @case("format {}: what is delivered is one", "png", "jpeg", "webp", "gif", "avif")
@@ -141,6 +180,19 @@ async def counts(world: ContractWorld, count: int) -> None:
     assert world.variant.sandbox.submits == world.variant.accepted == len(delivery.provider_request.counts)
 
 
+@case("a seed: sent, another one with each submit, or it is refused by name")
+async def seeds(world: ContractWorld) -> str | None:
+    request = world.request(seed=2**31 - 1, count=2)
+    if not can_do(world, request):
+        refused(world, request, "seed")
+        return "it takes no seed: refused by name"
+    delivery = await world.deliver(request)
+    field = delivery.provider_request.operation.options["seed"].field
+    submits = len(delivery.provider_request.counts)
+    assert world.variant.sent[field] == (2**31 - 1 if submits == 1 else 0)
+    return None
+
+
 @case("the longest prompt arrives as it was written")
 async def prompts(world: ContractWorld) -> None:
     request = world.request(prompt=PROMPT)
@@ -151,8 +203,9 @@ async def prompts(world: ContractWorld) -> None:
 @case("an edit of one picture")
 async def edit(world: ContractWorld) -> None:
     request = world.request(sources=(SOURCE,))
-    picture = (await world.deliver(request, input_picture(painted()))).picture
-    assert (picture.content_type, picture.width) == ("image/jpeg", 1024)
+    delivery = await world.deliver(request, input_picture(painted()))
+    assert delivery.picture.content_type == "image/jpeg"
+    assert shaped_as_promised(delivery)
 
 
 @case("an edit of three pictures, one of them large")
@@ -164,7 +217,7 @@ async def several(world: ContractWorld) -> None:
         input_picture(large, filename="größe.png"),
         input_picture(painted(colour="blue")),
     ]
-    assert (await world.deliver(request, *pictures)).picture.width == 1024
+    assert shaped_as_promised(await world.deliver(request, *pictures))
     assert len(world.variant.sent[world.provider_request(request).operation.sources or ""]) == len(pictures)
 
 
@@ -173,13 +226,16 @@ async def linked(world: ContractWorld) -> None:
     request = world.request(sources=(SOURCE,))
     async with picture_host() as host:
         picture = input_picture(painted(), url=f"{host.url}/a.png")
-        assert (await world.deliver(request, picture)).picture.width == 1024
+        assert shaped_as_promised(await world.deliver(request, picture))
         assert all(secret not in head for secret in world.variant.secrets for head in host.heads)
 
 
 @case("fidelity {}: sent, or the member is told", "low", "high")
 async def fidelities(world: ContractWorld, fidelity: str) -> str | None:
     request = world.request(sources=(SOURCE,), fidelity=fidelity)
+    if not can_do(world, request):
+        refused(world, request, "fidelity")
+        return "it has no fidelity to choose: refused by name"
     await world.deliver(request, input_picture(painted()))
     return spelled(world, request, "fidelity")
 
@@ -191,8 +247,10 @@ async def masks(world: ContractWorld) -> str | None:
     if offer.edit is None or offer.edit.mask is None:
         refused(world, request, "mask")
         return "it takes no mask: refused by name"
-    mask = input_picture(half_clear(), filename="mask.png")
-    picture = (await world.deliver(request, input_picture(painted()), mask=mask)).picture
+    white = offer.edit.mask_edits == "white"
+    given, source = input_picture(half_clear(), filename="mask.png"), input_picture(painted())
+    mask = InputPicture(picture=await world.pictures.check_mask(given.picture, source.picture, white=white))
+    picture = (await world.deliver(request, source, mask=mask)).picture
     with Image.open(BytesIO(picture.content)) as image:
         unchanged, changed = (image.convert("RGB").crop((left, 0, left + 400, 1024)) for left in (50, 574))
     assert max(high - low for low, high in extrema(unchanged)) < 20

@@ -115,6 +115,37 @@ class OxenQueue(Variant):
         return Money(int(total * 1_000_000))
 
 
+class OxenTiers(OxenQueue):
+    """Ratios and tiers in place of pixels, a mask that is transparent where the picture may change."""
+
+    mode: ClassVar[str] = "tiers"
+    model: ClassVar[str] = "gpt-image-2.5-flare"
+
+
+class OxenWhiteMask(OxenQueue):
+    """A mask that is white where the picture may change."""
+
+    mode: ClassVar[str] = "white mask"
+    model: ClassVar[str] = "gpt-image-2"
+
+
+class OxenSeeds(OxenQueue):
+    """Other words for the formats, a shape that follows the picture, a seed."""
+
+    mode: ClassVar[str] = "seeds"
+    model: ClassVar[str] = "flux-2-pro"
+    quality: ClassVar[str] = "medium"
+
+
+class OxenShapeless(OxenQueue):
+    """The service alone chooses the shape."""
+
+    mode: ClassVar[str] = "shapeless"
+    model: ClassVar[str] = "seedream-5-lite"
+    quality: ClassVar[str] = "medium"
+    size: ClassVar[str] = "auto"
+
+
 ASKED_LATER: tuple[Fault, ...] = (
     *("look: 500", "look: 429", "look: page", "look: truncated", "look: reset", "look: slow"),
     "look: key refused",

@@ -121,6 +121,10 @@ class Variant(ABC):
     mode: ClassVar[str]
     spec: ClassVar[ProviderSpec]
     model: ClassVar[str] = "gpt-image-1.5"
+    quality: ClassVar[str] = "low"
+    """Of requests that are about something else."""
+    size: ClassVar[str] = "square"
+    """The same."""
     key: ClassVar[str]
     wrong_key: ClassVar[str]
     """Well-formed, and not accepted."""

@@ -100,8 +100,15 @@ class ContractWorld:
 
     def request(self, **changes: Any) -> ImageRequest:
         """A small request."""
-        usual = {"prompt": "a fox in the snow", "quality": "low", "size": "square", "output_format": "jpeg"}
-        return ImageRequest(model=self.variant.model, **{**usual, **changes})
+        variant = self.variant
+        usual = {"prompt": "a fox in the snow", "quality": variant.quality, "size": variant.size}
+        return ImageRequest(model=variant.model, **{"output_format": "jpeg", **usual, **changes})
+
+    @property
+    def chooses_shape(self) -> bool:
+        """Whether the service alone chooses the pictures' shape."""
+        sizing = self.variant.offers[self.variant.model].imagine.size
+        return not (sizing.known or sizing.custom or sizing.ratios)
 
     def provider_request(self, request: ImageRequest) -> ProviderRequest:
         """The request as the provider is sent it."""
