@@ -62,6 +62,13 @@ class CountMapping(CatalogModel):
     most: int = Field(1, ge=1)
 
 
+class SourceSize(CatalogModel):
+    """How large the pictures to edit must be, in pixels. Easel scales those that are not."""
+
+    least_side: int = Field(1, ge=1)
+    most_area: int = Field(ge=1)
+
+
 class Operation(CatalogModel):
     """One kind of request: its endpoint and what its fields are called."""
 
@@ -71,12 +78,19 @@ class Operation(CatalogModel):
     sources: str | None = None
     source_style: Literal["list", "text"] = "list"
     """Whether `sources` takes a list of pictures, or one picture that stands there by itself."""
+    source_size: SourceSize | None = None
     mask: str | None = None
     mask_edits: Literal["transparent", "white"] = "transparent"
     """Which part of a mask the provider paints anew."""
     size: SizeMapping
     options: dict[Option, OptionMapping]
     fixed: dict[str, str | bool | int] = Field({})
+
+    @model_validator(mode="after")
+    def _masks_fit_their_pictures(self) -> Self:
+        if self.mask is not None and self.source_size is not None:
+            raise ValueError("pictures that Easel scales no longer fit their mask; leave out mask or source_size")
+        return self
 
     @model_validator(mode="after")
     def _a_format_is_asked_for(self) -> Self:

@@ -21,7 +21,7 @@ from bot.domain.content import Content
 from bot.domain.errors import BadSource, InvalidResponse
 from bot.domain.pictures import Picture
 from bot.pictures import wire
-from bot.pictures.conversion import convert, preview, shrink
+from bot.pictures.conversion import convert, fit, preview, shrink
 from bot.pictures.errors import TooHeavy
 from bot.pictures.inspection import inspect
 from bot.pictures.masks import as_mask
@@ -35,6 +35,7 @@ TASKS: dict[str, Callable[..., Picture | None]] = {
     "inspect": inspect,
     "preview": preview,
     "convert": convert,
+    "fit": fit,
     "shrink": shrink,
     "mask": as_mask,
 }

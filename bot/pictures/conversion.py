@@ -8,6 +8,7 @@ from PIL import Image
 
 from bot.domain.errors import BadSource, InvalidResponse
 from bot.domain.pictures import Picture
+from bot.pictures.files import shown
 from bot.pictures.opening import BROKEN, check_memory, opened, plain, saved
 
 _CONVERTING = {"PNG": 8, "JPEG": 8, "WEBP": 12, "GIF": 12, "AVIF": 24}
@@ -56,6 +57,27 @@ def preview(picture: Picture, *, allowed: int) -> Picture | None:
         return saved(small, "WEBP", "preview", {"quality": 80})
     except (*BROKEN, BadSource):
         return None
+
+
+def fit(picture: Picture, *, allowed: int, least_side: int, most_area: int) -> Picture:
+    """The same picture with at least `least_side` pixels to the shorter side, and at most `most_area` in all.
+
+    Raises:
+        BadSource: it is too long and narrow to be both.
+        TooHeavy: it takes more than `allowed` bytes.
+    """
+    scale = max(1.0, least_side / min(picture.width, picture.height))
+    scale = min(scale, (most_area / (picture.width * picture.height)) ** 0.5)
+    width, height = int(picture.width * scale), int(picture.height * scale)
+    if min(width, height) < least_side - 1:
+        raise BadSource(f"{shown(picture.filename)} is too long and narrow for this model. Send another one.")
+    with opened(picture, allowed) as image:
+        image.draft("RGB", (width, height))
+        check_memory(image, allowed, extra=4 + 8 * scale**2)
+        made = plain(image).resize((max(width, least_side), max(height, least_side)), Image.Resampling.LANCZOS)
+    if picture.content_type == "image/jpeg" and made.mode == "RGB":
+        return saved(made, "JPEG", picture.filename, {"quality": 95})
+    return saved(made, "PNG", picture.filename, {"compress_level": 3})
 
 
 def shrink(picture: Picture, *, allowed: int, limit: int) -> Picture | None:

@@ -112,6 +112,24 @@ class Pictures:
             raise unreadable(mask.filename)
         return made
 
+    async def fit(self, picture: Picture, least_side: int, most_area: int) -> Picture:
+        """The same picture with at least `least_side` pixels to a side, and at most `most_area` in all.
+
+        Raises:
+            BadSource: it is too long and narrow, or has too many pixels to be scaled here.
+        """
+        if min(picture.width, picture.height) >= least_side and picture.width * picture.height <= most_area:
+            return picture
+        try:
+            made = await self._do_slowly("fit", picture, least_side=least_side, most_area=most_area)
+        except (TooHeavy, ProcessEnded):
+            made = None
+        if made is None:
+            raise BadSource(
+                f"{shown(picture.filename)} has too many megapixels for this model. Send a smaller one."
+            )
+        return made
+
     async def shrink(self, picture: Picture, limit: int) -> Picture | None:
         """The same picture in at most `limit` bytes: first at a lower quality, then smaller.
 

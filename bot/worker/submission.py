@@ -254,6 +254,8 @@ class Submission:
                 fetched = await context.delivery.read(source, MAXIMUM_SOURCE_BYTES)
                 content, url = fetched.content, fetched.url
             picture = await context.pictures.inspect(content, filename=source.filename)
+            if (wanted := candidate.operation.source_size) is not None:
+                picture = await context.pictures.fit(picture, wanted.least_side, wanted.most_area)
             # The link does not lead to a picture that was converted here, such as an animation's first frame.
             unchanged = picture.stored is content and url is not None and context.delivery.is_fresh(url)
             inputs.append(InputPicture(picture=picture, url=url if unchanged else None))

@@ -21,7 +21,7 @@ from bot.domain.pictures import Picture
 from bot.domain.requests import OutputFormat
 from bot.pictures.files import KINDS, SUFFIXES
 from bot.pictures.pictures import Pictures
-from tests.support.picture_files import encoded, noise, png_declaring, webp_declaring
+from tests.support.picture_files import encoded, noise, png, png_declaring, webp_declaring
 from tests.support.picture_processes import open_pictures
 
 FORMATS: tuple[OutputFormat, ...] = get_args(OutputFormat)
@@ -252,3 +252,31 @@ def test_a_file_is_gone_with_its_last_user() -> None:
         assert len(file.read()) == IN_MEMORY + 1
     del receiver
     assert open_files() == before
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "came"),
+    [(300, 400, (300, 400)), (64, 64, (256, 256)), (128, 100, (327, 256)), (4000, 3000, (2309, 1732))],
+)
+async def test_a_picture_is_scaled_to_what_a_model_takes(
+    pictures: Pictures, width: int, height: int, came: tuple[int, int]
+) -> None:
+    given = await pictures.inspect(encoded(Image.new("RGB", (width, height), "teal"), "JPEG"), filename="a.jpg")
+    fitted = await pictures.fit(given, 256, 4_000_000)
+    assert (fitted.width, fitted.height) == came
+    assert (fitted is given) == (came == (width, height))
+    assert fitted.content_type == "image/jpeg"
+
+
+async def test_a_transparent_picture_stays_so_when_it_is_scaled(pictures: Pictures) -> None:
+    given = await pictures.inspect(png(64, 64, colour=(255, 0, 0, 0), mode="RGBA"), filename="a.png")
+    fitted = await pictures.fit(given, 256, 4_000_000)
+    with Image.open(fitted.open()) as image:
+        assert (image.mode, image.size) == ("RGBA", (256, 256))
+        assert image.getchannel("A").getextrema() == (0, 0)
+
+
+async def test_a_picture_that_no_scale_makes_fit_is_refused(pictures: Pictures) -> None:
+    given = await pictures.inspect(png(8000, 40), filename="strip.png")
+    with pytest.raises(BadSource, match=r"strip\.png is too long and narrow for this model\. Send another one\."):
+        await pictures.fit(given, 256, 4_000_000)
