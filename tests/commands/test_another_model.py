@@ -45,13 +45,13 @@ async def test_the_same_request_is_painted_by_the_model_on_the_button(world: Wor
         failed = await world.imagine("a red boat", size="square", count=2, spoiler=True)
         message = await failure(world, failed)
         assert message["content"] == BUSY
-        assert offered(message) == ["Paint with GPT Image 2 · at most $0.04"]
+        assert offered(message) == ["Paint with GPT Image 2 · at most $0.014"]
         assert await world.quota() == WHOLE
         world.fal.faults.clear()
         job = await world.press(message, "retry")
         card = await world.card(job)
         assert "GPT Image 2 · 2 pictures · square · low" in card["content"]
-        assert "at most $0.04 ·" in card["content"]
+        assert "at most $0.014 ·" in card["content"]
         result = await world.result_message(job)
         await world.wait_finished(job)
         assert "a red boat" in result["content"]
@@ -202,11 +202,12 @@ async def test_a_press_is_checked_against_what_its_member_has_left(world: World)
 
 
 async def test_only_a_model_that_can_do_the_request_is_offered(world: World) -> None:
-    async with world.bot(**MODELS):
-        assert offered(await failed_everywhere(world, background="transparent")) == [
-            "Paint with GPT Image 1 · at most $0.02"
-        ]
-    async with world.bot(MODELS="gpt-image-2,gpt-image-1.5"):
+    async with world.bot(MODELS="nano-banana-2,gpt-image-1.5,gpt-image-1"):
+        [other] = offered(await failed_everywhere(world, quality="medium"))
+        assert other == "Paint with Nano Banana 2 · at most $0.08"
+        [able] = offered(await failed_everywhere(world, background="transparent"))
+        assert able.startswith("Paint with GPT Image 1 · at most $0.")
+    async with world.bot(MODELS="nano-banana-2,gpt-image-1.5"):
         assert offered(await failed_everywhere(world, background="transparent")) == []
 
 

@@ -83,15 +83,18 @@ async def test_the_page_adds_a_model_that_paints_and_edits_at_its_price(world: W
     files = ",".join(str(folder / name) for name in settings["CATALOG_FILES"].split(","))
     picture: dict[str, Any] = {"image": Upload("boat.png", png(640, 480))}
     async with world.bot(CATALOG_FILES=files, DEFAULT_MODEL=""):
-        unnamed = await world.paint("a fox in the snow")
-        seeded = await world.paint("a fox", model=MODEL, size="16:9", quality="high", seed=7, count=2)
-        edited = await world.result_message(await world.edit("make it snow", model=MODEL, **picture))
-        refused = await world.refusal(await world.imagine(model=MODEL, background="transparent"))
+        unnamed = await world.paint("a fox in the snow", quality="medium")
+        seeded = await world.paint("a fox", model=MODEL, size="16:9", quality="medium", seed=7, count=2)
+        edited = await world.result_message(
+            await world.edit("make it snow", model=MODEL, quality="medium", **picture)
+        )
+        refused = await world.refusal(await world.imagine(model=MODEL, quality="medium", background="transparent"))
+        dearer = await world.refusal(await world.imagine(model=MODEL, quality="high"))
         gone = await world.refusal(await world.imagine(model="gpt-image-1"))
     for message, price in ((unnamed, "$0.035"), (seeded, "$0.07"), (edited, "$0.035")):
         assert "Qwen Image 2 · " in message["content"]
         assert f" · {price} · " in message["content"]
-    assert "High quality became medium." in seeded["content"]
+    assert "has no quality “high”. Choose GPT Image 2.5 Flare" in dearer
     assert "seed 7" in seeded["content"]
     assert [picture.size for picture in await world.download_pictures(seeded)] == [(1360, 768)] * 2
     assert [picture.size for picture in await world.download_pictures(edited)] == [(640, 480)]

@@ -193,7 +193,7 @@ def test_a_files_changes_are_named(capsys: pytest.CaptureFixture[str]) -> None:
     assert "changes Two at fal: prices.picture.medium (a medium square $0.12, was $0.053)" in named
     [added] = [line for line in named if line.startswith("adds")]
     assert added.startswith("adds Two more (two-more) at fal: $0.1")
-    assert added.endswith("a medium square, edit, mask, 4 at once, to 4k")
+    assert added.endswith("a medium square, edit, mask, transparent, 4 at once, to 4k")
     assert "prefers Two, then GPT Image 1.5, then the others" in named
 
 

@@ -19,7 +19,6 @@ from tests.catalog.offers.shared import (
     each,
     in_pixels,
     no_clear,
-    no_fidelity,
     no_quality,
     no_seed,
     sentence,
@@ -110,10 +109,13 @@ _OXEN_PLAIN = {
 _BACKGROUND = {"background": "auto"}
 
 
+_ALWAYS_CLOSE = [Row({"fidelity": "high"}), Row({"fidelity": "low"}, {}, ("low fidelity became high",))]
+"""Every picture to edit is looked at closely."""
+
+
 def _refused(service: str, kind: Kind) -> list[Refusal]:
-    """Neither takes a seed, and what is edited is always looked at closely."""
-    able = ABLE[service, kind]
-    return [*no_seed(able), *no_fidelity(able, kind)]
+    """What none of the three has."""
+    return no_seed(ABLE[service, kind])
 
 
 def _no_background(service: str, kind: Kind) -> list[Refusal]:
@@ -133,7 +135,7 @@ def _flare_or_sunburst(name: str, kind: Kind) -> dict[OfferKey, Table]:
             most=16,
             mask="mask_url" if edits else None,
             plain=_FAL_PLAIN | _BACKGROUND | ({} if edits else {"image_size": "square_hd"}),
-            rows=[*_FAL_25, *(_FAL_SOURCES if edits else _PRESETS)],
+            rows=[*_FAL_25, *([*_FAL_SOURCES, *_ALWAYS_CLOSE] if edits else _PRESETS)],
             refused=_refused("fal", kind),
         ),
         (f"gpt-image-2.5-{name}", "oxen", kind): Table(
@@ -142,7 +144,7 @@ def _flare_or_sunburst(name: str, kind: Kind) -> dict[OfferKey, Table]:
             most=16,
             mask="mask_url" if edits else None,
             plain=_OXEN_PLAIN | _BACKGROUND,
-            rows=[*_OXEN_25, *(_OXEN_SOURCES if edits else ())],
+            rows=[*_OXEN_25, *([*_OXEN_SOURCES, *_ALWAYS_CLOSE] if edits else ())],
             refused=_refused("oxen", kind),
         ),
     }
@@ -161,7 +163,10 @@ def _gpt_image_2(kind: Kind) -> dict[OfferKey, Table]:
             most=16,
             mask="mask_url" if edits else None,
             plain=_FAL_PLAIN | ({} if edits else {"image_size": "square_hd", "background": "auto"}),
-            rows=[*_FAL_2, *([*_FAL_SOURCES, Row(_BACKGROUND)] if edits else [*_PRESETS, *fal_backgrounds])],
+            rows=[
+                *_FAL_2,
+                *([*_FAL_SOURCES, *_ALWAYS_CLOSE, Row(_BACKGROUND)] if edits else [*_PRESETS, *fal_backgrounds]),
+            ],
             refused=[
                 *_refused("fal", kind),
                 *no_quality(finest, fal.finest, up_to_high),
@@ -174,7 +179,7 @@ def _gpt_image_2(kind: Kind) -> dict[OfferKey, Table]:
             most=10,
             mask="mask" if edits else None,
             plain={"n": 1, "quality": "medium", "output_format": "png"} | ({} if edits else {"size": "1024x1024"}),
-            rows=[*_LUMENFALL_2, *(_LUMENFALL_SOURCES if edits else ())],
+            rows=[*_LUMENFALL_2, *([*_LUMENFALL_SOURCES, *_ALWAYS_CLOSE] if edits else ())],
             refused=[
                 *_refused("lumenfall", kind),
                 *no_quality(finest, lumenfall.finest, up_to_high),
@@ -187,7 +192,7 @@ def _gpt_image_2(kind: Kind) -> dict[OfferKey, Table]:
             most=16,
             mask="mask_url" if edits else None,
             plain=_OXEN_PLAIN,
-            rows=[*_OXEN_2, Row(_BACKGROUND), *(_OXEN_SOURCES if edits else ())],
+            rows=[*_OXEN_2, Row(_BACKGROUND), *([*_OXEN_SOURCES, *_ALWAYS_CLOSE] if edits else ())],
             refused=[
                 *_refused("oxen", kind),
                 *no_quality(finest, oxen.finest, "low, medium, high or auto"),

@@ -141,19 +141,19 @@ ABLE: Mapping[tuple[str, Kind], Able] = {
         quality=THREE_2, finest=TWO_25, clear=THREE_2, seed=WITH_SEED, tiers=_FIRST_THREE
     ),
     ("fal", "edit"): Able(
-        quality=THREE_2, finest=TWO_25, clear=_CLEAR_EDIT, seed=WITH_SEED, fidelity=FORMER, mask=THREE_2,
+        quality=THREE_2, finest=TWO_25, clear=_CLEAR_EDIT, seed=WITH_SEED, fidelity=THREE_2, mask=THREE_2,
         tiers=_FIRST_THREE, opaque=_FIRST_THREE, five_sources=_FIRST_THREE,
     ),
     ("lumenfall", "imagine"): Able(quality=_LUMENFALL, clear=FORMER, seed=WITH_SEED, tiers=_LARGE_AT_LUMENFALL),
     ("lumenfall", "edit"): Able(
-        quality=_LUMENFALL, clear=FORMER, seed=WITH_SEED, fidelity=FORMER, mask=_LUMENFALL,
+        quality=_LUMENFALL, clear=FORMER, seed=WITH_SEED, fidelity=_LUMENFALL, mask=_LUMENFALL,
         tiers=_LARGE_AT_LUMENFALL,
     ),
     ("oxen", "imagine"): Able(
         quality=THREE_2, finest=TWO_25, clear=TWO_25, seed="FLUX.2 pro", tiers=_FIRST_THREE, opaque=_FIRST_THREE
     ),
     ("oxen", "edit"): Able(
-        quality=THREE_2, finest=TWO_25, clear=TWO_25, seed="FLUX.2 pro", fidelity="GPT Image 1.5", mask=THREE_2,
+        quality=THREE_2, finest=TWO_25, clear=TWO_25, seed="FLUX.2 pro", fidelity=THREE_2, mask=THREE_2,
         tiers=_FIRST_THREE, opaque=_FIRST_THREE,
     ),
 }  # fmt: skip
