@@ -125,11 +125,18 @@ class SizeMapping(CatalogModel):
             sizes.parse_ratio(ratio)
         if bool(self.known or self.custom) == bool(self.ratios or self.tiers):
             raise ValueError("it needs either sizes in pixels (known, custom) or ratios and tiers")
+        if self.left_open:
+            raise ValueError("a field is missing")
         if self.auto is None or self.auto in self.known.values() or self.auto.startswith("auto"):
             return self
         if self.custom is None or not self.custom.allows(sizes.parse_pixels(self.auto)):
             raise ValueError(f"auto becomes {self.auto}, which is not known")
         return self
+
+    @property
+    def left_open(self) -> bool:
+        """Whether shapes are known and there is no field for them, because the provider's own schema lacks it."""
+        return not self.field and bool(self.known or self.custom or self.ratios)
 
     @property
     def fields(self) -> frozenset[str]:
@@ -160,6 +167,10 @@ def map_size(sizing: SizeMapping, text: str, fields: dict[str, Any], changes: li
             f"has no size “{text[:20]}”.",
             "Choose square, landscape or portrait, a ratio like 16:9, or pixels like 1536x1024.",
         ) from None
+    if sizing.left_open:
+        if wanted is not None:
+            changes.append("the service chooses the size itself")
+        return MappedSize(None, _map_tier_field(sizing, wanted, fields))
     if sizing.ratios or sizing.tiers:
         return _map_ratio(sizing, wanted, fields, changes)
     if wanted is None:
@@ -194,11 +205,8 @@ def _map_ratio(
     sizing: SizeMapping, wanted: Shape | None, fields: dict[str, Any], changes: list[str]
 ) -> MappedSize:
     """A provider that takes ratios. Of pixels it promises the shape, and about as many of them."""
-    tier = None
-    if sizing.tiers is not None:
-        tier = _tier(sizing.tiers, wanted)
-        fields[sizing.tiers.field] = sizing.tiers.values[tier]
-    elif wanted is not None and wanted.tier not in (None, "1k"):
+    tier = _map_tier_field(sizing, wanted, fields)
+    if tier is None and wanted is not None and wanted.tier not in (None, "1k"):
         raise _no_tier(wanted)
     if wanted is None:
         if sizing.auto is not None:
@@ -214,6 +222,14 @@ def _map_ratio(
     elif not sizes.same_ratio(wanted, chosen):
         changes.append(f"{wanted.ratio} became {chosen.ratio}")
     return MappedSize(chosen, tier)
+
+
+def _map_tier_field(sizing: SizeMapping, wanted: Shape | None, fields: dict[str, Any]) -> Tier | None:
+    if sizing.tiers is None:
+        return None
+    tier = _tier(sizing.tiers, wanted)
+    fields[sizing.tiers.field] = sizing.tiers.values[tier]
+    return tier
 
 
 def _tier(tiers: TierMapping, wanted: Shape | None) -> Tier:
