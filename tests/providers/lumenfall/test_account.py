@@ -17,6 +17,8 @@ from bot.domain.errors import (
 )
 from bot.domain.money import Money
 from bot.domain.providers import KeyState
+from bot.providers.lumenfall.prices import AT_ONCE as AT_ONCE_DRY
+from bot.providers.lumenfall.prices import MOST_FAILURES
 from tests.support.providers.deps import CATALOG, input_picture, painted
 from tests.support.providers.lumenfall import (
     EDIT,
@@ -27,6 +29,7 @@ from tests.support.providers.lumenfall import (
     assert_discreet,
     open_fixture,
 )
+from tests.support.raw_server import http, responding
 
 
 @pytest.fixture
@@ -199,3 +202,47 @@ async def test_a_health_check_of_a_service_that_is_away_says_so(fixture: Lumenfa
 async def test_an_account_that_pays_afterwards_has_no_balance() -> None:
     async with open_fixture(balance=None) as fixture:
         assert (await fixture.lumenfall().check_health()).detail == "billed afterwards"
+
+
+# Prices by dry runs
+
+
+async def test_a_service_that_is_asked_too_often_is_not_asked_on(fixture: LumenfallFixture) -> None:
+    fixture.fault("dry_run_error", status=429)
+    health = await fixture.lumenfall().check_health()
+    assert health.key is KeyState.WORKS
+    assert not any(served.prices for served in health.models)
+    assert 1 <= len(dry_runs(fixture)) <= AT_ONCE_DRY + MOST_FAILURES
+
+
+async def test_a_slow_dry_run_costs_no_more_than_its_own_price(fixture: LumenfallFixture) -> None:
+    fixture.fault("dry_run_slow", seconds=5, times=1)
+    health = await fixture.lumenfall(timeouts=HURRIED).check_health()
+    models = {served.model: served for served in health.models}
+    asked = sum(len(row) for offer in CATALOG.at("lumenfall").values() for row in offer.prices.table.values())
+    told = sum(len(row) for served in models.values() for row in served.prices.values())
+    assert told == len(dry_runs(fixture)) - 1
+    assert len(dry_runs(fixture)) <= asked
+    assert all(served.fields for served in models.values())
+
+
+async def test_a_size_that_is_refused_by_now_has_no_price_of_its_own(fixture: LumenfallFixture) -> None:
+    fixture.fault("dry_run_error", status=400, times=1)
+    health = await fixture.lumenfall().check_health()
+    assert all(served.prices for served in health.models)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"<html>", b"[1]", b'{"schema": 5}', b'{"schema": {}}', b'{"schema": {"properties": []}}', b"{" * 9_999],
+)
+async def test_a_schema_that_is_none_says_nothing(fixture: LumenfallFixture, body: bytes) -> None:
+    def respond(line: str) -> bytes:
+        if "/balance" in line:
+            return http(200, {"billing_type": "postpaid"})
+        return http(200, body) if line.startswith("GET") else http(200, {"total_cost_micros": "7"})
+
+    async with responding(respond) as service:
+        health = await fixture.lumenfall(base_url=f"{service.url}/openai/v1").check_health()
+    assert health.key is KeyState.WORKS
+    assert not any(served.fields or served.prices for served in health.models)
