@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 
@@ -16,7 +17,7 @@ from tests.support.world.stored_jobs import RELEASED
 from tests.support.world.world import World
 
 FLARE, FLARE_ID = "gpt-image-2.5-flare", "gpt-image-2-5-flare"
-ORDER = {"SERVICE_ORDER": f"{FLARE}=oxen"}
+ORDER: dict[str, Any] = {"SERVICE_ORDER": f"{FLARE}=oxen"}
 REQUEST = ImageRequest(prompt="a boat", model=FLARE, size="square")
 LINE = (
     f"{FLARE} at oxen: one picture (low 1k) costs $0.0082 by the service's own price list and $0.0041 "
@@ -91,7 +92,7 @@ async def test_the_doctor_shows_both_prices_and_how_old_a_told_one_is(full_world
 
 
 async def test_a_price_that_rises_after_the_reservation_is_not_paid_there(full_world: World) -> None:
-    order = {"SERVICE_ORDER": f"{FLARE}=oxen,fal"}
+    order: dict[str, Any] = {"SERVICE_ORDER": f"{FLARE}=oxen,fal"}
     for service in (full_world.oxen, full_world.fal):
         service.faults.set("submit_rate_limited", retry_after="0")
     async with full_world.bot(**order) as app:
