@@ -9,9 +9,9 @@ from datetime import UTC, date, datetime
 from bot import app
 from bot.app import App
 from bot.catalog.catalog import Model
-from bot.catalog.live import square_price
+from bot.catalog.summary import told_price
 from bot.chat.discord.client import invite_link, log_in
-from bot.columns import GAP, Columns
+from bot.columns import GAP, Columns, ago
 from bot.domain.clock import elapsed
 from bot.domain.providers import KeyState, ProviderHealth
 from bot.providers.health import check_health
@@ -20,8 +20,6 @@ from bot.settings import Settings
 
 FIRST_COLUMN = 11
 """Characters."""
-FRESH = 1800.0
-"""Seconds for which a price counts as just told."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,18 +117,11 @@ def _row(model: Model, provider: str, opened: App, today: date) -> tuple[str, st
     if until is not None:
         word = " until" if until >= today else ", was to end on"
         state += f"{word} {until.day} {until:%B} {until.year}"
-    price = square_price(model.offer(provider), model.name, status)
+    price = told_price(model.offer(provider), status)
     if price is not None and price.told_at is not None:
-        state += _age(elapsed(price.told_at, opened.clock.now()))
+        told = ago(elapsed(price.told_at, opened.clock.now()))
+        state += f", price told{told}" if told else ""
     return model.label, "not known" if price is None else str(price), state
-
-
-def _age(seconds: float) -> str:
-    """How old a price is that could not be read anew."""
-    if seconds < FRESH:
-        return ""
-    hours = round(seconds / 3600)
-    return f", its price is {f'{hours} h' if hours < 48 else f'{hours // 24} days'} old"
 
 
 def _default(opened: App) -> Finding:

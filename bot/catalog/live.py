@@ -5,17 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import product
 from typing import get_args
 
 from bot.catalog.offers import Offer
-from bot.catalog.refusals import Unsupported
 from bot.catalog.schema import Operation, Option, OptionMapping
 from bot.catalog.sizing import SizeMapping
-from bot.domain.clock import Instant
 from bot.domain.money import Money
 from bot.domain.providers import ModelStatus, PriceTable
-from bot.domain.requests import ImageRequest, OutputFormat, Quality, RequestKind
+from bot.domain.requests import OutputFormat, RequestKind
 
 MOST_TIMES = 100
 """A told price that is so many times the catalogue's is taken for a mistake."""
@@ -97,56 +94,6 @@ def differences(offer: Offer, told: PriceTable) -> tuple[PriceDifference, ...]:
 def differ(one: int, other: int) -> bool:
     """Whether two prices differ by more than a tenth of the second one."""
     return 10 * abs(one - other) > other
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SquarePrice:
-    """What one square picture costs, of medium quality where there is a choice, without its prompt."""
-
-    price: Money
-    """The one that counts."""
-    catalogue: Money | None
-    """The catalogue's; None where it only assumes one."""
-    told_at: Instant | None
-    """When the provider told its price; None where it tells none, and the catalogue's counts."""
-
-    @property
-    def differs(self) -> bool:
-        """Whether the provider's price and the catalogue's differ by more than a tenth."""
-        return self.catalogue is not None and differ(self.price.micros, self.catalogue.micros)
-
-    def __str__(self) -> str:
-        """$0.0169 (catalogue: $0.0132)."""
-        price = self.price.precise if self.told_at or self.catalogue else f"at most {self.price.precise}"
-        return f"{price} (catalogue: {self.catalogue.precise})" if self.differs and self.catalogue else price
-
-
-def square_price(offer: Offer, model: str, status: ModelStatus | None = None) -> SquarePrice | None:
-    """What the provider, or else the catalogue, says that an offer costs; None where nothing can be asked for.
-
-    `model` is our name of it.
-    """
-    ours = _square(offer, model)
-    counts = _square(live_offer(offer, status), model) if status is not None else ours
-    if ours is None or counts is None:
-        return None
-    told = status is not None and bool(believable(offer, status.prices))
-    return SquarePrice(
-        price=counts,
-        catalogue=None if offer.assumed_price else ours,
-        told_at=status.priced_at if status is not None and told else None,
-    )
-
-
-def _square(offer: Offer, model: str) -> Money | None:
-    qualities: tuple[Quality, ...] = ("medium", "auto")
-    for quality, size in product(qualities, ("square", "auto")):
-        try:
-            request = ImageRequest(prompt="a picture", model=model, size=size, quality=quality)
-            return offer.translate(request).price_each
-        except Unsupported:
-            continue
-    return None
 
 
 def _can_be(told: int, ours: int) -> bool:

@@ -7,6 +7,7 @@ every waiting job through at that moment, and count time by a clock of their own
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 from bot.catalog.catalog import Catalog, Model
@@ -151,14 +152,17 @@ class Router:
         return tuple(able), first
 
     def provider_request(self, request: ImageRequest, provider: str) -> ProviderRequest | None:
-        """The request at one provider, also at one that is asked no more; None where it cannot do it."""
+        """The request at one provider, also at one that is asked no more; None where it cannot do it.
+
+        What it has accepted before its schema lost a field is as the catalogue says.
+        """
         model = self._catalog.get(request.model)
         if model is None or provider not in model.providers:
             return None
-        try:
-            return self._at(model, request, provider)
-        except Unsupported:
-            return None
+        for offer in (self.offer(provider, model), model.offer(provider)):
+            with suppress(Unsupported):
+                return offer.translate(request)
+        return None
 
     def _at(self, model: Model, request: ImageRequest, provider: str) -> ProviderRequest:
         return self.offer(provider, model).translate(replace(request, model=model.name))

@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 
 from bot.catalog.catalog import Catalog
-from bot.catalog.live import differences, live_offer, missing_fields, square_price, unbelievable
+from bot.catalog.live import differences, live_offer, missing_fields, unbelievable
 from bot.catalog.offers import Offer, ProviderRequest
 from bot.catalog.refusals import Unsupported
+from bot.catalog.summary import told_price
 from bot.domain.money import Money
 from bot.domain.providers import NO_AMOUNT, ModelStatus, PriceTable
 from bot.domain.requests import ImageRequest, RequestKind, Source
@@ -92,7 +93,7 @@ def test_a_price_by_the_megapixel_is_told_as_well(tmp_path: Path) -> None:
     live = live_offer(offer, told({"megapixel": {"first": 45_000}}))
     assert live.prices.table == {"megapixel": {"first": 45_000, "further": 22_500}}
     assert live.translate(REQUEST).price_each == Money(45_000)
-    price = square_price(offer, FLARE, told({"megapixel": {"first": 45_000}}, priced_at=7))
+    price = told_price(offer, told({"megapixel": {"first": 45_000}}, priced_at=7))
     assert (str(price), price and price.told_at) == ("$0.045 (catalogue: $0.03)", 7)
 
 
@@ -112,14 +113,14 @@ def test_the_operator_sees_which_prices_differ_by_more_than_a_tenth() -> None:
     table = {"medium": {"1k": 16_900, "2k": 13_400, "4k": 36_000}, "low": {"1k": 1_000}}
     found = [(each.cell, each.told, each.catalogue) for each in differences(offer, table)]
     assert found == [("medium 1k", Money(16_900), Money(9_600)), ("low 1k", Money(1_000), Money(4_100))]
-    assert str(square_price(offer, FLARE, told(table))) == "$0.0169 (catalogue: $0.0096)"
-    assert str(square_price(offer, FLARE)) == "$0.0096"
+    assert str(told_price(offer, told(table))) == "$0.0169 (catalogue: $0.0096)"
+    assert str(told_price(offer, None)) == "$0.0096"
     # Where the catalogue only assumes a price, nothing differs from it.
     assumed = offer_at("oxen", "gpt-image-1.5")
     cheap = {"medium": {"1024x1024": 5_000}}
     assert differences(assumed, cheap) == ()
-    assert str(square_price(assumed, "gpt-image-1.5")).startswith("at most $")
-    assert str(square_price(assumed, "gpt-image-1.5", told(cheap, priced_at=1))).startswith("$")
+    assert str(told_price(assumed, None)).startswith("at most $")
+    assert str(told_price(assumed, told(cheap, priced_at=1))).startswith("$")
 
 
 # Fields

@@ -87,7 +87,7 @@ async def test_the_doctor_shows_both_prices_and_how_old_a_told_one_is(full_world
     report = await run_doctor(full_world)
     [line] = [line for line in report.section("Oxen") if "2.5 Flare" in line]
     assert " ".join(line.split()) == (
-        "GPT Image 2.5 Flare $0.0192 (catalogue: $0.0096) served, its price is 2 h old"
+        "GPT Image 2.5 Flare $0.0192 (catalogue: $0.0096) served, price told 2 h ago"
     )
 
 
@@ -107,6 +107,20 @@ async def test_a_price_that_rises_after_the_reservation_is_not_paid_there(full_w
         assert await full_world.wait_finished(job) == "done"
     assert full_world.job(job)["provider"] == "fal"
     assert full_world.ledger_micros(job, "settle") <= reserved
+
+
+async def test_an_estimate_is_within_what_was_reserved_whatever_the_price_is_by_now(full_world: World) -> None:
+    for fault, values in {"cost_missing": {}, "slow_run": {"seconds": 0.5}}.items():
+        full_world.oxen.faults.set(fault, **values)
+    async with full_world.bot(**ORDER) as app:
+        job = await full_world.imagine(model=FLARE, size="square", quality="medium")
+        await full_world.wait_accepted(job)
+        full_world.oxen.price_factors = {FLARE_ID: 3.0}
+        full_world.oxen.dropped_fields = {FLARE_ID: ["background"]}
+        await look(app)
+        await full_world.result_message(job)
+        assert await full_world.wait_finished(job) == "done"
+    assert full_world.ledger_micros(job, "settle") == full_world.ledger_micros(job, "reserve") == 9_600
 
 
 async def test_a_process_that_knows_a_higher_price_than_was_reserved_pays_nothing(full_world: World) -> None:

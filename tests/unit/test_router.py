@@ -94,6 +94,37 @@ def test_a_request_can_be_translated_for_a_provider_no_longer_in_the_order(
         assert router.provider_request(request, provider) is None
 
 
+def test_what_was_accepted_is_known_after_the_schema_has_lost_a_field(
+    catalog: Catalog, clock: AdjustableClock
+) -> None:
+    router = open_router(catalog, clock, ("fal",))
+    accepted = router.candidates(replace(REQUEST, background="transparent"))[0]
+    refresh(router, ModelStatus(model=MODEL, fields={"imagine": frozenset({"prompt", "image_size"})}))
+    with pytest.raises(UnsupportedRequest):
+        router.candidates(accepted.request)
+    found = router.provider_request(accepted.request, "fal")
+    assert found is not None
+    assert found.price_each == accepted.price_each
+
+
+def test_what_was_known_before_the_start_counts(catalog: Catalog, clock: AdjustableClock) -> None:
+    router = open_router(catalog, clock)
+    router.load(
+        {
+            ("oxen", MODEL): ModelStatus(model=MODEL, gone=False, prices=flat_prices(60_000)),
+            ("fal", MODEL): ModelStatus(model=MODEL, gone=True),
+            ("acme", "removed"): ModelStatus(model="removed", gone=True),
+        }
+    )
+    candidates = {candidate.provider: candidate for candidate in router.candidates(REQUEST)}
+    assert set(candidates) == {"lumenfall", "oxen"}
+    assert (candidates["oxen"].price_each, candidates["oxen"].assumed_price) == (Money(60_000), False)
+    assert refresh(router, ModelStatus(model=MODEL), provider="oxen") == []
+    status = router.status("oxen", MODEL)
+    assert status is not None
+    assert status.prices == flat_prices(60_000)
+
+
 # Retired models
 
 
