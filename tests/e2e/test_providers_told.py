@@ -116,7 +116,6 @@ async def test_an_estimate_is_within_what_was_reserved_whatever_the_price_is_by_
         job = await full_world.imagine(model=FLARE, size="square", quality="medium")
         await full_world.wait_accepted(job)
         full_world.oxen.price_factors = {FLARE_ID: 3.0}
-        full_world.oxen.dropped_fields = {FLARE_ID: ["background"]}
         await look(app)
         await full_world.result_message(job)
         assert await full_world.wait_finished(job) == "done"
@@ -184,3 +183,14 @@ async def test_the_dry_runs_of_one_service_that_are_refused_leave_what_was_known
         assert later is not None
         assert (later.prices, later.priced_at) == (known.prices, known.priced_at)
         await full_world.paint(model="gpt-image-2")
+
+
+async def test_a_list_that_is_slow_to_come_delays_no_picture(full_world: World) -> None:
+    full_world.oxen.faults.set("models_slow", seconds=20)
+    full_world.lumenfall.faults.set("dry_run_slow", seconds=20)
+    async with full_world.connected_process(**ORDER) as bot:
+        job = await full_world.imagine(model=FLARE, size="square")
+        await full_world.result_message(job, within=8)
+        assert await full_world.wait_finished(job) == "done"
+        await bot.stop()
+    assert full_world.job(job)["provider"] == "oxen"
