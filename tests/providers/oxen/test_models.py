@@ -52,7 +52,7 @@ async def test_a_grid_of_prices_is_read_in_the_catalogues_words(fixture: OxenFix
         "high": {"1024x1024": -1, "1536x1024": "a lot", "1024x1536": 1e9},
         "ultra": {"1024x1024": 0.7},
     }
-    fixture.sandbox.cost_per_image_grid = grid
+    fixture.sandbox.told_prices = {"gpt-image-1-5": grid}
     health = await fixture.oxen().check_health()
     assert served_of(health).prices == {
         "low": {"1024x1024": 10_000},
