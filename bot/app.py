@@ -10,7 +10,7 @@ import signal
 import socket
 from collections import defaultdict
 from collections.abc import AsyncIterator, Coroutine, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager, closing, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -38,7 +38,7 @@ from bot.providers.shared.spec import ProviderDeps
 from bot.routing.breaker import BreakerSettings
 from bot.routing.router import Router
 from bot.settings import Settings
-from bot.storage import notes
+from bot.storage import model_statuses
 from bot.storage.sqlite import Sqlite, open_sqlite
 from bot.usecases.members import MemberService
 from bot.usecases.moderators import ModeratorService
@@ -55,8 +55,6 @@ SYNCHRONOUS_SUBMITS = 32
 """Submits that are open at the same time at a synchronous provider."""
 REFRESH_EVERY = 3600.0
 """Seconds between two checks of what the providers serve."""
-LONGEST_FIRST_REFRESH = 5.0
-"""Seconds that jobs wait at the start for what the services charge; they may have been reserved by it."""
 SPARE_CONNECTIONS = 32
 """Connections to each service beside the one that each job may hold."""
 
@@ -125,7 +123,7 @@ async def open_app(
         )
         providers = await stack.enter_async_context(open_providers(deps))
         router = _open_router(settings, catalog, providers, clock, breaker_settings)
-        router.retired |= await database.read(notes.retired_models())
+        router.load(await database.read(model_statuses.all_statuses()))
         defaults = Defaults(model=_default_model(settings, catalog, router), limit=_default_limit(settings))
         members = MemberService(
             database=database, delivery=delivery, catalog=catalog, router=router, clock=clock, defaults=defaults
@@ -248,28 +246,18 @@ async def run(settings: Settings) -> None:
         log.info("add Easel to a server: %s", invite_link(app.client.application_id or 0))
         try:
             async with asyncio.TaskGroup() as group:
-                refreshed = asyncio.Event()
-                refresher = group.create_task(_keep_refreshing(app, refreshed), name="refresher")
-                worker = group.create_task(_work(app, refreshed), name="worker")
+                refresher = group.create_task(_keep_refreshing(app), name="refresher")
+                worker = group.create_task(app.worker.run(), name="worker")
                 gateway = group.create_task(_run_gateway(app, stop, worker), name="gateway")
                 gateway.add_done_callback(lambda _: refresher.cancel())
         except* (StorageError, SetupError) as group_error:
             raise group_error.exceptions[0] from None
 
 
-async def _work(app: App, refreshed: asyncio.Event) -> None:
-    """Run the worker once the services' prices are known, or are slow to come."""
-    with suppress(TimeoutError):
-        async with asyncio.timeout(LONGEST_FIRST_REFRESH):
-            await refreshed.wait()
-    await app.worker.run()
-
-
-async def _keep_refreshing(app: App, refreshed: asyncio.Event) -> None:
+async def _keep_refreshing(app: App) -> None:
     """Check the providers at the start and every hour, and announce to moderators what is new."""
     while True:
         await refresh(app.providers, app.router, app.database, app.clock)
-        refreshed.set()
         await app.client.wait_until_ready()
         await app.announcer.announce()
         await asyncio.sleep(REFRESH_EVERY)

@@ -14,6 +14,18 @@ TOGETHER = "\N{NO-BREAK SPACE}"
 """In the place of a space at which a line is not to be broken."""
 
 
+FRESH = 1800.0
+"""Seconds for which what was told counts as just told."""
+
+
+def ago(seconds: float) -> str:
+    """How long ago something was told, after a space; nothing where it was just told."""
+    if seconds < FRESH:
+        return ""
+    hours = round(seconds / 3600)
+    return f" {max(1, hours)} h ago" if hours < 48 else f" {hours // 24} days ago"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Columns:
     """Rows of text below each other; `widths` in characters, of each column but the last."""

@@ -9,11 +9,11 @@ from datetime import UTC, date, datetime
 from bot import app
 from bot.app import App
 from bot.catalog.catalog import Model
-from bot.catalog.refusals import Unsupported
+from bot.catalog.summary import told_price
 from bot.chat.discord.client import invite_link, log_in
-from bot.columns import GAP, Columns
-from bot.domain.providers import KeyState, ModelStatus, ProviderHealth
-from bot.domain.requests import ImageRequest
+from bot.columns import GAP, Columns, ago
+from bot.domain.clock import elapsed
+from bot.domain.providers import KeyState, ProviderHealth
 from bot.providers.health import check_health
 from bot.providers.registry import LABELS, SPECS
 from bot.settings import Settings
@@ -97,20 +97,18 @@ def _service(opened: App, health: ProviderHealth, today: date) -> Finding:
         case KeyState.REFUSED:
             advice = f"Make a new key at {spec.account_page} and put it into {spec.key_variable}."
             return Finding(title=spec.label, text=refused, advice=advice)
-    statuses = {status.model: status for status in health.models}
     models = [model for model in opened.catalog.models if health.provider in model.providers]
     return Finding(
         title=spec.label,
         text=f"its key works{', ' if health.detail else ''}{health.detail}",
-        rows=[_row(model, health.provider, statuses.get(model.name), opened, today) for model in models],
+        rows=[_row(model, health.provider, opened, today) for model in models],
         advice=f"Top it up at {spec.account_page}." if health.balance_used_up else "",
     )
 
 
-def _row(
-    model: Model, provider: str, status: ModelStatus | None, opened: App, today: date
-) -> tuple[str, str, str]:
+def _row(model: Model, provider: str, opened: App, today: date) -> tuple[str, str, str]:
     """The model, its price, and whether it is served."""
+    status = opened.router.status(provider, model.name)
     gone = status.gone if status else None
     if gone:
         return model.label, "", "gone"
@@ -119,18 +117,11 @@ def _row(
     if until is not None:
         word = " until" if until >= today else ", was to end on"
         state += f"{word} {until.day} {until:%B} {until.year}"
-    return model.label, _price(model, provider, status, opened), state
-
-
-def _price(model: Model, provider: str, status: ModelStatus | None, opened: App) -> str:
-    if status is not None and status.price is not None:
-        return str(status.price)
-    request = ImageRequest(prompt="a picture", model=model.name, size="square")
-    try:
-        translated = model.offer(provider).translate(request, status)
-    except Unsupported:
-        return "not known"
-    return f"at most {translated.highest_cost()}"
+    price = told_price(model.offer(provider), status)
+    if price is not None and price.told_at is not None:
+        told = ago(elapsed(price.told_at, opened.clock.now()))
+        state += f", price told{told}" if told else ""
+    return model.label, "not known" if price is None else str(price), state
 
 
 def _default(opened: App) -> Finding:

@@ -13,14 +13,16 @@ from pathlib import Path
 from bot.catalog.catalog import Catalog, Model
 from bot.catalog.changes import changes
 from bot.catalog.json_schema import catalog_json_schema
+from bot.catalog.live import live_offer
 from bot.catalog.offers import Offer
-from bot.catalog.summary import abilities, square_price
-from bot.columns import TOGETHER, Columns
+from bot.catalog.summary import abilities, told_price
+from bot.columns import TOGETHER, Columns, ago
+from bot.domain.clock import Instant, elapsed, real_time
 from bot.domain.money import Money
 from bot.domain.providers import ModelStatus
 from bot.providers.registry import LABELS, SPECS, catalog_for
 from bot.settings import Settings
-from bot.storage import notes
+from bot.storage import model_statuses
 from bot.storage.looking import look_into
 
 Statuses = Mapping[tuple[str, str], ModelStatus]
@@ -30,8 +32,6 @@ HEADINGS = ("service", "price", "from", "state", "last day", "what it can do")
 INDENT = 2
 NARROWEST, WIDEST, USUAL = 80, 120, 100
 """Characters of a line: the least, the most, and where the output is no terminal."""
-WORTH_TELLING = 0.1
-"""The part of the catalogue's price from which another one is shown beside it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,15 +55,20 @@ class Row:
         day = f"{self.last_day.day} {self.last_day:%b %Y}" if self.last_day else ""
         phrases = (*filter(None, [self.remark]), *self.abilities)
         words = ", ".join(phrase.replace(" ", TOGETHER) for phrase in phrases)
-        return (self.service, str(self.price or "?"), self.source, self.state, day, words)
+        return (self.service, self.price.precise if self.price else "?", self.source, self.state, day, words)
 
 
 def rows(
-    catalog: Catalog, statuses: Statuses, keys: Collection[str], off: Collection[tuple[str, str]] = ()
+    catalog: Catalog,
+    statuses: Statuses,
+    keys: Collection[str],
+    off: Collection[tuple[str, str]] = (),
+    now: Instant | None = None,
 ) -> list[Row]:
     """A row for each model at each service, in the catalogue's order.
 
     `keys` are the providers that have one; `off` the pairs of provider and model that the operator does not use.
+    With `now` a row says how long ago the service told its price.
     """
     found = []
     for model in catalog.models:
@@ -71,28 +76,26 @@ def rows(
             pair = (offer.provider, model.name)
             status = statuses.get(pair)
             has_key = offer.provider in keys
-            found.append(_row(model, offer, status, "off" if pair in off else _state(status, has_key=has_key)))
+            state = "off" if pair in off else _state(status, has_key=has_key)
+            found.append(_row(model, offer, status, state, now))
     return found
 
 
-def _row(model: Model, offer: Offer, status: ModelStatus | None, state: str) -> Row:
-    price, source, remark = square_price(offer), "assumed" if offer.assumed_price else "catalogue", ""
-    told = (
-        status.price or square_price(offer, status) if status and (status.price or status.highest_price) else None
-    )
-    if told is not None:
-        if source == "catalogue" and price and abs(told.micros - price.micros) > WORTH_TELLING * price.micros:
-            remark = f"the catalogue has {price}"
-        price, source = told, "service"
+def _row(model: Model, offer: Offer, status: ModelStatus | None, state: str, now: Instant | None) -> Row:
+    price = told_price(offer, status)
+    source = "assumed" if offer.assumed_price else "catalogue"
+    if price is not None and price.told_at is not None:
+        source = f"service{ago(elapsed(price.told_at, now)) if now is not None else ''}"
+    differs = price is not None and price.differs and price.catalogue is not None
     return Row(
         model=model,
         service=LABELS[offer.provider],
-        price=price,
+        price=price.price if price is not None else None,
         source=source,
         state=state,
         last_day=(status.available_until if status else None) or model.sunset_at,
-        abilities=abilities(offer, status),
-        remark=remark,
+        abilities=abilities(live_offer(offer, status) if status is not None else offer),
+        remark=f"the catalogue has {price.catalogue.precise}" if price and price.catalogue and differs else "",
     )
 
 
@@ -123,7 +126,7 @@ def show(settings: Settings, names: Sequence[str] = ()) -> None:
     """
     catalog = catalog_for(settings)
     keys = [name for name, spec in SPECS.items() if spec.key(settings) is not None]
-    found = rows(catalog, last_told(settings.database_url.path), keys, _off(settings, catalog))
+    found = rows(catalog, last_told(settings.database_url.path), keys, _off(settings, catalog), real_time())
     if names:
         wanted = [catalog.model(catalog.canonical(name)) for name in names]
         found = [row for row in found if row.model in wanted]
@@ -134,8 +137,7 @@ def show(settings: Settings, names: Sequence[str] = ()) -> None:
 
 def last_told(database: Path) -> Statuses:
     """What the providers last said, as a bot that ran here has written it down."""
-    retired = look_into(database, notes.retired_models()) or ()
-    return {pair: ModelStatus(model=pair[1], gone=True) for pair in retired}
+    return look_into(database, model_statuses.all_statuses()) or {}
 
 
 def _off(settings: Settings, catalog: Catalog) -> set[tuple[str, str]]:

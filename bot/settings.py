@@ -218,7 +218,8 @@ class Settings(BaseSettings):
     )
     lumenfall_inline: bool = Field(False, description="Have pictures sent in the answer, not by a link.")
     lumenfall_dry_run: bool = Field(
-        True, description="Ask Lumenfall for the price first, where no picture is sent in."
+        True,
+        description="Ask Lumenfall for prices by free dry runs, every hour and before a submit without a picture.",
     )
     lumenfall_byok: bool = Field(False, description="Pass OPENAI_API_KEY on to Lumenfall as well.")
     lumenfall_fields: Fields = Field(

@@ -26,7 +26,6 @@ LOSSLESS = ("png", "gif")
 def map_options(
     mappings: Mapping[Option, OptionMapping],
     request: ImageRequest,
-    listed: frozenset[str] | None,
     fields: dict[str, Any],
     changes: list[str],
 ) -> dict[Option, str]:
@@ -35,7 +34,7 @@ def map_options(
     for option in OPTION_WORDS:
         value = getattr(request, option)
         if value is not None:
-            sent[option] = map_option(option, value, mappings.get(option), listed, fields, changes)
+            sent[option] = map_option(option, value, mappings.get(option), fields, changes)
     return sent
 
 
@@ -43,7 +42,6 @@ def map_option(
     option: Option,
     value: str,
     mapping: OptionMapping | None,
-    listed: frozenset[str] | None,
     fields: dict[str, Any],
     changes: list[str],
 ) -> str:
@@ -55,7 +53,7 @@ def map_option(
         raise Unsupported(f"has no choice of {word}.", "Or leave it out.")
     if mapping.way == "emulate" and option == "output_format":
         return ""
-    if mapping.listed and (listed is None or mapping.field not in listed):
+    if mapping.listed:
         if value in mapping.dropped:
             if value != "auto":
                 changes.append(f"the service chooses the {word} itself")

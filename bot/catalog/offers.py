@@ -18,7 +18,6 @@ from bot.domain.checks import prompt_too_long
 from bot.domain.clock import Instant
 from bot.domain.money import Money
 from bot.domain.pictures import InputPicture
-from bot.domain.providers import ModelStatus
 from bot.domain.requests import MAXIMUM_COUNT, MAXIMUM_SEED, ImageRequest, OutputFormat, Source
 
 MAXIMUM_PARTIALS = 3
@@ -42,13 +41,16 @@ class ProviderRequest:
     size: MappedSize
     quality: str
     """In our words; empty where the provider chooses it."""
-    highest_price: Money | None = None
-    """One picture by the provider's own list, where the catalogue's price is only assumed."""
 
     @property
     def assumed_price(self) -> bool:
-        """Whether the price is the catalogue's guess, because the provider publishes none."""
-        return self.offer.assumed_price and self.highest_price is None
+        """Whether the price is the catalogue's guess, because the provider tells none."""
+        return self.offer.assumed_price
+
+    @property
+    def price_each(self) -> Money:
+        """One picture, without what a request costs beside its pictures."""
+        return self.offer.prices.each(self.quality, self.size.shape, self.size.tier)
 
     @property
     def provider(self) -> str:
@@ -92,7 +94,7 @@ class ProviderRequest:
         # A token is never shorter than a byte, whatever the language.
         words = len(request.prompt.split()) * extras.tokens_per_word
         text = max(words, len(request.prompt.encode(errors="replace"))) * extras.text_token
-        total = request.count * self._price_each().micros + reasoning
+        total = request.count * self.price_each.micros + reasoning
         total += submits * text + (request.count if self._sources_count_each else submits) * self._sources_cost()
         # Only for a single picture does a provider send unfinished ones.
         total += self.counts.count(1) * MAXIMUM_PARTIALS * extras.partial_picture
@@ -107,15 +109,12 @@ class ProviderRequest:
         extras = self.offer.prices.extras
         text = len(self.request.prompt.split()) * extras.tokens_per_word * extras.text_token
         runs = pictures if self._sources_count_each else 1
-        likely = Money(pictures * self._price_each().micros + text + runs * self._sources_cost())
+        likely = Money(pictures * self.price_each.micros + text + runs * self._sources_cost())
         return min(likely, self.highest_cost())
 
     @property
     def _sources_count_each(self) -> bool:
         return self.offer.prices.sources_count_each
-
-    def _price_each(self) -> Money:
-        return self.highest_price or self.offer.prices.each(self.quality, self.size.shape, self.size.tier)
 
     def _sources_cost(self) -> int:
         """Micro-dollars for the pictures that are sent along."""
@@ -185,21 +184,20 @@ class Offer(CatalogModel):
         prices = self.prices.model_copy(update={"extras": extras.model_copy(update=tokens)})
         return self.model_copy(update={"prices": prices})
 
-    def translate(self, request: ImageRequest, status: ModelStatus | None = None) -> ProviderRequest:
-        """The request in this provider's words; `status` is what the provider itself says of the model.
+    def translate(self, request: ImageRequest) -> ProviderRequest:
+        """The request in this provider's words.
 
         Raises:
             Unsupported: the provider cannot do it.
         """
         self._check(request)
-        listed = status.fields if status else None
         operation = self.edit if request.kind == "edit" and self.edit else self.imagine
         fields: dict[str, Any] = {}
         changes: list[str] = []
         source = _pixels(request.sources[0]) if request.sources else None
         shape = source and replace(source, exact=False)
         size = map_size(operation.size, request.size, shape, fields, changes)
-        sent = map_options(operation.options, request, listed, fields, changes)
+        sent = map_options(operation.options, request, fields, changes)
         map_seed(operation.options.get("seed"), request.seed, fields)
         formats = operation.options["output_format"].values
         convert_to = None
@@ -223,7 +221,6 @@ class Offer(CatalogModel):
             compress=compress,
             size=size,
             quality=sent["quality"],
-            highest_price=status.highest_price if status and self.assumed_price else None,
         )
 
     def _check(self, request: ImageRequest) -> None:

@@ -12,6 +12,7 @@ from bot.catalog.sizes import Shape, Tier
 from bot.catalog.sizing import SizeMapping, Way
 from bot.catalog.table import CatalogModel
 from bot.domain.money import Money
+from bot.domain.providers import PriceTable
 from bot.domain.requests import Fidelity, OutputFormat
 
 Option = Literal["quality", "background", "output_format", "fidelity", "compression", "seed"]
@@ -28,8 +29,8 @@ class OptionMapping(CatalogModel):
     those that the provider's pictures have anyway. `instead` maps values
     that the provider lacks to the ones that are sent in their place: Easel converts a format, and the member is
     told of anything else. With `listed` the field is sent only if the provider's own schema names it; where it
-    does not, values in `dropped` are left out and the member is told, others are refused. `formats` are the only
-    ones that a compression is for; Easel compresses the others.
+    does not, or cannot be read, values in `dropped` are left out and the member is told, others are refused.
+    `formats` are the only ones that a compression is for; Easel compresses the others.
     """
 
     way: Way
@@ -145,6 +146,19 @@ class MegapixelPrice(CatalogModel):
         return min(-(-size.area // MEGAPIXEL), self.most)
 
 
+class UnitPrice(CatalogModel):
+    """Which of our prices the only one is that a provider tells of an endpoint, as fal's platform does.
+
+    `name` is the unit that it must be of ("images", "megapixels"); the price of any other unit says nothing.
+    `quality` and `size` name a row and a price in it; of a price by the megapixel they are `megapixel`, and
+    `first` or `further`.
+    """
+
+    name: str = Field(min_length=1)
+    quality: str = "any"
+    size: str
+
+
 class Prices(CatalogModel):
     """`picture` by quality, and by size or by tier; the quality is `any` where it changes nothing."""
 
@@ -154,6 +168,7 @@ class Prices(CatalogModel):
     sources_count_each: bool = False
     """Whether what is sent along costs with every painted picture, because the provider paints them one by one."""
     extras: Extras = Extras()
+    unit: UnitPrice | None = None
 
     @model_validator(mode="after")
     def _rows_are_filled(self) -> Self:
@@ -164,7 +179,22 @@ class Prices(CatalogModel):
         for row in self.picture.values():
             for size in row if not set(row) <= set(get_args(Tier)) else ():
                 sizes.parse_pixels(size)
+        if self.unit is not None and self.unit.size not in self.table.get(self.unit.quality, {}):
+            raise ValueError(f"the unit's price is none of these: {self.unit.quality} {self.unit.size}")
         return self
+
+    @property
+    def table(self) -> PriceTable:
+        """Every price, also those by the megapixel."""
+        if self.megapixel is None:
+            return self.picture
+        return {"megapixel": {"first": self.megapixel.first, "further": self.megapixel.further}}
+
+    def with_table(self, table: PriceTable) -> Prices:
+        """The same with other prices; `table` has the rows and columns of ours."""
+        if self.megapixel is None:
+            return self.model_copy(update={"picture": {quality: dict(row) for quality, row in table.items()}})
+        return self.model_copy(update={"megapixel": self.megapixel.model_copy(update=dict(table["megapixel"]))})
 
     def each(self, quality: str, size: Shape | None, tier: Tier | None = None) -> Money:
         """One picture. A quality or a size that is not known counts as the dearest that it can be."""

@@ -128,11 +128,18 @@ class SizeMapping(CatalogModel):
             sizes.parse_ratio(ratio)
         if bool(self.known or self.custom) == bool(self.ratios or self.tiers):
             raise ValueError("it needs either sizes in pixels (known, custom) or ratios and tiers")
+        if self.left_open:
+            raise ValueError("a field is missing")
         if self.auto in (None, SOURCE, *self.known.values()) or self.ratios or str(self.auto).startswith("auto"):
             return self
         if self.custom is None or not self.custom.allows(sizes.parse_pixels(str(self.auto))):
             raise ValueError(f"auto becomes {self.auto}, which is not known")
         return self
+
+    @property
+    def left_open(self) -> bool:
+        """Whether shapes are known and there is no field for them, because the provider's own schema lacks it."""
+        return not self.field and bool(self.known or self.custom or self.ratios)
 
     @property
     def fields(self) -> frozenset[str]:
@@ -165,6 +172,10 @@ def map_size(
             f"has no size “{text[:20]}”.",
             "Choose square, landscape or portrait, a ratio like 16:9, or pixels like 1536x1024.",
         ) from None
+    if sizing.left_open:
+        if wanted is not None:
+            changes.append("the service chooses the size itself")
+        return MappedSize(None, _map_tier_field(sizing, wanted, fields))
     if wanted is not None:
         return _map_wanted(sizing, wanted, fields, changes, from_ratio=":" in text)
     if source is None or (sizing.auto != SOURCE and sizing.auto not in sizing.ratios):
@@ -194,10 +205,7 @@ def _map_wanted(
 
 def _map_auto(sizing: SizeMapping, fields: dict[str, Any]) -> MappedSize:
     """The provider chooses, or what the catalogue has for auto."""
-    tier = None
-    if sizing.tiers is not None:
-        tier = next(iter(sizing.tiers.values))
-        fields[sizing.tiers.field] = sizing.tiers.values[tier]
+    tier = _map_tier_field(sizing, None, fields)
     if sizing.auto in (None, SOURCE):
         return MappedSize(None, tier)
     auto = str(sizing.auto)
@@ -219,11 +227,8 @@ def _map_ratio(sizing: SizeMapping, wanted: Shape, fields: dict[str, Any], chang
     """A provider that takes ratios. Of pixels it promises the shape, and about as many of them."""
     if not sizing.ratios:
         raise Unsupported("chooses the shape itself.", "Or leave the size out.")
-    tier = None
-    if sizing.tiers is not None:
-        tier = _tier(sizing.tiers, wanted)
-        fields[sizing.tiers.field] = sizing.tiers.values[tier]
-    elif wanted.tier not in (None, "1k"):
+    tier = _map_tier_field(sizing, wanted, fields)
+    if tier is None and wanted.tier not in (None, "1k"):
         raise _no_tier(wanted)
     known = {sizes.parse_ratio(ratio): ratio for ratio in sizing.ratios}
     chosen = sizes.nearest(replace(wanted, exact=False), known)
@@ -235,12 +240,20 @@ def _map_ratio(sizing: SizeMapping, wanted: Shape, fields: dict[str, Any], chang
     return MappedSize(chosen, tier)
 
 
-def _tier(tiers: TierMapping, wanted: Shape) -> Tier:
-    if wanted.tier is not None:
+def _map_tier_field(sizing: SizeMapping, wanted: Shape | None, fields: dict[str, Any]) -> Tier | None:
+    if sizing.tiers is None:
+        return None
+    tier = _tier(sizing.tiers, wanted)
+    fields[sizing.tiers.field] = sizing.tiers.values[tier]
+    return tier
+
+
+def _tier(tiers: TierMapping, wanted: Shape | None) -> Tier:
+    if wanted is not None and wanted.tier is not None:
         if wanted.tier not in tiers.values:
             raise _no_tier(wanted)
         return wanted.tier
-    if wanted.exact:
+    if wanted is not None and wanted.exact:
         area = wanted.area
         return min(tiers.values, key=lambda tier: abs(log(sizes.TIERS[tier] / area)))
     return next(iter(tiers.values))

@@ -24,6 +24,12 @@ class Money:
         """The share of `part` in `whole`, rounded up."""
         return Money(-(-self.micros * part // whole))
 
+    @property
+    def precise(self) -> str:
+        """Dollars to the nearest hundredth of a cent, for operators: $0.0132, $0.05."""
+        dollars = f"{self.micros / 1_000_000:,.4f}"
+        return f"${dollars.removesuffix('00') if dollars.endswith('00') else dollars.removesuffix('0')}"
+
     def __str__(self) -> str:
         """Dollars with at least two decimals, and a third where it matters: $0.13, $0.034."""
         thousandths = -(-self.micros // 1000)

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import date
 from enum import StrEnum
+from typing import Final
 
+from bot.domain.clock import Instant
 from bot.domain.money import Money
+from bot.domain.requests import RequestKind
+
+PriceTable = Mapping[str, Mapping[str, int]]
+"""Micro-dollars of one picture by our word for its quality (`any` where it changes nothing), and by its size in
+pixels or its tier. Of a price by the megapixel the only row is `megapixel`, with `first` and `further`."""
+NO_AMOUNT: Final = -1
+"""Stands in a told price table for what is no amount of money."""
 
 
 class CancelResult(StrEnum):
@@ -20,17 +30,39 @@ class CancelResult(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelStatus:
-    """What a provider says of one of our models. `gone` is None where it does not say."""
+    """What a provider says of one of our models."""
 
     model: str
     gone: bool | None = None
+    """None where it does not say."""
     available_until: date | None = None
-    price: Money | None = None
-    """One square picture of medium quality, by the provider's own figures."""
-    highest_price: Money | None = None
-    """The most that one picture costs, where the provider has a price list."""
-    fields: frozenset[str] | None = None
-    """The fields that the provider's schema lists; None where it shows no schema."""
+    prices: PriceTable = field(default_factory=dict)
+    """What it charges for a picture by its own figures, where it tells them."""
+    fields: Mapping[RequestKind, frozenset[str]] = field(default_factory=dict)
+    """The fields that its own schema lists, where it shows one."""
+    told_at: Instant = 0
+    """When it last said any of this."""
+    priced_at: Instant = 0
+    """When it last told a price."""
+
+    @property
+    def says_anything(self) -> bool:
+        """Whether the provider said anything at all."""
+        return self.gone is not None or bool(self.prices or self.fields)
+
+    def after(self, known: ModelStatus | None, now: Instant) -> ModelStatus:
+        """What is known after the provider has said this at `now`: what it does not say stays as it was."""
+        known = known or ModelStatus(model=self.model)
+        qualities = dict.fromkeys((*known.prices, *self.prices))
+        return ModelStatus(
+            model=self.model,
+            gone=known.gone if self.gone is None else self.gone,
+            available_until=known.available_until if self.gone is None else self.available_until,
+            prices={name: {**known.prices.get(name, {}), **self.prices.get(name, {})} for name in qualities},
+            fields={**known.fields, **self.fields},
+            told_at=now if self.says_anything else known.told_at,
+            priced_at=now if self.prices else known.priced_at,
+        )
 
 
 class KeyState(StrEnum):

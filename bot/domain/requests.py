@@ -13,6 +13,7 @@ Quality = Literal["auto", "low", "medium", "high", "xhigh", "max"]
 Background = Literal["auto", "transparent", "opaque"]
 OutputFormat = Literal["png", "jpeg", "webp", "gif", "avif"]
 Fidelity = Literal["low", "high"]
+RequestKind = Literal["imagine", "edit"]
 MAXIMUM_SOURCES = 4
 MAXIMUM_COUNT = 10
 """Pictures of one request: what Discord takes in one message."""
@@ -74,7 +75,7 @@ class ImageRequest:
     """Where an edit differs from the picture that it is of, because it must: a clause each."""
 
     @property
-    def kind(self) -> Literal["imagine", "edit"]:
+    def kind(self) -> RequestKind:
         """A request that points at pictures is an edit."""
         return "edit" if self.sources else "imagine"
 

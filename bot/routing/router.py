@@ -7,10 +7,12 @@ every waiting job through at that moment, and count time by a clock of their own
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 from bot.catalog.catalog import Catalog, Model
-from bot.catalog.offers import ProviderRequest
+from bot.catalog.live import believable, live_offer
+from bot.catalog.offers import Offer, ProviderRequest
 from bot.catalog.refusals import NAMED_MODELS, NO_MODEL, Unsupported, join_or, unknown_model
 from bot.domain.clock import Clock
 from bot.domain.errors import (
@@ -48,6 +50,7 @@ class Router:
         self._models = frozenset(allowed_models)
         self._breakers = {name: Breaker(breaker_settings or BreakerSettings()) for name in providers}
         self._statuses: dict[tuple[str, str], ModelStatus] = {}
+        self._live_offers: dict[tuple[str, str], Offer] = {}
         self.retired: set[tuple[str, str]] = set()
         """Provider and model, where the provider said that the model is gone."""
         self.retired_kinds: set[tuple[str, str, str]] = set()
@@ -173,18 +176,20 @@ class Router:
         return tuple(able), first
 
     def provider_request(self, request: ImageRequest, provider: str) -> ProviderRequest | None:
-        """The request at one provider, also at one that is asked no more; None where it cannot do it."""
+        """The request at one provider, also at one that is asked no more; None where it cannot do it.
+
+        What it has accepted before its schema lost a field is as the catalogue says.
+        """
         model = self._catalog.get(request.model)
         if model is None or provider not in model.providers:
             return None
-        try:
-            return self._at(model, request, provider)
-        except Unsupported:
-            return None
+        for offer in (self.offer(provider, model), model.offer(provider)):
+            with suppress(Unsupported):
+                return offer.translate(request)
+        return None
 
     def _at(self, model: Model, request: ImageRequest, provider: str) -> ProviderRequest:
-        status = self.status(provider, model.name)
-        return model.offer(provider).translate(replace(request, model=model.name), status)
+        return self.offer(provider, model).translate(replace(request, model=model.name))
 
     def succession_notice(self, former: str, model: str) -> str:
         """The sentence that tells a member of a successor."""
@@ -221,21 +226,52 @@ class Router:
     # What providers say
 
     def status(self, provider: str, model: str) -> ModelStatus | None:
-        """What a provider last said of a model."""
+        """What a provider has said of a model."""
         return self._statuses.get((provider, model))
+
+    def offer(self, provider: str, model: Model) -> Offer:
+        """A model at one of its providers, as the provider tells it."""
+        return self._live_offers.get((provider, model.name)) or model.offer(provider)
+
+    def catalogue_offer(self, provider: str, name: str) -> Offer | None:
+        """A model at a provider as the catalogue has it; None where it does not."""
+        model = self._catalog.get(name)
+        return model.offer(provider) if model is not None and provider in model.providers else None
+
+    def load(self, statuses: Mapping[tuple[str, str], ModelStatus]) -> None:
+        """Take over what providers said before the start, by provider and model."""
+        for (provider, _), status in statuses.items():
+            self._set_status(provider, status)
+            if status.gone:
+                self.retired.add((provider, status.model))
 
     def refresh(self, health: ProviderHealth) -> list[tuple[str, str, bool]]:
         """Take in what a provider says; returns (provider, model, gone) for each change."""
-        changed = []
-        for status in health.models:
-            pair = (health.provider, status.model)
-            self._statuses[pair] = status
-            if status.gone is False:
+        changed, now = [], self._clock.now()
+        for said in health.models:
+            pair = (health.provider, said.model)
+            self._set_status(health.provider, self._believed(health.provider, said).after(self.status(*pair), now))
+            if said.gone is False:
                 self.retired_kinds = {each for each in self.retired_kinds if each[:2] != pair}
-            if status.gone is not None and status.gone != (pair in self.retired):
-                changed.append((*pair, status.gone))
-                (self.retired.add if status.gone else self.retired.discard)(pair)
+            if said.gone is not None and said.gone != (pair in self.retired):
+                changed.append((*pair, said.gone))
+                (self.retired.add if said.gone else self.retired.discard)(pair)
         return changed
+
+    def retire(self, provider: str, model: str) -> None:
+        """Note that a provider refused work because the model is gone."""
+        self.retired.add((provider, model))
+        known = self.status(provider, model) or ModelStatus(model=model)
+        self._set_status(provider, replace(known, gone=True))
+
+    def _believed(self, provider: str, said: ModelStatus) -> ModelStatus:
+        offer = self.catalogue_offer(provider, said.model)
+        return said if offer is None else replace(said, prices=believable(offer, said.prices))
+
+    def _set_status(self, provider: str, status: ModelStatus) -> None:
+        self._statuses[provider, status.model] = status
+        if (offer := self.catalogue_offer(provider, status.model)) is not None:
+            self._live_offers[provider, status.model] = live_offer(offer, status)
 
     # Which provider is next
 

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from bot.domain.clock import Instant
 from bot.ports import Unit
-
-_RETIRED = "retired:"
 
 
 def read(name: str) -> Unit[str | None]:
@@ -32,18 +29,6 @@ def keep_newest(prefix: str, most: int) -> Unit[None]:
     )
 
 
-def retire_model(provider: str, model: str, now: Instant) -> Unit[None]:
-    """Note that a provider no longer has a model."""
-    yield from write(f"{_RETIRED}{provider}:{model}", str(now))
-
-
-def restore_model(provider: str, model: str) -> Unit[None]:
-    """Remove the note that a provider no longer has a model."""
-    yield "DELETE FROM notes WHERE name = $1", (f"{_RETIRED}{provider}:{model}",)
-
-
-def retired_models() -> Unit[set[tuple[str, str]]]:
-    """Provider and model of every such note."""
-    rows = yield "SELECT name FROM notes WHERE name LIKE $1", (f"{_RETIRED}%",)
-    pairs = (row["name"].removeprefix(_RETIRED).partition(":") for row in rows)
-    return {(provider, model) for provider, _, model in pairs}
+def remove(name: str) -> Unit[None]:
+    """Remove a note, if there is one."""
+    yield "DELETE FROM notes WHERE name = $1", (name,)

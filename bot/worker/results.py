@@ -154,7 +154,7 @@ class ResultPoller:
             if provider_request is not None and quality != "":
                 quality = provider_request.quality
             notes.update(dict.fromkeys(_not_converted(converted, provider_request)))
-            cost += self._cost(part.finished, provider_request)
+            cost += self._cost(part, part.finished, provider_request)
             seeds.append(part.finished.seed)
         images = min(len(pictures), request.count)
         if images < request.count:
@@ -174,17 +174,22 @@ class ResultPoller:
         converted = await self._context.pictures.convert(picture, provider_request.convert_to, quality)
         return replace(converted, url=picture.url)
 
-    def _cost(self, finished: Finished, provider_request: ProviderRequest | None) -> Money:
-        """What the provider says, else our estimate; nothing where the catalogue has changed since the submit."""
+    def _cost(self, part: _Part, finished: Finished, provider_request: ProviderRequest | None) -> Money:
+        """What the provider says, else our estimate; nothing where the catalogue has changed since the submit.
+
+        An estimate is within what was reserved, also where the provider tells a higher price by now.
+        """
         if provider_request is None:
             return finished.cost or Money()
         highest = max(provider_request.highest_cost(), Money(1))
         if finished.cost is not None and finished.cost <= highest * IMPLAUSIBLE:
             return finished.cost
+        job = self._claimed.job
         if finished.cost is not None:
-            job_id, provider = self._claimed.job.id, provider_request.provider
-            log.warning("job %d: %s reports an implausible cost of %s", job_id, provider, finished.cost)
-        return provider_request.likely_cost(len(finished.pictures))
+            provider = provider_request.provider
+            log.warning("job %d: %s reports an implausible cost of %s", job.id, provider, finished.cost)
+        reserved = job.reserved.money.share(part.ticket.count, job.request.count)
+        return min(provider_request.likely_cost(len(finished.pictures)), reserved)
 
     def _succession_notice(self) -> list[str]:
         request = self._claimed.job.request

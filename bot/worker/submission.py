@@ -29,7 +29,7 @@ from bot.domain.errors import (
 from bot.domain.jobs import Ticket
 from bot.domain.pictures import InputPicture
 from bot.domain.providers import ProviderState
-from bot.storage import jobs, notes, spool, submits
+from bot.storage import jobs, model_statuses, spool, submits
 from bot.worker.context import UNKNOWN_SIZE, ClaimedJob, ShuttingDown
 from bot.worker.lost_submits import LostSubmits, submit_of
 
@@ -164,8 +164,8 @@ class Submission:
             context.router.retired_kinds.add((candidate.provider, model, kind))
             log.warning("%s no longer has %s for requests of the kind %s", candidate.provider, model, kind)
             return
-        context.router.retired.add((candidate.provider, model))
-        await context.database.write(notes.retire_model(candidate.provider, model, context.clock.now()))
+        context.router.retire(candidate.provider, model)
+        await context.database.write(model_statuses.retire(candidate.provider, model, context.clock.now()))
         log.warning("%s no longer has %s", candidate.provider, model)
 
     # Candidates

@@ -13,12 +13,22 @@ from typing import Any, get_args
 import pytest
 
 from bot.catalog.catalog import Catalog
-from bot.catalog.offers import ProviderRequest
+from bot.catalog.live import live_offer
+from bot.catalog.offers import Offer, ProviderRequest
 from bot.catalog.refusals import Unsupported
+from bot.catalog.schema import Operation
 from bot.domain.clock import Clock
 from bot.domain.errors import Refused, SetupError
 from bot.domain.providers import ModelStatus
-from bot.domain.requests import MAXIMUM_SEED, Background, Fidelity, ImageRequest, OutputFormat, Quality
+from bot.domain.requests import (
+    MAXIMUM_SEED,
+    Background,
+    Fidelity,
+    ImageRequest,
+    OutputFormat,
+    Quality,
+    RequestKind,
+)
 from bot.routing.router import Router
 from tests.catalog.offers import TABLES
 from tests.catalog.offers.openai_former import OWN_QUALITY, OXEN_PLAIN
@@ -63,8 +73,20 @@ def request_for(key: OfferKey, options: Options) -> ImageRequest:
 
 
 def translate(key: OfferKey, options: Options, listed: SchemaFields = None) -> ProviderRequest:
-    known = ModelStatus(model=key[0], fields=listed)
-    return SHIPPED.model(key[0]).offer(key[1]).translate(request_for(key, options), known)
+    offer = SHIPPED.model(key[0]).offer(key[1])
+    return live_offer(offer, status_with(offer, listed)).translate(request_for(key, options))
+
+
+def status_with(offer: Offer, listed: SchemaFields) -> ModelStatus:
+    """A schema that lists these fields beside all that the offer sends anyway; None for no schema."""
+    fields: dict[RequestKind, frozenset[str]] = {}
+    operations: tuple[tuple[RequestKind, Operation | None], ...]
+    operations = (("imagine", offer.imagine), ("edit", offer.edit))
+    for kind, operation in operations:
+        if operation is not None and listed is not None:
+            own = {mapping.field for mapping in operation.options.values() if not mapping.listed}
+            fields[kind] = frozenset({operation.prompt, *own, *operation.size.fields, *operation.fixed, *listed})
+    return ModelStatus(model="any", fields=fields)
 
 
 def refusal_of(key: OfferKey, options: Options) -> str:

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.catalog.catalog import Catalog
+from bot.catalog.live import live_offer
 from bot.catalog.offers import Offer, ProviderRequest
 from bot.catalog.refusals import Unsupported
 from bot.domain.clock import Clock
@@ -19,7 +20,7 @@ from bot.domain.money import Money
 from bot.domain.providers import ModelStatus
 from bot.domain.requests import MAXIMUM_SEED, ImageRequest, OutputFormat, Quality, Source
 from bot.routing.router import Router
-from tests.support.routing import PROVIDERS
+from tests.support.routing import PROVIDERS, flat_prices
 
 PICTURE = Source(url="https://cdn.discordapp.com/a.png", filename="a.png")
 REQUEST = ImageRequest(prompt="a fox in the snow", model="gpt-image-1.5")
@@ -31,7 +32,8 @@ QUALITIES: tuple[Quality, ...] = ("auto", "low", "medium", "high")
 def translate(
     catalog: Catalog, request: ImageRequest, provider: str = "fal", known: ModelStatus | None = None
 ) -> ProviderRequest:
-    return catalog.model(request.model).offer(provider).translate(request, known)
+    offer = catalog.model(request.model).offer(provider)
+    return (live_offer(offer, known) if known else offer).translate(request)
 
 
 def highest_cost(catalog: Catalog, request: ImageRequest, provider: str = "fal") -> Money:
@@ -116,17 +118,12 @@ def test_partial_pictures_are_counted(catalog: Catalog) -> None:
     assert two.highest_cost() == Money(120_000)
 
 
-def test_an_assumed_price_holds_until_the_provider_states_its_own(catalog: Catalog) -> None:
+def test_an_assumed_price_holds_until_the_provider_tells_its_own(catalog: Catalog) -> None:
     assumed = translate(catalog, REQUEST, "oxen")
-    stated = translate(catalog, REQUEST, "oxen", ModelStatus(model="gpt-image-1.5", highest_price=Money(80_000)))
+    stated = translate(catalog, REQUEST, "oxen", ModelStatus(model="gpt-image-1.5", prices=flat_prices(80_000)))
     assert (assumed.assumed_price, stated.assumed_price) == (True, False)
     assert (assumed.highest_cost(), stated.highest_cost()) == (Money(210_000), Money(90_000))
     assert assumed.likely_cost(1) == stated.likely_cost(1) + Money(200_000 - 80_000)
-    # A price list in the catalogue precedes the provider's statement.
-    listed = translate(catalog, REQUEST, "fal", ModelStatus(model="gpt-image-1.5", highest_price=Money(1)))
-    assert (listed.assumed_price, listed.highest_cost()) == (False, Money(40_000))
-    free = translate(catalog, REQUEST, "oxen", ModelStatus(model="gpt-image-1.5", highest_price=Money(0)))
-    assert (free.assumed_price, free.highest_cost()) == (False, Money(10_000))
 
 
 def test_the_cost_never_exceeds_the_price_and_grows_with_the_delivered_pictures(catalog: Catalog) -> None:
@@ -261,8 +258,20 @@ requests = st.builds(
 knowledge = st.none() | st.builds(
     ModelStatus,
     model=st.just("m"),
-    highest_price=st.none() | st.builds(Money, st.integers(0, 10**6)),
-    fields=st.none() | st.frozensets(st.sampled_from(["quality", "background", "input_fidelity"])),
+    prices=st.dictionaries(
+        st.sampled_from(["low", "medium", "high", "xhigh", "any"]),
+        st.dictionaries(
+            st.sampled_from(["1024x1024", "1536x1024", "3840x2160", "1k", "4k"]), st.integers(-1, 10**7)
+        ),
+    ),
+    fields=st.dictionaries(
+        st.sampled_from(["imagine", "edit"]),
+        st.frozensets(
+            st.sampled_from(
+                ["prompt", "quality", "background", "input_fidelity", "size", "image_size", "resolution"]
+            )
+        ),
+    ),
 )
 ROUTER = Router(catalog=SHIPPED_CATALOG, providers=PROVIDERS, clock=Clock())
 SERVICES = [offer for model in SHIPPED_CATALOG.models for offer in model.offers]
@@ -273,16 +282,15 @@ def test_any_request_stays_within_its_highest_cost_or_is_unsupported(
     offer: Offer, request: ImageRequest, known: ModelStatus | None, delivered: int
 ) -> None:
     try:
-        provider_request = offer.translate(request, known)
+        live = live_offer(offer, known) if known else offer
+        provider_request = live.translate(request)
     except Unsupported:
         return
     assert sum(provider_request.counts) == request.count
     assert all(0 < count <= provider_request.operation.count.most for count in provider_request.counts)
     assert Money() <= provider_request.likely_cost(delivered) <= provider_request.highest_cost()
     # The submits billed one by one never cost more than the reservation for all of them.
-    pieces = [
-        offer.translate(replace(request, count=count), known).highest_cost() for count in provider_request.counts
-    ]
+    pieces = [live.translate(replace(request, count=count)).highest_cost() for count in provider_request.counts]
     assert sum(pieces, Money()) <= provider_request.highest_cost()
     assert all("became" in change or "itself" in change for change in provider_request.changes)
 

@@ -10,6 +10,7 @@ from typing import Any, get_args
 import pytest
 
 from bot.catalog.catalog import Catalog
+from bot.catalog.live import live_offer
 from bot.catalog.offers import Offer, ProviderRequest
 from bot.catalog.refusals import Unsupported
 from bot.domain.money import Money
@@ -85,9 +86,12 @@ def requests(model: str) -> Iterator[tuple[str, ImageRequest, Sequence[Pixels]]]
 
 def translated(offer: Offer, request: ImageRequest) -> ProviderRequest | None:
     """The request where the service can do it. Where Easel asks the service for its price, it has one."""
-    told = Money(round(1_000_000 * OxenOptions().cost_per_image))
+    told = round(1_000_000 * OxenOptions().cost_per_image)
+    if offer.assumed_price:
+        prices = {quality: dict.fromkeys(row, told) for quality, row in offer.prices.table.items()}
+        offer = live_offer(offer, ModelStatus(model=request.model, prices=prices))
     try:
-        return offer.translate(request, ModelStatus(model=request.model, highest_price=told))
+        return offer.translate(request)
     except Unsupported:
         return None
 

@@ -119,18 +119,18 @@ async def test_a_working_installation_is_reported_service_by_service(full_world:
     fal, lumenfall, oxen = (report.section(name) for name in ("fal", "Lumenfall", "Oxen"))
     assert (fal[0], lumenfall[0], oxen[0]) == ("its key works", "its key works, $25.00 left", "its key works")
     served = [
-        (fal, r"  GPT Image 2\.5 Flare     \$0\.014  served"),
-        (fal, r"  GPT Image 2\.5 Sunburst  \$0\.014  served"),
-        (fal, r"  GPT Image 2 +\$0\.061  served"),
-        (fal, rf"  GPT Image 1\.5 +\$0\.035  served{UNTIL} 1 December 2026"),
-        (fal, rf"  GPT Image 1 +\$0\.043  served{UNTIL} 23 October 2026"),
-        (lumenfall, r"  GPT Image 2 +\$0\.054  served"),
-        (lumenfall, rf"  GPT Image 1\.5 +\$0\.035  served{UNTIL} 1 December 2026"),
-        (lumenfall, rf"  GPT Image 1 +\$0\.043  served{UNTIL} 23 October 2026"),
-        (oxen, r"  GPT Image 2\.5 Flare     \$0\.01   served"),
-        (oxen, r"  GPT Image 2\.5 Sunburst  \$0\.01   served"),
-        (oxen, r"  GPT Image 2 +\$0\.031  served"),
-        (oxen, rf"  GPT Image 1\.5 +\$0\.04   served{UNTIL} 1 December 2026"),
+        (fal, r"  GPT Image 2\.5 Flare     \$0\.0132  served"),
+        (fal, r"  GPT Image 2\.5 Sunburst  \$0\.0132  served"),
+        (fal, r"  GPT Image 2 +\$0\.06    served"),
+        (fal, rf"  GPT Image 1\.5 +\$0\.034   served{UNTIL} 1 December 2026"),
+        (fal, rf"  GPT Image 1 +\$0\.042   served{UNTIL} 23 October 2026"),
+        (lumenfall, r"  GPT Image 2 +\$0\.053   served"),
+        (lumenfall, rf"  GPT Image 1\.5 +\$0\.034   served{UNTIL} 1 December 2026"),
+        (lumenfall, rf"  GPT Image 1 +\$0\.042   served{UNTIL} 23 October 2026"),
+        (oxen, r"  GPT Image 2\.5 Flare     \$0\.0096  served"),
+        (oxen, r"  GPT Image 2\.5 Sunburst  \$0\.0096  served"),
+        (oxen, r"  GPT Image 2 +\$0\.031   served"),
+        (oxen, rf"  GPT Image 1\.5 +\$0\.04    served{UNTIL} 1 December 2026"),
     ]
     assert len(fal) + len(lumenfall) + len(oxen) == 3 + len(served)
     for lines, pattern in served:

@@ -28,9 +28,10 @@ async def retire_everywhere(world: World, app: App) -> None:
     world.lumenfall.faults.set("model_disabled", endpoint="gpt-image-1.5")
 
 
-def retired_notes(world: World) -> set[str]:
-    """The names of the stored notes about retired models."""
-    return {row["name"] for row in world.rows("SELECT name FROM notes WHERE name LIKE 'retired:%'")}
+def retired_models(world: World) -> set[str]:
+    """Provider and model, where it is stored that the model is gone."""
+    rows = world.rows("SELECT provider, model FROM model_statuses WHERE gone = 1")
+    return {f"{row['provider']}:{row['model']}" for row in rows}
 
 
 async def test_a_provider_without_the_model_gets_no_more_jobs_for_it_even_after_a_restart(
@@ -49,7 +50,7 @@ async def test_a_provider_without_the_model_gets_no_more_jobs_for_it_even_after_
         await full_world.wait_finished(other)
         assert full_world.job(other)["provider"] == "fal"
     assert submits(full_world) == (2, 2, 0)
-    assert retired_notes(full_world) == {"retired:fal:gpt-image-1.5"}
+    assert retired_models(full_world) == {"fal:gpt-image-1.5"}
 
 
 async def test_without_its_endpoint_for_edits_a_provider_still_paints_and_is_tried_again_after_the_next_look(
@@ -69,7 +70,7 @@ async def test_without_its_endpoint_for_edits_a_provider_still_paints_and_is_tri
         full_world.fal.faults.clear()
         await refresh(app.providers, app.router, app.database, app.clock)
         assert await painter(await full_world.edit("snow again")) == "fal"
-    assert retired_notes(full_world) == set()
+    assert retired_models(full_world) == set()
 
 
 async def test_an_edit_that_no_provider_can_do_any_more_is_refused_and_names_a_model_that_can(
@@ -110,7 +111,7 @@ async def test_a_retired_model_is_painted_by_its_successor_at_the_successors_pri
         assert SUCCESSION in (await full_world.result_message(later))["content"]
         await full_world.wait_finished(later)
     assert submits(full_world) == (3, 0, 0)
-    assert retired_notes(full_world) == {f"retired:{name}:{MODEL}" for name in ("fal", "lumenfall", "oxen")}
+    assert retired_models(full_world) == {f"{name}:{MODEL}" for name in ("fal", "lumenfall", "oxen")}
     open_usage = full_world.rows("SELECT SUM(micros_reserved) AS micros FROM usage")
     assert open_usage[0]["micros"] == 0
 
@@ -168,7 +169,7 @@ async def test_a_model_that_a_provider_has_again_is_used_again(full_world: World
         await refresh(app.providers, app.router, app.database, app.clock)
         await full_world.paint("a third boat")
     assert submits(full_world) == (2, 2, 0)
-    assert retired_notes(full_world) == set()
+    assert retired_models(full_world) == set()
 
 
 async def test_a_provider_that_no_longer_lists_a_model_gets_no_submit_for_it(
@@ -181,7 +182,7 @@ async def test_a_provider_that_no_longer_lists_a_model_gets_no_submit_for_it(
         await full_world.assert_one_picture(job)
     assert full_world.job(job)["provider"] == "fal"
     assert submits(full_world) == (1, 0, 0)
-    assert retired_notes(full_world) == {f"retired:lumenfall:{name}" for name in Catalog.load().at("lumenfall")}
+    assert retired_models(full_world) == {f"lumenfall:{name}" for name in Catalog.load().at("lumenfall")}
 
 
 @pytest.mark.parametrize(

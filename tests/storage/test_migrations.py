@@ -12,9 +12,20 @@ import pytest
 from bot.domain.jobs import JobState, Ticket
 from bot.domain.limits import Limit
 from bot.domain.money import Amount, Money
-from bot.domain.providers import ProviderOrder
+from bot.domain.providers import ModelStatus, ProviderOrder
 from bot.domain.requests import ImageRequest
-from bot.storage import grants, jobs, limits, migrations, notes, provider_orders, reservations, spool, submits
+from bot.storage import (
+    grants,
+    jobs,
+    limits,
+    migrations,
+    model_statuses,
+    notes,
+    provider_orders,
+    reservations,
+    spool,
+    submits,
+)
 from bot.storage.rows import encode, encode_tickets
 from bot.storage.sqlite import TYPES
 from tests.support.ledger import (
@@ -52,6 +63,9 @@ COLUMNS = {
         "reason",
     ],
     "limits": ["guild_id", "subject_kind", "subject_id", "unit", "window_kind", "amount", "set_by"],
+    "model_statuses": [
+        *("provider", "model", "gone", "available_until", "prices", "fields", "told_at", "priced_at"),
+    ],
     "provider_orders": ["guild_id", "model", "providers", "set_by"],
     "jobs": [
         *("id", "state", "guild_id", "member_id", "requester", "request", "reply", "provider", "ticket"),
@@ -239,7 +253,9 @@ async def test_limits_provider_orders_and_notes_of_an_earlier_version_still_appl
             ProviderOrder(model="gpt-image-1.5", providers=("oxen", "fal"), set_by=MODERATOR),
             ProviderOrder(model="gpt-image-2", providers=(), set_by=MODERATOR),
         ]
-        assert await database.read(notes.retired_models()) == {("fal", "gpt-image-1")}
+        statuses = await database.read(model_statuses.all_statuses())
+        assert statuses == {("fal", "gpt-image-1"): ModelStatus(model="gpt-image-1", gone=True, told_at=NOW)}
+        assert await database.read(notes.read("retired:fal:gpt-image-1")) is None
         assert await database.read(notes.read(f"told {GUILD}: a model is going")) == "2026-01-01"
         assert await database.read(notes.read("commands of 7")) == "digest"
 

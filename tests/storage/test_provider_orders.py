@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-
 from bot.domain.providers import ProviderOrder
-from bot.storage import notes, provider_orders
+from bot.storage import provider_orders
 from bot.storage.sqlite import Sqlite
 from tests.support.ledger import (
     GUILD,
@@ -83,25 +81,3 @@ async def test_every_model_has_an_order_of_its_own(tmp_path: Path) -> None:
         assert await database.read(provider_orders.orders(GUILD)) == [other, BOTH]
         await database.write(provider_orders.clear_order(GUILD, MODEL, MODERATOR, NOW))
         assert await database.read(provider_orders.orders(GUILD)) == [other]
-
-
-@pytest.mark.parametrize("model", ["gpt-image-1.5", "a:b:c", "50%_off"])
-async def test_a_retired_model_stays_retired_after_a_restart_until_it_is_restored(
-    tmp_path: Path, model: str
-) -> None:
-    async with open_database(tmp_path / "easel.db") as database:
-        assert await database.read(notes.retired_models()) == set()
-        for provider in ("fal", "oxen", "oxen"):
-            await database.write(notes.retire_model(provider, model, NOW))
-    async with open_database(tmp_path / "easel.db") as database:
-        assert await database.read(notes.retired_models()) == {("fal", model), ("oxen", model)}
-        await database.write(notes.restore_model("fal", model))
-        await database.write(notes.restore_model("fal", "unknown"))
-        assert await database.read(notes.retired_models()) == {("oxen", model)}
-
-
-async def test_other_notes_retire_nothing(tmp_path: Path) -> None:
-    async with open_database(tmp_path / "easel.db") as database:
-        await database.write(notes.write("commands", "retired:fal:gpt-image-1.5"))
-        await database.write(notes.write("not-retired:fal:x", "1"))
-        assert await database.read(notes.retired_models()) == set()

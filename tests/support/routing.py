@@ -7,7 +7,7 @@ from typing import Any
 
 from bot.catalog.catalog import Catalog
 from bot.domain.errors import ProviderBusy, ProviderError
-from bot.domain.providers import ProviderOrder
+from bot.domain.providers import PriceTable, ProviderOrder
 from bot.domain.requests import ImageRequest
 from bot.routing.router import Router
 from tests.support.clock import AdjustableClock
@@ -22,6 +22,12 @@ def open_router(
 ) -> Router:
     """A router for these configured providers."""
     return Router(catalog=catalog, providers=providers, clock=clock.clock, **options)
+
+
+def flat_prices(micros: int) -> PriceTable:
+    """Prices of GPT Image 1.5 as a provider tells them that has only one."""
+    sizes = ("1024x1024", "1024x1536", "1536x1024")
+    return {quality: dict.fromkeys(sizes, micros) for quality in ("low", "medium", "high")}
 
 
 def server_order(model: str, *providers: str) -> ProviderOrder:

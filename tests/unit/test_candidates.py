@@ -45,7 +45,9 @@ def test_a_providers_own_schema_decides_whether_it_can_do_a_request(
     router = open_router(catalog, clock)
     transparent = replace(REQUEST, background="transparent")
     assert providers(router, transparent) == ["fal", "lumenfall"]
-    status = ModelStatus(model=MODEL, fields=frozenset({"background"}))
+    status = ModelStatus(
+        model=MODEL, fields={"imagine": frozenset({"prompt", "output_format", "size", "background"})}
+    )
     router.refresh(ProviderHealth(provider="oxen", key=KeyState.WORKS, models=(status,)))
     assert providers(router, transparent) == ["fal", "lumenfall", "oxen"]
 

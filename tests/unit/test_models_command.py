@@ -14,12 +14,13 @@ import pytest
 from bot.__main__ import main
 from bot.catalog.catalog import Catalog
 from bot.domain.clock import real_time
-from bot.domain.money import Money
 from bot.domain.providers import ModelStatus
 from bot.models import lines, rows
 from bot.settings import Settings
-from bot.storage import notes
+from bot.storage import model_statuses
 from bot.storage.sqlite import open_sqlite
+from tests.support.ledger import NOW
+from tests.support.routing import flat_prices
 
 FLARE = "gpt-image-2.5-flare"
 
@@ -79,7 +80,7 @@ def test_a_row_says_what_the_model_can_do_there_and_for_how_much(
     found = printed(capsys, "gpt-image-2.5-flare", "GPT Image 1.5")
     flare = cells(found, "GPT Image 2.5 Flare")[0]
     assert " ".join(flare) == (
-        "fal $0.014 catalogue not asked edit, mask, transparent, max quality, 10 at once, to 4k"
+        "fal $0.0132 catalogue not asked edit, mask, transparent, max quality, 10 at once, to 4k"
     )
     fal, _, oxen = cells(found, "GPT Image 1.5")
     assert " ".join(fal) == (
@@ -107,12 +108,18 @@ def test_what_the_operator_leaves_out_is_off(
 
 def test_what_a_service_told_counts_and_the_catalogues_price_stands_beside_it() -> None:
     catalog = Catalog.load()
-    told = ModelStatus(model=FLARE, gone=False, price=Money(20_000), available_until=date(2027, 3, 1))
+    prices = {"medium": {"1024x1024": 20_000}}
+    until = date(2027, 3, 1)
+    told = ModelStatus(
+        model=FLARE, gone=False, prices=prices, priced_at=NOW - 3 * 3_600_000, available_until=until
+    )
     [fal, oxen, *_] = rows(catalog, {("fal", FLARE): told}, ["fal"])
     assert fal.cells[:5] == ("fal", "$0.02", "service", "served", "1 Mar 2027")
-    assert fal.remark == "the catalogue has $0.014"
+    assert fal.remark == "the catalogue has $0.0132"
     assert (oxen.source, oxen.state) == ("catalogue", "no key")
-    near = replace(told, price=Money(13_500), gone=True)
+    later = rows(catalog, {("fal", FLARE): told}, ["fal"], now=NOW)[0]
+    assert later.source == "service 3 h ago"
+    near = replace(told, prices={"medium": {"1024x1024": 13_500}}, gone=True)
     fal = rows(catalog, {("fal", FLARE): near}, ["fal"])[0]
     assert (fal.state, fal.source, fal.remark) == ("gone", "service", "")
     assert all(len(line) <= 80 for line in lines([fal], 80))
@@ -120,7 +127,7 @@ def test_what_a_service_told_counts_and_the_catalogues_price_stands_beside_it() 
 
 def test_a_list_of_prices_replaces_an_assumed_one() -> None:
     catalog = Catalog.load()
-    told = ModelStatus(model="gpt-image-1.5", gone=False, highest_price=Money(40_000))
+    told = ModelStatus(model="gpt-image-1.5", gone=False, prices=flat_prices(40_000))
     found = rows(catalog, {("oxen", "gpt-image-1.5"): told}, ["oxen"])
     oxen = next(row for row in found if (row.model.name, row.service) == ("gpt-image-1.5", "Oxen"))
     assert (str(oxen.price), oxen.source, oxen.remark) == ("$0.04", "service", "")
@@ -128,7 +135,7 @@ def test_a_list_of_prices_replaces_an_assumed_one() -> None:
 
 async def write_retired(path: Path) -> None:
     database = await open_sqlite(path, real_time())
-    await database.write(notes.retire_model("fal", FLARE, real_time()))
+    await database.write(model_statuses.retire("fal", FLARE, real_time()))
     await database.aclose()
 
 
@@ -143,7 +150,7 @@ def test_what_a_bot_has_noted_here_is_known(capsys: pytest.CaptureFixture[str]) 
 
 async def test_it_reads_beside_a_bot_that_runs(capsys: pytest.CaptureFixture[str]) -> None:
     database = await open_sqlite(Path("data/easel.db"), real_time())
-    await database.write(notes.retire_model("oxen", FLARE, real_time()))
+    await database.write(model_statuses.retire("oxen", FLARE, real_time()))
     found = await asyncio.to_thread(printed, capsys, FLARE)
     await database.aclose()
     assert [row[3] for row in cells(found, "GPT Image 2.5 Flare")[::2]] == ["no", "gone"]

@@ -217,12 +217,34 @@ class ListedModel(_Wire):
 
     endpoint_id: str
     metadata: Metadata = Metadata()
+    openapi: Any = Field(None, repr=False)
+    """Its OpenAPI document, where it was asked for."""
 
 
-class ModelPage(_Wire):
+class _Page(_Wire):
+    next_cursor: str | None = None
+    has_more: bool = False
+
+
+class ModelPage(_Page):
     """A page of the list of models."""
 
     models: tuple[ListedModel, ...]
+
+
+class UnitPrice(_Wire):
+    """What one unit costs at an endpoint; what a unit is, differs."""
+
+    endpoint_id: str
+    unit: str = ""
+    unit_price: Any = None
+    currency: str = "USD"
+
+
+class PricePage(_Page):
+    """A page of the list of prices."""
+
+    prices: tuple[UnitPrice, ...]
 
 
 class PlatformError(_Wire):

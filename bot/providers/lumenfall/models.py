@@ -1,4 +1,4 @@
-"""What Lumenfall says of the account and of prices: models, dry runs, the balance. All of it is free.
+"""What Lumenfall says of the account and of prices: models, schemas, dry runs, the balance. All of it is free.
 
 Sources: https://docs.lumenfall.ai/cost-estimation and the API reference of models and balance.
 """
@@ -11,23 +11,27 @@ from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 
 from bot.catalog.offers import Offer, ProviderRequest, Submit
-from bot.catalog.refusals import Unsupported
 from bot.domain.clock import Clock
-from bot.domain.errors import InvalidResponse, ModelRetired, ProviderBusy, ProviderError
+from bot.domain.errors import InvalidResponse, ProviderBusy
 from bot.domain.money import Money
 from bot.domain.providers import KeyState, ModelStatus, ProviderHealth
-from bot.domain.requests import ImageRequest
 from bot.net.http import json_of
 from bot.providers.lumenfall.client import NAME, LumenfallClient
 from bot.providers.lumenfall.errors import error_details, error_from
+from bot.providers.lumenfall.prices import DryRuns
 from bot.providers.lumenfall.request import as_json
 from bot.providers.lumenfall.schemas import decimal, estimate_in
 from bot.providers.shared.http import key_state
+from bot.providers.shared.told import fields_of
 
+SCHEMAS_AT_ONCE = 4
+_SCHEMAS = ("schema", "parameters")
+"""Where a model's description has its schema; Lumenfall's pages only say that it has one."""
 HIGHEST_BALANCE = 10_000_000
 """Dollars: more is taken for no balance."""
 
@@ -69,29 +73,52 @@ class Account:
         )
         listed, left = listed_in(listing), balance_in(balance)
         key = _key_state(listing, balance, known=listed is not None or bool(left.text))
-        statuses = [_status(model, offer, listed) for model, offer in offers.items()]
-        if key is KeyState.WORKS and dry_run:
-            statuses = await asyncio.gather(*(self._priced(status, offers[status.model]) for status in statuses))
+        statuses = {model: _status(model, offer, listed) for model, offer in offers.items()}
+        served = {model: offer for model, offer in offers.items() if not statuses[model].gone}
+        if key is KeyState.WORKS:
+            statuses |= await self._described(statuses, served, dry_run=dry_run)
         return ProviderHealth(
             provider=NAME,
             key=key,
             detail=left.text if key is KeyState.WORKS else _trouble(listing),
             balance_used_up=left.used_up,
-            models=tuple(statuses),
+            models=tuple(statuses.values()),
         )
 
-    async def _priced(self, status: ModelStatus, offer: Offer) -> ModelStatus:
-        """With the price of one square picture of medium quality."""
-        request = ImageRequest(prompt="a red square", model=status.model, size="square", quality="medium")
-        if status.gone:
-            return status
-        try:
-            price = await self.estimate(offer.translate(request), 1)
-        except ModelRetired:
-            return replace(status, gone=True)
-        except (Unsupported, ProviderError):
-            return status
-        return status if price is None else replace(status, price=price)
+    async def _described(
+        self, statuses: Mapping[str, ModelStatus], offers: Mapping[str, Offer], *, dry_run: bool
+    ) -> dict[str, ModelStatus]:
+        """With the fields and the prices of these offers."""
+        dry_runs = DryRuns(lambda request: self.estimate(request, 1))
+        turns = asyncio.Semaphore(SCHEMAS_AT_ONCE)
+
+        async def fields(offer: Offer) -> frozenset[str] | None:
+            async with turns:
+                url = f"{self._client.native_url}/models/{quote(offer.model, safe='')}?schema=true"
+                return schema_in(await self._client.try_get(url, briefly=True))
+
+        async with asyncio.TaskGroup() as group:
+            tasks = {model: group.create_task(fields(offer)) for model, offer in offers.items()}
+            if dry_run:
+                group.create_task(dry_runs.run(offers))
+        described = {}
+        for model, task in tasks.items():
+            found = task.result()
+            described[model] = replace(
+                statuses[model],
+                gone=True if model in dry_runs.gone else statuses[model].gone,
+                prices=dry_runs.table(model),
+                fields={} if found is None else {"imagine": found, "edit": found},
+            )
+        return described
+
+
+def schema_in(response: httpx.Response | None) -> frozenset[str] | None:
+    """The fields that a model's description lists; None where it shows no schema."""
+    body = json_of(response) if response is not None and response.is_success else None
+    if not isinstance(body, dict):
+        return None
+    return next((found for key in _SCHEMAS if (found := fields_of(body.get(key)))), None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ import httpx
 
 from bot.catalog.offers import Submit
 from bot.domain.clock import elapsed
-from bot.domain.errors import InvalidResponse, ModelRetired, ProviderError, SubmitUnknown
+from bot.domain.errors import InvalidResponse, ProviderError, SubmitUnknown
 from bot.domain.jobs import Finished, Progress, Ticket
 from bot.domain.providers import CancelResult, ProviderHealth
 from bot.domain.requests import ImageRequest
@@ -26,10 +26,10 @@ from bot.ports import Report, StoredResults
 from bot.providers.oxen.client import LIST_LIMIT, Listing, OxenClient
 from bot.providers.oxen.errors import error_from, error_in_success
 from bot.providers.oxen.events import Events
-from bot.providers.oxen.models import ModelInfo, Models
+from bot.providers.oxen.models import Models
 from bot.providers.oxen.poller import Generations, PollSchedule
 from bot.providers.oxen.reconcile import SubmitMatcher, merged
-from bot.providers.oxen.request import body_of, check_price, one_at_a_time
+from bot.providers.oxen.request import body_of, one_at_a_time
 from bot.providers.oxen.schemas import NAME, TicketData, generated_in, ids_in
 from bot.providers.shared.downloads import Downloads
 from bot.providers.shared.inline import PICTURE_LIMIT
@@ -70,7 +70,7 @@ class OxenProvider:
             clock=deps.clock,
             timeouts=deps.timeouts or Timeouts(),
         )
-        self._models = Models(self._client, deps.clock)
+        self._models = Models(self._client)
         self._matcher = SubmitMatcher()
         self._events = Events(self._client.events, self._poll_policy, enabled=self._queue and events)
         self._downloads = Downloads(
@@ -102,14 +102,12 @@ class OxenProvider:
         Raises:
             SubmitUnknown: it may have been accepted.
             SubmitFailed: Oxen answered with a 5xx.
-            ProviderBusy, PriceExceeded and the refusals: it was certainly not accepted.
+            ProviderBusy and the refusals: it was certainly not accepted.
         """
-        model_info = await self._models.model_info(submit.provider_request.offer.model)
-        check_price(submit, model_info)
-        body = body_of(submit, model_info, counted=self._queue)
+        body = body_of(submit)
         with self._matcher.submitting(submit):
             if not self._queue:
-                return await self._generate(submit, model_info, body, report)
+                return await self._generate(submit, body, report)
             async with self._events.opened():
                 response = await self._client.request("POST", "/ai/queue", content=body, submitting=True)
                 answer = await read_json(response)
@@ -120,13 +118,12 @@ class OxenProvider:
                 self._events.expect(ids)
         return self._ticket(submit, ids, room=len(body))
 
-    async def _generate(self, submit: Submit, model_info: ModelInfo, body: Body, report: Report) -> Ticket:
+    async def _generate(self, submit: Submit, body: Body, report: Report) -> Ticket:
         """The synchronous way. No other response will bring the pictures: links go into the ticket."""
         report(Progress(note="painting"))
-        is_edit = bool(submit.inputs) and model_info.endpoint.rstrip("/").endswith("images/edit")
         response = await self._client.request(
             "POST",
-            "/ai/images/edit" if is_edit else "/ai/images/generate",
+            "/ai/images/generate",  # also for edits: every model answers there
             content=body,
             limit=JSON_LIMIT + 2 * PICTURE_LIMIT,
             timeouts=self._synchronous,
@@ -135,10 +132,7 @@ class OxenProvider:
         answer = await read_json(response)
         links, contents = await asyncio.to_thread(generated_in, answer) if response.is_success else ((), ())
         if not links and not contents:
-            error = self._error_from(submit, response, answer)
-            if is_edit and isinstance(error, ModelRetired) and error.detail == str(response.status_code):
-                error.kind = "edit"  # only the endpoint is gone: nothing is said of the model
-            raise error
+            raise self._error_from(submit, response, answer)
         self._matcher.assign(submit, links)
         data = {"urls": list(links), "model": submit.provider_request.offer.model}
         return Ticket(provider=NAME, data=data, count=submit.count, results=contents)

@@ -76,6 +76,7 @@ class OxenQueue(Variant):
     lacks: ClassVar[Mapping[Lack, str]] = {
         "option refused at submit": "its queue reads options only when it paints",
         "links in tickets": "no links in its tickets",
+        "price before": "its prices are read every hour, not before a submit",
     }
     queue = True
 
@@ -176,6 +177,7 @@ class OxenDirect(OxenQueue):
         "never arrived": "what never arrived looks like what is painted still",
         "no cost": "it never states a cost",
         "fewer": "one picture for each submit",
+        "price before": "its prices are read every hour, not before a submit",
         **dict.fromkeys(ASKED_LATER, ONE_CALL),
     }
     queue = False

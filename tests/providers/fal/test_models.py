@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from bot.catalog.live import missing_fields
 from bot.catalog.refusals import Unsupported
 from bot.domain.errors import (
     GenerationFailed,
@@ -253,17 +254,22 @@ async def test_bytes_that_are_none_leave_the_link(fixture: FalFixture) -> None:
 # Health
 
 
-async def test_the_health_check_shows_what_is_served_and_its_likely_price(fixture: FalFixture) -> None:
+async def test_the_health_check_shows_what_is_served_and_with_which_fields(fixture: FalFixture) -> None:
     health = await fixture.fal().check_health()
     assert (health.provider, health.key, health.detail) == ("fal", KeyState.WORKS, "")
-    prices = {served.model: served.price for served in health.models}
-    assert set(prices) == set(CATALOG.at("fal"))
-    for name, offer in CATALOG.at("fal").items():
-        provider_request = offer.translate(ImageRequest(prompt="one", model=name, size="square", quality="medium"))
-        assert prices[name] == provider_request.likely_cost(1)
+    fields = {served.model: served.fields for served in health.models}
+    assert set(fields) == set(CATALOG.at("fal"))
+    assert (
+        "image_urls"
+        in fields["gpt-image-1.5"]["edit"]
+        > fields["gpt-image-1.5"]["imagine"]
+        > {"prompt", "quality"}
+    )
+    for served in health.models:
+        assert missing_fields(CATALOG.at("fal")[served.model], served) == ()
     assert [served.gone for served in health.models] == [False] * len(CATALOG.at("fal"))
     assert fixture.sandbox.submits == 0
-    assert fixture.paths() == ["GET /v1/models"]
+    assert set(fixture.paths()) == {"GET /v1/models"}, "no endpoint of the catalogue has a unit with a meaning"
 
 
 def gone(health: ProviderHealth) -> dict[str, bool | None]:
@@ -299,7 +305,7 @@ async def test_a_platform_in_trouble_leaves_the_key_and_the_models_unknown(fixtu
     assert health.key is KeyState.UNKNOWN
     assert health.detail != ""
     assert set(gone(health).values()) == {None}
-    assert all(served.price is not None for served in health.models)
+    assert not any(served.prices or served.fields for served in health.models)
 
 
 @pytest.mark.parametrize(

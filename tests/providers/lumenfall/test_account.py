@@ -17,6 +17,8 @@ from bot.domain.errors import (
 )
 from bot.domain.money import Money
 from bot.domain.providers import KeyState
+from bot.providers.lumenfall.prices import AT_ONCE as AT_ONCE_DRY
+from bot.providers.lumenfall.prices import MOST_FAILURES
 from tests.support.providers.deps import CATALOG, input_picture, painted
 from tests.support.providers.lumenfall import (
     EDIT,
@@ -27,6 +29,7 @@ from tests.support.providers.lumenfall import (
     assert_discreet,
     open_fixture,
 )
+from tests.support.raw_server import http, responding
 
 
 @pytest.fixture
@@ -137,17 +140,23 @@ async def test_a_health_check_shows_what_is_served_for_how_much_and_the_balance(
     health = await fixture.lumenfall().check_health()
     assert (health.provider, health.key, health.detail) == ("lumenfall", KeyState.WORKS, "$25.00 left")
     assert not health.balance_used_up
-    models = {served.model: (served.gone, served.price) for served in health.models}
+    models = {served.model: served for served in health.models}
     assert set(models) == set(CATALOG.at("lumenfall"))
-    assert models["gpt-image-1.5"][0] is False
-    assert Money(34_000) <= (models["gpt-image-1.5"][1] or Money()) <= Money(34_100)
+    served = models["gpt-image-1.5"]
+    assert served.gone is False
+    assert served.fields["imagine"] == served.fields["edit"] > {"prompt", "n", "size", "quality", "output_format"}
+    ours = CATALOG.at("lumenfall")["gpt-image-1.5"].prices.table
+    for quality, row in ours.items():
+        for size, price in row.items():
+            # The prompt of a dry run costs next to nothing; one size is a little cheaper than the catalogue says.
+            assert price - 1_000 <= served.prices[quality][size] <= price + 50
     assert (fixture.sandbox.submits, fixture.sandbox.history.spent_micros) == (0, 0)
 
 
 async def test_a_health_check_misses_a_model_that_is_gone(fixture: LumenfallFixture) -> None:
     fixture.fault("model_disabled", endpoint="gpt-image-1")
     models = {served.model: served for served in (await fixture.lumenfall().check_health()).models}
-    assert (models["gpt-image-1"].gone, models["gpt-image-1"].price) == (True, None)
+    assert (models["gpt-image-1"].gone, models["gpt-image-1"].prices) == (True, {})
     assert models["gpt-image-1.5"].gone is False
     fixture.fault("models_error")
     models = {served.model: served for served in (await fixture.lumenfall().check_health()).models}
@@ -156,7 +165,7 @@ async def test_a_health_check_misses_a_model_that_is_gone(fixture: LumenfallFixt
 
 async def test_a_health_check_requests_no_price_where_dry_runs_are_off(fixture: LumenfallFixture) -> None:
     health = await fixture.lumenfall(dry_run=False).check_health()
-    assert {served.price for served in health.models} == {None}
+    assert not any(served.prices for served in health.models)
     assert dry_runs(fixture) == []
 
 
@@ -193,3 +202,47 @@ async def test_a_health_check_of_a_service_that_is_away_says_so(fixture: Lumenfa
 async def test_an_account_that_pays_afterwards_has_no_balance() -> None:
     async with open_fixture(balance=None) as fixture:
         assert (await fixture.lumenfall().check_health()).detail == "billed afterwards"
+
+
+# Prices by dry runs
+
+
+async def test_a_service_that_is_asked_too_often_is_not_asked_on(fixture: LumenfallFixture) -> None:
+    fixture.fault("dry_run_error", status=429)
+    health = await fixture.lumenfall().check_health()
+    assert health.key is KeyState.WORKS
+    assert not any(served.prices for served in health.models)
+    assert 1 <= len(dry_runs(fixture)) <= AT_ONCE_DRY + MOST_FAILURES
+
+
+async def test_a_slow_dry_run_costs_no_more_than_its_own_price(fixture: LumenfallFixture) -> None:
+    fixture.fault("dry_run_slow", seconds=5, times=1)
+    hurried = await fixture.lumenfall(timeouts=HURRIED).check_health()
+    plain = await fixture.lumenfall().check_health()
+    told, all_prices = (
+        sum(len(row) for served in health.models for row in served.prices.values()) for health in (hurried, plain)
+    )
+    assert told == all_prices - 1
+    assert all(served.fields for served in hurried.models)
+
+
+async def test_a_size_that_is_refused_by_now_has_no_price_of_its_own(fixture: LumenfallFixture) -> None:
+    fixture.fault("dry_run_error", status=400, times=1)
+    health = await fixture.lumenfall().check_health()
+    assert all(served.prices for served in health.models)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"<html>", b"[1]", b'{"schema": 5}', b'{"schema": {}}', b'{"schema": {"properties": []}}', b"{" * 9_999],
+)
+async def test_a_schema_that_is_none_says_nothing(fixture: LumenfallFixture, body: bytes) -> None:
+    def respond(line: str) -> bytes:
+        if "/balance" in line:
+            return http(200, {"billing_type": "postpaid"})
+        return http(200, body) if line.startswith("GET") else http(200, {"total_cost_micros": "7"})
+
+    async with responding(respond) as service:
+        health = await fixture.lumenfall(base_url=f"{service.url}/openai/v1").check_health()
+    assert health.key is KeyState.WORKS
+    assert not any(served.fields or served.prices for served in health.models)

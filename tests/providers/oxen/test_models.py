@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
-from bot.domain.money import Money
-from bot.domain.providers import KeyState, ModelStatus, ProviderHealth
+from bot.domain.providers import NO_AMOUNT, KeyState, ModelStatus, ProviderHealth
+from tests.support.providers.deps import CATALOG
 from tests.support.providers.oxen import (
     KEY,
     MODEL,
@@ -15,6 +16,7 @@ from tests.support.providers.oxen import (
     open_fixture,
 )
 from tests.support.raw_server import http, responding
+from tests.support.routing import flat_prices
 
 
 @pytest.fixture
@@ -37,21 +39,30 @@ async def test_checking_health_shows_key_fields_and_prices_and_costs_nothing(fix
     assert (health.provider, health.key, health.detail) == ("oxen", KeyState.WORKS, "12.5 credits left")
     assert not health.balance_used_up
     served = served_of(health)
-    assert (served.model, served.gone, served.price, served.highest_price) == (
-        MODEL,
-        False,
-        Money(40_000),
-        Money(40_000),
-    )
-    assert set(served.fields or ()) == {"prompt", "input_image", "output_format", "size"}
+    assert (served.model, served.gone, served.prices) == (MODEL, False, flat_prices(40_000))
+    listed = {"prompt", "input_image", "output_format", "size"}
+    assert served.fields == {"imagine": listed, "edit": listed}
     assert fixture.sandbox.submits == 0
-    fixture.sandbox.cost_per_image_grid = {
-        "low": {"1024x1024": 0.01},
-        "medium": {"1024x1024": 0.03, "1536x1024": 0.05},
-        "high": {"1024x1024": 0.1, "1536x1024": 0.2},
+
+
+async def test_a_grid_of_prices_is_read_in_the_catalogues_words(fixture: OxenFixture) -> None:
+    grid: dict[str, dict[str, Any]] = {
+        "low": {"Square": 0.01, "enormous": 5},
+        "medium": {"1024x1024": "0.03", "landscape": 0.05, "portrait": None},
+        "high": {"1024x1024": -1, "1536x1024": "a lot", "1024x1536": 1e9},
+        "ultra": {"1024x1024": 0.7},
     }
-    served = served_of(await fixture.oxen().check_health())
-    assert (served.price, served.highest_price) == (Money(30_000), Money(200_000))
+    fixture.sandbox.told_prices = {"gpt-image-1-5": grid}
+    health = await fixture.oxen().check_health()
+    assert served_of(health).prices == {
+        "low": {"1024x1024": 10_000},
+        "medium": {"1024x1024": 30_000, "1536x1024": 50_000},
+        "high": {"1024x1024": NO_AMOUNT, "1536x1024": NO_AMOUNT, "1024x1536": NO_AMOUNT},
+    }
+    prices = {status.model: status.prices for status in health.models}
+    for name, offer in CATALOG.at("oxen").items():
+        if name != MODEL:
+            assert prices[name] == offer.prices.picture
 
 
 async def test_checking_health_notices_a_bad_key_and_a_model_that_is_gone(fixture: OxenFixture) -> None:
@@ -70,16 +81,18 @@ async def test_checking_health_notices_a_bad_key_and_a_model_that_is_gone(fixtur
         http(500),
         http(200, [1]),
         http(200, {"pricing": 5, "request_schema": "{"}),
-        http(200, {"pricing": {"cost_per_image": "NaN", "cost_per_image_grid": {"a": 1}}, "request_schema": []}),
+        http(200, {"pricing": {"cost_per_image_grid": {"a": 1}}, "request_schema": []}),
+        http(200, {"pricing": {"method": "token", "cost_per_image": 1}, "request_schema": {"properties": [1]}}),
+        http(200, {"request_schema": {"properties": {f"field{number}": {} for number in range(1_000)}}}),
+        http(200, b"[" * 100_000),
+        http(200, b'{"id": "' + b"x" * 2_000_000),
     ],
 )
 async def test_checking_health_never_raises_and_guesses_nothing(fixture: OxenFixture, response: bytes) -> None:
     async with responding(response) as service:
         health = await fixture.oxen(base_url=service.url).check_health()
     assert not health.key.is_refusal
-    assert {(served.price, served.highest_price, served.fields) for served in health.models} == {
-        (None, None, None)
-    }
+    assert not any(served.prices or served.fields for served in health.models)
     assert KEY not in repr(health)
 
 

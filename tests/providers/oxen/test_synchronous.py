@@ -5,14 +5,12 @@ from __future__ import annotations
 import base64
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from typing import Any
 
 import pytest
 
 from bot.catalog.offers import Submit
 from bot.domain.clock import real_time
 from bot.domain.errors import (
-    ModelRetired,
     PromptRejected,
     ProviderError,
     ProviderMisconfigured,
@@ -88,30 +86,6 @@ async def test_bytes_inside_a_synchronous_response_are_stored(fixture: OxenFixtu
         ticket = await oxen.submit(single(fixture), ignore_progress)
         assert (ticket.data["urls"], ticket.results) == ([], (painted(),))
         assert (await follow(oxen, ticket))[1].pictures[0].width == 64
-
-
-async def test_an_edit_goes_where_the_model_says(fixture: OxenFixture) -> None:
-    image = {"images": [{"b64_json": base64.b64encode(painted()).decode()}]}
-    card = http(200, {"id": "gpt-image-1-5", "endpoint": "/images/edit"})
-    async with responding(lambda line: http(200, image) if line.startswith("POST") else card) as service:
-        oxen = fixture.oxen(base_url=service.url, queue=False)
-        await oxen.submit(single(fixture, EDIT, input_picture(painted())), ignore_progress)
-        await oxen.submit(single(fixture), ignore_progress)
-        assert service.requests[1:] == ["POST /ai/images/edit", "POST /ai/images/generate"]
-
-
-@pytest.mark.parametrize(
-    ("body", "kind"), [({"error": "no such route"}, "edit"), ({"error": "Model not found: gpt-image-1-5"}, None)]
-)
-async def test_a_404_for_edits_speaks_of_edits_unless_it_names_the_model(
-    fixture: OxenFixture, body: Any, kind: str | None
-) -> None:
-    card = http(200, {"id": "gpt-image-1-5", "endpoint": "/images/edit"})
-    async with responding(lambda line: http(404, body) if line.startswith("POST") else card) as service:
-        oxen = fixture.oxen(base_url=service.url, queue=False)
-        with pytest.raises(ModelRetired) as retired:
-            await oxen.submit(single(fixture, EDIT, input_picture(painted())), ignore_progress)
-    assert retired.value.kind == kind
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from bot.catalog.live import live_offer
 from bot.catalog.offers import Submit
 from bot.domain.clock import Clock, real_time
 from bot.domain.content import Content
@@ -75,7 +76,8 @@ class OxenFixture:
     def build_submit(
         self, request: ImageRequest = REQUEST, *inputs: InputPicture, known: ModelStatus | None = None, **more: Any
     ) -> Submit:
-        provider_request = CATALOG.at("oxen")[request.model].translate(request, known)
+        offer = CATALOG.at("oxen")[request.model]
+        provider_request = (live_offer(offer, known) if known else offer).translate(request)
         options: dict[str, Any] = {"job_id": 1, "count": request.count, "submitted_at": real_time(), **more}
         return Submit(provider_request=provider_request, inputs=inputs, **options)
 

@@ -1,0 +1,57 @@
+"""What providers say of their models, so that it is known after a restart before anyone can be asked."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import date
+
+from bot.domain.clock import Instant
+from bot.domain.providers import ModelStatus
+from bot.ports import Row, Unit
+
+
+def all_statuses() -> Unit[dict[tuple[str, str], ModelStatus]]:
+    """What is known, by provider and model."""
+    rows = yield "SELECT * FROM model_statuses ORDER BY provider, model", ()
+    return {(row["provider"], row["model"]): _status_from(row) for row in rows}
+
+
+def save(statuses: Mapping[tuple[str, str], ModelStatus]) -> Unit[None]:
+    """Write what is known by now. One that does not say whether the model is gone leaves that as it was."""
+    for (provider, model), status in sorted(statuses.items(), key=lambda item: item[0]):
+        until = status.available_until.isoformat() if status.available_until else None
+        fields = {kind: sorted(names) for kind, names in status.fields.items()}
+        yield (
+            "INSERT INTO model_statuses "
+            "(provider, model, gone, available_until, prices, fields, told_at, priced_at) "
+            "VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (provider, model) DO UPDATE SET "
+            "gone = COALESCE($3, gone), available_until = $4, prices = $5, fields = $6, told_at = $7, "
+            "priced_at = $8",
+            (
+                *(provider, model, None if status.gone is None else int(status.gone), until),
+                *(json.dumps(status.prices), json.dumps(fields), status.told_at, status.priced_at),
+            ),
+        )
+
+
+def retire(provider: str, model: str, now: Instant) -> Unit[None]:
+    """Write that a provider no longer has a model."""
+    yield (
+        "INSERT INTO model_statuses (provider, model, gone, prices, fields, told_at, priced_at) "
+        "VALUES ($1, $2, 1, '{}', '{}', $3, 0) ON CONFLICT (provider, model) DO UPDATE SET gone = 1, told_at = $3",
+        (provider, model, now),
+    )
+
+
+def _status_from(row: Row) -> ModelStatus:
+    fields = json.loads(row["fields"])
+    return ModelStatus(
+        model=row["model"],
+        gone=None if row["gone"] is None else bool(row["gone"]),
+        available_until=date.fromisoformat(row["available_until"]) if row["available_until"] else None,
+        prices=json.loads(row["prices"]),
+        fields={kind: frozenset(names) for kind, names in fields.items()},
+        told_at=row["told_at"],
+        priced_at=row["priced_at"],
+    )

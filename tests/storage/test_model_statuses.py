@@ -1,0 +1,59 @@
+"""What providers say of their models is there after a restart."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from bot.domain.providers import ModelStatus
+from bot.storage import model_statuses
+from tests.support.ledger import NOW, open_database
+
+STATUS = ModelStatus(
+    model="gpt-image-2",
+    gone=False,
+    available_until=date(2027, 3, 1),
+    prices={"low": {"1k": 4_000, "4k": 35_000}, "high": {"1k": 130_000}},
+    fields={"imagine": frozenset({"prompt", "quality"}), "edit": frozenset()},
+    told_at=NOW,
+    priced_at=NOW - 5,
+)
+
+
+async def test_all_of_it_is_read_again(tmp_path: Path) -> None:
+    silent = ModelStatus(model="gpt-image-1.5")
+    saved = {("oxen", "gpt-image-2"): STATUS, ("fal", "gpt-image-1.5"): silent}
+    async with open_database(tmp_path / "easel.db") as database:
+        assert await database.read(model_statuses.all_statuses()) == {}
+        await database.write(model_statuses.save(saved))
+    async with open_database(tmp_path / "easel.db") as database:
+        assert await database.read(model_statuses.all_statuses()) == saved
+        dearer = replace(STATUS, prices={"low": {"1k": 9_000}}, priced_at=NOW)
+        await database.write(model_statuses.save({("oxen", "gpt-image-2"): dearer}))
+        assert await database.read(model_statuses.all_statuses()) == saved | {("oxen", "gpt-image-2"): dearer}
+
+
+@pytest.mark.parametrize("model", ["gpt-image-2", "a:b:c", "50%_off"])
+async def test_a_retired_model_stays_retired_until_the_provider_says_that_it_has_it(
+    tmp_path: Path, model: str
+) -> None:
+    async with open_database(tmp_path / "easel.db") as database:
+        await database.write(model_statuses.save({("oxen", model): replace(STATUS, model=model)}))
+        for provider in ("fal", "oxen", "oxen"):
+            await database.write(model_statuses.retire(provider, model, NOW + 1))
+    async with open_database(tmp_path / "easel.db") as database:
+
+        async def gone() -> dict[tuple[str, str], bool | None]:
+            statuses = await database.read(model_statuses.all_statuses())
+            assert statuses["oxen", model].prices == STATUS.prices
+            return {pair: status.gone for pair, status in statuses.items()}
+
+        assert await gone() == {("fal", model): True, ("oxen", model): True}
+        # Another process that could not ask leaves it as it is.
+        await database.write(model_statuses.save({("oxen", model): replace(STATUS, model=model, gone=None)}))
+        assert (await gone())["oxen", model] is True
+        await database.write(model_statuses.save({("oxen", model): replace(STATUS, model=model)}))
+        assert await gone() == {("fal", model): True, ("oxen", model): False}
