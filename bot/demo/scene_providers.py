@@ -39,12 +39,12 @@ async def _changed_size(narrator: Narrator) -> None:
     former, lumenfall.partial_seconds = lumenfall.partial_seconds, PREVIEW_SECONDS
     prompt = "northern lights over the mountains at night"
     await narrator.types(narrator.stage.theo, "imagine", prompt=prompt, size="4:1", model=MODEL)
-    expect("4:1 became 3:2." in narrator.card(), "the card does not say that the shape is another")
+    expect("4:1 became 3:1." in narrator.card(), "the card does not say that the shape is another")
     with narrator.painted_by("lumenfall"):
         await narrator.preview()
         message = await narrator.result("imagine")
     lumenfall.partial_seconds = former
-    expect("4:1 became 3:2." in message.content, "the result does not say that the shape is another")
+    expect("4:1 became 3:1." in message.content, "the result does not say that the shape is another")
     narrator.page.line("Lumenfall painted it, and let everybody watch.")
 
 

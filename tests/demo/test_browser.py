@@ -37,7 +37,7 @@ def test_the_page_paints_edits_and_refuses_on_a_desktop_and_on_a_phone(tmp_path:
         url = demo.wait_for(PAGE_URL)[0]
         with browser_page(str(EXECUTABLE), url, *DESKTOP) as page:
             expect(page.locator(MESSAGES)).to_contain_text("a lighthouse at sunset")
-            expect(page.locator(MESSAGES)).to_contain_text("4:1 became 3:2.")
+            expect(page.locator(MESSAGES)).to_contain_text("4:1 became 3:1.")
             imagine(page, "a violin on a beach at dawn")
             expect_loaded(picture(page, "a violin"))
             press_edit(page, "a violin", "make it snow")

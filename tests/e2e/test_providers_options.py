@@ -90,8 +90,8 @@ async def test_oxen_chooses_the_quality_itself_and_says_so(full_world: World) ->
         ({"format": "png", "compression": 50}, "A PNG cannot be compressed"),
         ({"size": "enormous"}, "has no size “enormous”"),
         (
-            {"model": "gpt-image-2", "background": "transparent"},
-            "Choose GPT Image 2.5 Flare, GPT Image 2.5 Sunburst or GPT Image 1.5 as the model",
+            {"model": "nano-banana-2", "background": "transparent"},
+            "Choose GPT Image 2.5 Flare, GPT Image 2.5 Sunburst or GPT Image 2 as the model",
         ),
         ({"model": "gpt-image-3"}, "no model “gpt-image-3”"),
     ],

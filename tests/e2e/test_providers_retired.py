@@ -134,12 +134,12 @@ async def test_a_successor_beyond_the_members_limit_releases_the_job_and_says_so
 
 
 async def test_a_request_that_the_successor_cannot_paint_is_released_and_says_so(full_world: World) -> None:
-    async with full_world.bot(**succeeded_by(full_world.folder, "gpt-image-2")) as app:
+    async with full_world.bot(**succeeded_by(full_world.folder, "nano-banana-2")) as app:
         await retire_everywhere(full_world, app)
-        job = await full_world.imagine(background="transparent")
+        job = await full_world.imagine(background="transparent", quality="medium")
         reply = await full_world.private_failure(job)
         assert await full_world.wait_finished(job) == "failed"
-    assert "GPT Image 2" in reply
+    assert "Nano Banana 2" in reply
     assert "background" in reply
     assert full_world.ledger_entries(job) == RELEASED
     assert full_world.job(job)["charged_micros"] == 0

@@ -86,7 +86,7 @@ async def test_the_second_model_takes_presets_and_sizes_of_ones_own(
     finished = await fixture.result(replace(TWO, size=size))
     assert fixture.body["image_size"] == wire_size
     assert (finished.pictures[0].width, finished.pictures[0].height) == pixels
-    assert "background" not in fixture.body
+    assert fixture.body["background"] == "auto"
 
 
 async def test_the_second_models_mask_has_another_name(fixture: FalFixture) -> None:
