@@ -80,6 +80,7 @@ async def test_every_option_of_edit_reaches_the_provider(stage: Stage) -> None:
         stage.channel,
         "edit",
         prompt="all of them together",
+        model="gpt-image-1.5",
         image=("1.png", picture_file()),
         **more,
         size="landscape",
