@@ -25,6 +25,8 @@ from bot.domain.errors import EaselError
 QUOTA = "4/day"
 CARD_SECONDS = 0.1
 """Between two edits of a card: short, so that unfinished pictures show."""
+SUBMIT_SECONDS = 3.0
+"""How long a job waits for a service to take it: short, so that nobody waits for the notice that none does."""
 REFRESH_SECONDS = 0.1
 """Between two checks whether the page must be refreshed."""
 MAX_CLOCK_LAG = 30.0
@@ -85,7 +87,7 @@ class Demo:
         say("Easel paints in a simulated Discord. Nothing leaves this computer.\n")
         this_morning = datetime.now(UTC).replace(hour=10, minute=0, second=0, microsecond=0)
         start = max((this_morning - SIMCORD_EPOCH).total_seconds(), 36_000)
-        retry_policy = replace(RETRY_POLICY, card=CARD_SECONDS)
+        retry_policy = replace(RETRY_POLICY, card=CARD_SECONDS, submit=SUBMIT_SECONDS)
         database = self.output / "easel.db"
         async with open_stage(
             database, quota=QUOTA, start=start, retry_policy=retry_policy, all_providers=True

@@ -23,12 +23,15 @@ def alternative_model(
     """
     former = router.catalog.get(request.model)
     at_former = router.serving(former) if former else ()
-    troubled = {*failed, *(name for name in at_former if router.state(name) is ProviderState.PAUSED)}
+    troubled = {
+        *failed,
+        *(name for name in at_former if router.state(name, request.model) is ProviderState.PAUSED),
+    }
     upstream = former.upstream if former and troubled else ""
 
     def rank(found: tuple[Model, tuple[ProviderRequest, ...]]) -> tuple[bool, bool]:
         model, candidates = found
-        states = {each.provider: router.state(each.provider) for each in candidates}
+        states = {each.provider: router.state(each.provider, model.name) for each in candidates}
         well = any(state is ProviderState.AVAILABLE for name, state in states.items() if name not in troubled)
         return not well, bool(upstream) and model.upstream == upstream
 
@@ -37,7 +40,7 @@ def alternative_model(
         (model, candidates)
         for model, candidates in router.able_models(plain, orders)
         if model.name != request.model
-        and any(router.state(each.provider) is not ProviderState.MISCONFIGURED for each in candidates)
+        and any(router.state(each.provider, model.name) is not ProviderState.MISCONFIGURED for each in candidates)
     ]
     if not able:
         return None

@@ -1,9 +1,14 @@
-"""A circuit breaker for each provider."""
+"""Circuit breakers: one for each provider and each company whose models it sells.
+
+An outage of one company leaves its models without an answer at every provider, and the others' models well there.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
+from bot.catalog.catalog import Catalog
 from bot.domain.clock import Instant, elapsed, later
 from bot.domain.providers import ProviderState
 
@@ -93,4 +98,40 @@ class Breaker:
         self._probing = False
         is_new = not was_open or (misconfigured and not self.misconfigured)
         self.misconfigured = self.misconfigured or misconfigured
+        return is_new
+
+
+class Breakers:
+    """The breakers of all providers. A model without a known company has one of its own at each."""
+
+    def __init__(self, catalog: Catalog, providers: Collection[str], settings: BreakerSettings) -> None:
+        self._settings = settings
+        self._upstreams = {model.name: model.upstream or model.name for model in catalog.models}
+        self._breakers = {
+            provider: {upstream: Breaker(settings) for upstream in self._upstreams.values()}
+            for provider in providers
+        }
+
+    def of(self, provider: str, model: str) -> Breaker:
+        """The breaker of a provider for one of our models."""
+        upstream = self._upstreams.get(model, model)
+        return self._breakers[provider].setdefault(upstream, Breaker(self._settings))
+
+    def succeeded(self, provider: str, model: str) -> bool:
+        """The provider took work; returns whether it had been paused for this model before."""
+        found = self.of(provider, model)
+        if found.misconfigured:  # the key works again, for every model
+            for breaker in self._breakers[provider].values():
+                if breaker.misconfigured and breaker is not found:
+                    breaker.succeeded()
+        return found.succeeded()
+
+    def failed(self, provider: str, model: str, now: Instant, *, misconfigured: bool) -> bool:
+        """Count a failure; returns whether the operator should be told. A refused key is so for every model."""
+        found = self.of(provider, model)
+        is_new = found.failed(now, misconfigured=misconfigured)
+        if misconfigured:
+            for breaker in self._breakers[provider].values():
+                if breaker is not found:
+                    breaker.failed(now, misconfigured=True)
         return is_new

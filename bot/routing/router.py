@@ -26,7 +26,7 @@ from bot.domain.errors import (
 from bot.domain.money import Money
 from bot.domain.providers import ModelStatus, ProviderHealth, ProviderOrder, ProviderState
 from bot.domain.requests import ImageRequest
-from bot.routing.breaker import Breaker, BreakerSettings
+from bot.routing.breaker import Breaker, Breakers, BreakerSettings
 
 
 class Router:
@@ -48,7 +48,7 @@ class Router:
         self._clock = clock
         self._provider_orders = dict(provider_orders or {})
         self._models = frozenset(allowed_models)
-        self._breakers = {name: Breaker(breaker_settings or BreakerSettings()) for name in providers}
+        self._breakers = Breakers(catalog, providers, breaker_settings or BreakerSettings())
         self._statuses: dict[tuple[str, str], ModelStatus] = {}
         self._live_offers: dict[tuple[str, str], Offer] = {}
         self.retired: set[tuple[str, str]] = set()
@@ -282,41 +282,44 @@ class Router:
         left = [candidate for candidate in candidates if candidate.provider not in tried]
         now = self._clock.now()
         for candidate in left:
-            if self._breakers[candidate.provider].allow(now):
+            if self._breaker(candidate).allow(now):
                 return candidate
         # A refused key costs nothing, and the provider's response says more than waiting would.
-        refused = [candidate for candidate in left if self._breakers[candidate.provider].misconfigured]
+        refused = [candidate for candidate in left if self._breaker(candidate).misconfigured]
         return refused[0] if refused and not tried else None
 
     def asked_first(self, candidates: Sequence[ProviderRequest]) -> ProviderRequest:
         """The candidate that would get the work now; the first of them where every provider is paused."""
-        available = (each for each in candidates if self.state(each.provider) is ProviderState.AVAILABLE)
+        available = (each for each in candidates if self._breaker(each).state is ProviderState.AVAILABLE)
         return next(available, candidates[0])
 
     def pause(self, candidates: Iterable[ProviderRequest]) -> float:
         """Seconds until the first of the candidates may be asked again."""
         now = self._clock.now()
-        return min((self._breakers[candidate.provider].pause(now) for candidate in candidates), default=0.0)
+        return min((self._breaker(candidate).pause(now) for candidate in candidates), default=0.0)
 
-    def succeeded(self, provider: str) -> bool:
+    def succeeded(self, provider: str, model: str) -> bool:
         """The provider accepted work; returns whether it had been paused before."""
-        return self._breakers[provider].succeeded()
+        return self._breakers.succeeded(provider, model)
 
-    def failed(self, provider: str, error: ProviderError) -> bool:
+    def failed(self, provider: str, model: str, error: ProviderError) -> bool:
         """The provider did not accept work; returns whether the operator should be told."""
         if isinstance(error, RateLimited | PriceExceeded):
-            self._breakers[provider].succeeded()
+            self._breakers.succeeded(provider, model)
             return False
         misconfigured = isinstance(error, ProviderMisconfigured)
-        return self._breakers[provider].failed(self._clock.now(), misconfigured=misconfigured)
+        return self._breakers.failed(provider, model, self._clock.now(), misconfigured=misconfigured)
 
-    def probe_inconclusive(self, provider: str) -> None:
+    def probe_inconclusive(self, provider: str, model: str) -> None:
         """The job that was to probe the provider ended before it was asked."""
-        self._breakers[provider].probe_inconclusive(self._clock.now())
+        self._breakers.of(provider, model).probe_inconclusive(self._clock.now())
 
-    def state(self, provider: str) -> ProviderState:
-        """How a provider is doing."""
-        return self._breakers[provider].state
+    def state(self, provider: str, model: str) -> ProviderState:
+        """How a provider is doing with a model."""
+        return self._breakers.of(provider, model).state
+
+    def _breaker(self, candidate: ProviderRequest) -> Breaker:
+        return self._breakers.of(candidate.provider, candidate.request.model)
 
 
 def _gone_kind(kind: str) -> Unsupported:

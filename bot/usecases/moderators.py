@@ -139,7 +139,9 @@ class ModeratorService:
             model=model.name,
             label=model.label,
             providers=tuple(
-                ListedProvider(name=name, label=self.provider_labels[name], state=self._router.state(name))
+                ListedProvider(
+                    name=name, label=self.provider_labels[name], state=self._router.state(name, model.name)
+                )
                 for name in providers
             ),
             set_here=any(order.model == model.name for order in orders),

@@ -112,7 +112,9 @@ class ResultPoller:
         provider = part.ticket.provider
         if isinstance(error, InvalidResponse | TicketLost):
             self._note_loss(part, error.cost if isinstance(error, InvalidResponse) else None)
-        if isinstance(error, ProviderMisconfigured) and self._context.router.failed(provider, error):
+        if not isinstance(error, ProviderMisconfigured):
+            return
+        if self._context.router.failed(provider, self._claimed.job.request.model, error):
             log.error("a service needs its operator: %s: %s", provider, error.detail)
 
     def _note_loss(self, part: _Part, cost: Money | None) -> None:

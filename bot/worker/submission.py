@@ -95,9 +95,9 @@ class Submission:
                 errors[candidate.provider] = error
                 continue
             except BaseException:  # our own refusal, or cancelled: no outcome is known, so another job may probe
-                router.probe_inconclusive(candidate.provider)
+                router.probe_inconclusive(candidate.provider, candidate.request.model)
                 raise
-            if router.succeeded(candidate.provider):
+            if router.succeeded(candidate.provider, candidate.request.model):
                 log.warning("%s takes work again", candidate.provider)
             await self._save_ticket(ticket)
             return
@@ -115,7 +115,9 @@ class Submission:
         unreadable = [error for error in errors.values() if isinstance(error, SubmitUnreadable)]
         if unreadable:
             return unreadable[0]
-        paused = [each for each in candidates if router.state(each.provider) is ProviderState.PAUSED]
+        paused = [
+            each for each in candidates if router.state(each.provider, each.request.model) is ProviderState.PAUSED
+        ]
         busy = [error for error in errors.values() if isinstance(error, ProviderBusy)]
         if busy:
             waits = [error.retry_after for error in busy if error.retry_after is not None]
@@ -136,18 +138,20 @@ class Submission:
         """
         router = self._context.router
         if isinstance(error, JobCancelled):
-            router.probe_inconclusive(candidate.provider)
+            router.probe_inconclusive(candidate.provider, candidate.request.model)
             raise error
         if not isinstance(error, SubmitUnknown | InvalidResponse):
             # Certainly not accepted, so there is nothing to reconcile any more.
             self._claimed.job = replace(self._claimed.job, submitted_at=None)
         if not error.may_fail_over and not isinstance(error, SubmitUnknown):
-            router.succeeded(candidate.provider)  # the provider is well; it refused this request
+            router.succeeded(
+                candidate.provider, candidate.request.model
+            )  # the provider is well; it refused this request
             raise error
         if isinstance(error, ModelRetired):
-            router.succeeded(candidate.provider)
+            router.succeeded(candidate.provider, candidate.request.model)
             await self._retire(candidate, error.kind)
-        elif router.failed(candidate.provider, error):
+        elif router.failed(candidate.provider, candidate.request.model, error):
             if isinstance(error, ProviderMisconfigured):
                 log.error("a service needs its operator: %s: %s", candidate.provider, error.detail)
             else:

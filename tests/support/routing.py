@@ -43,4 +43,4 @@ def next_provider(router: Router, *tried: str) -> str | None:
 
 def fail(router: Router, provider: str = "fal", error: ProviderError | None = None, times: int = 5) -> list[bool]:
     """Report so many failures of a provider; for each, whether the router reports a change."""
-    return [router.failed(provider, error or ProviderBusy()) for _ in range(times)]
+    return [router.failed(provider, MODEL, error or ProviderBusy()) for _ in range(times)]

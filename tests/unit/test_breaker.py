@@ -29,9 +29,9 @@ def test_five_failures_in_a_row_pause_a_provider_and_are_reported_once(
 ) -> None:
     router = open_router(catalog, clock)
     assert fail(router, times=4) == [False] * 4
-    assert (next_provider(router), router.state("fal")) == ("fal", ProviderState.AVAILABLE)
+    assert (next_provider(router), router.state("fal", MODEL)) == ("fal", ProviderState.AVAILABLE)
     assert fail(router, times=1) == [True]
-    assert (next_provider(router), router.state("fal")) == ("lumenfall", ProviderState.PAUSED)
+    assert (next_provider(router), router.state("fal", MODEL)) == ("lumenfall", ProviderState.PAUSED)
     clock.advance(29.9)
     assert next_provider(router) == "lumenfall"
     assert router.pause(router.candidates(REQUEST)) == 0
@@ -42,7 +42,7 @@ def test_a_success_in_between_starts_the_count_anew(catalog: Catalog, clock: Adj
     router = open_router(catalog, clock)
     for _ in range(3):
         assert fail(router, times=4) == [False] * 4
-        assert not router.succeeded("fal")
+        assert not router.succeeded("fal", MODEL)
     assert next_provider(router) == "fal"
 
 
@@ -51,8 +51,8 @@ def test_one_job_probes_a_provider_after_its_pause(catalog: Catalog, clock: Adju
     fail(router)
     clock.advance(30)
     assert [next_provider(router) for _ in range(4)] == ["fal", "lumenfall", "lumenfall", "lumenfall"]
-    assert router.succeeded("fal")
-    assert [next_provider(router), next_provider(router), router.state("fal")] == [
+    assert router.succeeded("fal", MODEL)
+    assert [next_provider(router), next_provider(router), router.state("fal", MODEL)] == [
         "fal",
         "fal",
         ProviderState.AVAILABLE,
@@ -72,9 +72,9 @@ def test_a_failed_probe_doubles_the_pause_up_to_a_limit_without_a_report(
         assert next_provider(router) == "lumenfall"
         clock.advance(0.001)
         assert next_provider(router) == "fal"
-        assert not router.failed("fal", BUSY)
+        assert not router.failed("fal", MODEL, BUSY)
     assert pauses == [30, 60, 120, 240, 480, 600, 600]
-    router.succeeded("fal")
+    router.succeeded("fal", MODEL)
     fail(router)
     assert router.pause(router.candidates(REQUEST, alone)) == 30
 
@@ -104,12 +104,12 @@ def test_a_rate_limit_or_a_higher_price_counts_as_a_success(
     router = open_router(catalog, clock)
     assert fail(router, error=error, times=50) == [False] * 50
     fail(router, times=4)
-    router.failed("fal", error)
+    router.failed("fal", MODEL, error)
     assert fail(router, times=4) == [False] * 4
-    router.failed("fal", BUSY)
+    router.failed("fal", MODEL, BUSY)
     clock.advance(30)
     assert next_provider(router) == "fal"
-    router.failed("fal", error)
+    router.failed("fal", MODEL, error)
     assert [next_provider(router), next_provider(router)] == ["fal", "fal"]
 
 
@@ -123,25 +123,25 @@ def test_a_refused_key_is_reported_once_and_pauses_the_provider_for_ten_minutes(
 ) -> None:
     router = open_router(catalog, clock)
     assert fail(router, error=MISCONFIGURED, times=3) == [True, False, False]
-    assert (next_provider(router), router.state("fal")) == ("lumenfall", ProviderState.MISCONFIGURED)
+    assert (next_provider(router), router.state("fal", MODEL)) == ("lumenfall", ProviderState.MISCONFIGURED)
     for _ in range(3):
         clock.advance(599.9)
         assert next_provider(router) == "lumenfall"
         clock.advance(0.1)
         assert next_provider(router) == "fal"
-        assert not router.failed("fal", MISCONFIGURED)
+        assert not router.failed("fal", MODEL, MISCONFIGURED)
     clock.advance(600)
     assert next_provider(router) == "fal"
-    assert router.succeeded("fal")
-    assert router.state("fal") == ProviderState.AVAILABLE
-    assert router.failed("fal", MISCONFIGURED)
+    assert router.succeeded("fal", MODEL)
+    assert router.state("fal", MODEL) == ProviderState.AVAILABLE
+    assert router.failed("fal", MODEL, MISCONFIGURED)
 
 
 def test_a_refused_key_is_reported_also_for_a_paused_provider(catalog: Catalog, clock: AdjustableClock) -> None:
     router = open_router(catalog, clock)
     fail(router)
     assert fail(router, error=MISCONFIGURED, times=2) == [True, False]
-    assert router.state("fal") == ProviderState.MISCONFIGURED
+    assert router.state("fal", MODEL) == ProviderState.MISCONFIGURED
     clock.advance(599)
     assert next_provider(router) == "lumenfall"
 
@@ -179,18 +179,40 @@ def test_each_provider_has_a_breaker_of_its_own(catalog: Catalog, clock: Adjusta
     router = open_router(
         catalog, clock, breaker_settings=BreakerSettings(failures=1, first=2, longest=3, misconfigured=9)
     )
-    assert router.failed("fal", BUSY)
-    assert [router.state(name) for name in PROVIDERS] == [
+    assert router.failed("fal", MODEL, BUSY)
+    assert [router.state(name, MODEL) for name in PROVIDERS] == [
         ProviderState.PAUSED,
         ProviderState.AVAILABLE,
         ProviderState.AVAILABLE,
     ]
     clock.advance(2)
     assert next_provider(router) == "fal"
-    router.failed("fal", BUSY)
+    router.failed("fal", MODEL, BUSY)
     assert router.pause(router.candidates(REQUEST, [server_order(MODEL, "fal")])) == 3
-    router.failed("oxen", MISCONFIGURED)
+    router.failed("oxen", MODEL, MISCONFIGURED)
     assert router.pause(router.candidates(REQUEST, [server_order(MODEL, "oxen")])) == 9
+
+
+def test_one_companys_outage_pauses_a_provider_for_its_models_alone(clock: AdjustableClock) -> None:
+    router = open_router(Catalog.load(), clock)
+    fail(router)
+    openais, googles = (
+        ("gpt-image-1.5", "gpt-image-2", "gpt-image-2.5-flare"),
+        ("nano-banana-2", "nano-banana-pro"),
+    )
+    assert {router.state("fal", model) for model in openais} == {ProviderState.PAUSED}
+    assert {router.state("fal", model) for model in googles} == {ProviderState.AVAILABLE}
+    assert {router.state("oxen", model) for model in openais} == {ProviderState.AVAILABLE}
+
+
+def test_a_refused_key_pauses_a_provider_for_every_model_until_it_works(clock: AdjustableClock) -> None:
+    router = open_router(Catalog.load(), clock)
+    assert router.failed("fal", MODEL, MISCONFIGURED)
+    assert not router.failed("fal", "nano-banana-2", MISCONFIGURED)
+    every = [model.name for model in Catalog.load().models]
+    assert {router.state("fal", model) for model in every} == {ProviderState.MISCONFIGURED}
+    assert router.succeeded("fal", "nano-banana-2")
+    assert {router.state("fal", model) for model in every} == {ProviderState.AVAILABLE}
 
 
 def test_a_job_that_meets_a_running_probe_waits_a_moment(catalog: Catalog, clock: AdjustableClock) -> None:
@@ -200,7 +222,7 @@ def test_a_job_that_meets_a_running_probe_waits_a_moment(catalog: Catalog, clock
     clock.advance(30)
     assert next_provider(router) == "fal"
     assert router.pause(alone) == 5
-    router.succeeded("fal")
+    router.succeeded("fal", MODEL)
     assert router.pause(alone) == 0
 
 

@@ -130,9 +130,9 @@ async def test_every_order_is_a_choice_with_the_default_first(tmp_path: Path) ->
 
 async def test_the_table_shows_each_models_providers_their_state_and_the_price(tmp_path: Path) -> None:
     async with open_moderation(tmp_path, ("fal", "lumenfall")) as moderation:
-        moderation.router.failed("fal", ProviderMisconfigured())
+        moderation.router.failed("fal", MODEL, ProviderMisconfigured())
         for _ in range(5):
-            moderation.router.failed("lumenfall", ProviderBusy())
+            moderation.router.failed("lumenfall", MODEL, ProviderBusy())
         await moderation.set_order("lumenfall, fal")
         await moderation.set_order("off", "gpt-image-2")
         first, second, third = await moderation.moderators.model_providers(GUILD)
