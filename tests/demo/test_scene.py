@@ -93,7 +93,7 @@ def check_output(folder: Path) -> None:
         "@Theo northern lights over the mountains at night  \n> 4:1 became 3:1.",
         "Nano Banana 2 is now painted by Oxen.",
         "Oxen painted it.",
-        "GPT Image 2 is now painted by Lumenfall, then fal, then Oxen. Before, it was painted by Lumenfall, then fal.",
+        "GPT Image 2 is now painted by Lumenfall, then fal, then Oxen. Before, it was painted by Lumenfall, ",
         "Lumenfall has trouble now: nobody behind it can paint.",
         "@Theo a sailing boat in the morning mist",
         "Lumenfall was asked first and could not, so fal painted it.",

@@ -118,23 +118,36 @@ async def test_a_working_installation_is_reported_service_by_service(full_world:
     ]
     fal, lumenfall, oxen = (report.section(name) for name in ("fal", "Lumenfall", "Oxen"))
     assert (fal[0], lumenfall[0], oxen[0]) == ("its key works", "its key works, $25.00 left", "its key works")
-    served = [
-        (fal, r"  GPT Image 2\.5 Flare     \$0\.0132  served"),
-        (fal, r"  GPT Image 2\.5 Sunburst  \$0\.0132  served"),
-        (fal, r"  GPT Image 2 +\$0\.06    served"),
-        (fal, rf"  GPT Image 1\.5 +\$0\.034   served{UNTIL} 1 December 2026"),
-        (fal, rf"  GPT Image 1 +\$0\.042   served{UNTIL} 23 October 2026"),
-        (lumenfall, r"  GPT Image 2 +\$0\.053   served"),
-        (lumenfall, rf"  GPT Image 1\.5 +\$0\.034   served{UNTIL} 1 December 2026"),
-        (lumenfall, rf"  GPT Image 1 +\$0\.042   served{UNTIL} 23 October 2026"),
-        (oxen, r"  GPT Image 2\.5 Flare     \$0\.0096  served"),
-        (oxen, r"  GPT Image 2\.5 Sunburst  \$0\.0096  served"),
-        (oxen, r"  GPT Image 2 +\$0\.031   served"),
-        (oxen, rf"  GPT Image 1\.5 +\$0\.04    served{UNTIL} 1 December 2026"),
-    ]
-    assert len(fal) + len(lumenfall) + len(oxen) == 3 + len(served)
-    for lines, pattern in served:
-        assert any(re.fullmatch(pattern, line) for line in lines), (pattern, lines)
+    until, was = f"served{UNTIL} 1 December 2026", f"served{UNTIL} 23 October 2026"
+    told = r"\$0\.067 \(catalogue: \$0\.08\)"
+    wanted: dict[str, dict[str, tuple[str, str]]] = {
+        "fal": {
+            "GPT Image 2.5 Flare": (r"\$0\.0132", "served"), "GPT Image 2.5 Sunburst": (r"\$0\.0132", "served"),
+            "Nano Banana 2": (r"\$0\.08", "served"), "GPT Image 2": (r"\$0\.0527", "served"),
+            "Nano Banana Pro": (r"\$0\.15", "served"), "Seedream 5 Lite": (r"\$0\.035", "served"),
+            "Seedream 5 Pro": (r"\$0\.0675", "served"), "FLUX.2 pro": (r"\$0\.03", "served"),
+            "FLUX 3": (r"\$0\.048", "served"), "GPT Image 1.5": (r"\$0\.034", until),
+            "GPT Image 1": (r"\$0\.042", was),
+        },
+        "Lumenfall": {
+            "Nano Banana 2": (told, "served"), "GPT Image 2": (r"\$0\.053", "served"),
+            "Nano Banana Pro": (r"\$0\.134 \(catalogue: \$0\.15\)", "served"), "Seedream 5 Lite": (r"\$0\.035", "served"),
+            "FLUX.2 pro": (r"\$0\.03", "served"), "GPT Image 1.5": (r"\$0\.034", until),
+            "GPT Image 1": (r"\$0\.042", was),
+        },
+        "Oxen": {
+            "GPT Image 2.5 Flare": (r"\$0\.0096", "served"), "GPT Image 2.5 Sunburst": (r"\$0\.0096", "served"),
+            "Nano Banana 2": (r"\$0\.0871", "served"), "GPT Image 2": (r"\$0\.031", "served"),
+            "Nano Banana Pro": (r"\$0\.15", "served"), "Seedream 5 Lite": (r"\$0\.04", "served"),
+            "Seedream 5 Pro": (r"\$0\.045", "served"), "FLUX.2 pro": (r"\$0\.10", "served"),
+            "FLUX 3": (r"\$0\.0624", "served"), "GPT Image 1.5": (r"\$0\.04", until),
+        },
+    }  # fmt: skip
+    for service, rows in wanted.items():
+        lines = report.section(service)[1:]
+        assert len(lines) == len(rows), lines
+        for (label, (price, state)), line in zip(rows.items(), lines, strict=True):
+            assert re.fullmatch(rf"  {re.escape(label)} +{price} +{state}", line), line
     assert report.section("default") == ["GPT Image 1.5, painted by fal, then Lumenfall, then Oxen"]
     assert "/oauth2/authorize?client_id=" in report.lines[-1]
 

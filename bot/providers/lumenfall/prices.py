@@ -98,7 +98,11 @@ def _cells(model: str, offer: Offer) -> Iterator[_Cell]:
     seen = set()
     for quality, row in offer.prices.table.items():
         for size in row:
-            request = _request(model, offer, quality, size)
+            # The only price of a row is that of every size.
+            flat = len(row) == 1 and offer.prices.megapixel is None
+            request = (
+                _translated(model, offer, quality, "square") if flat else _request(model, offer, quality, size)
+            )
             if request is None:
                 continue
             wire = json.dumps(request.body(1), sort_keys=True)

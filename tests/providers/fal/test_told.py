@@ -46,7 +46,10 @@ async def test_the_price_of_a_unit_is_the_price_that_the_catalogue_names(
     fixture.sandbox.price_factors = {ENDPOINT: 1.5}
     health = await fixture.fal(catalog=catalog).check_health()
     assert told(health).prices == {"high": {"1024x1024": 199_500}}
-    assert not any(status.prices for status in health.models if status.model != MODEL)
+    units = {name: offer.prices.unit for name, offer in catalog.at("fal").items()}
+    assert {status.model for status in health.models if status.prices} == {name for name in units if units[name]}
+    assert told(health, "nano-banana-2").prices == {"any": {"1k": 80_000}}
+    assert told(health, "flux-2-pro").prices == {"megapixel": {"first": 30_000}}
     fixture.sandbox.price_factors = {}
     # Where its two endpoints differ, the dearer one counts.
     fixture.sandbox.told_prices = {f"{ENDPOINT}/edit": 0.2}
