@@ -131,7 +131,8 @@ async def test_a_working_installation_is_reported_service_by_service(full_world:
         },
         "Lumenfall": {
             "Nano Banana 2": (told, "served"), "GPT Image 2": (r"\$0\.053", "served"),
-            "Nano Banana Pro": (r"\$0\.134 \(catalogue: \$0\.15\)", "served"), "Seedream 5 Lite": (r"\$0\.035", "served"),
+            "Nano Banana Pro": (r"\$0\.134 \(catalogue: \$0\.15\)", "served"),
+            "Seedream 5 Lite": (r"\$0\.035", "served"),
             "FLUX.2 pro": (r"\$0\.03", "served"), "GPT Image 1.5": (r"\$0\.034", until),
             "GPT Image 1": (r"\$0\.042", was),
         },
