@@ -16,6 +16,7 @@ from bot.domain.clock import elapsed
 from bot.domain.providers import KeyState, ProviderHealth
 from bot.providers.health import check_health
 from bot.providers.registry import LABELS, SPECS
+from bot.routing.succession import resolve_model
 from bot.settings import Settings
 
 FIRST_COLUMN = 11
@@ -135,7 +136,7 @@ def _default(opened: App) -> Finding:
     if services := router.providers(model):
         names = ", then ".join(LABELS[name] for name in services)
         return Finding(title="default", text=f"{model.label}, painted by {names}")
-    successor = catalog.model(router.resolve_model(model.name))
+    successor = catalog.model(resolve_model(router, model.name))
     if successor.name != model.name:
         return Finding(
             title="default",

@@ -83,7 +83,7 @@ def _provider_orders(text: str) -> dict[str, tuple[str, ...]]:
     for part in filter(None, (part.strip() for part in text.split(";"))):
         model, _, names = part.partition("=")
         if not model.strip() or not all(name.strip() for name in names.split(",")):
-            raise ValueError("write it as gpt-image-1.5=lumenfall,fal; gpt-image-1=fal")
+            raise ValueError("write it as gpt-image-2=lumenfall,fal; flux-3=oxen")
         orders[model.strip()] = tuple(dict.fromkeys(_names(names.lower())))
     return orders
 
@@ -181,9 +181,7 @@ class Settings(BaseSettings):
     )
     service_order: ProviderOrders = Field(
         {},
-        description=(
-            "The order of services: gpt-image-1.5=lumenfall,fal; gpt-image-1=fal. Empty: fal,lumenfall,oxen."
-        ),
+        description="The order of services: gpt-image-2=lumenfall,fal; flux-3=oxen. Empty: fal,lumenfall,oxen.",
     )
     catalog_files: Paths = Field(
         (), description="Your own models and prices: TOML files, separated by commas; docs/add-a-model.md."

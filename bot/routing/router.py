@@ -65,9 +65,12 @@ class Router:
 
     def providers(self, model: Model, orders: Sequence[ProviderOrder] = ()) -> tuple[str, ...]:
         """The providers of a model, in the server's order, else the operator's, else the catalogue's."""
+        return tuple(name for name in self.wanted(model, orders) if name in self.serving(model))
+
+    def wanted(self, model: Model, orders: Sequence[ProviderOrder] = ()) -> Sequence[str]:
+        """The same with those that have no key, or no longer have the model."""
         own = next((order.providers for order in orders if order.model == model.name), None)
-        wanted = own if own is not None else self._provider_orders.get(model.name, model.providers)
-        return tuple(name for name in wanted if name in self.serving(model))
+        return own if own is not None else self._provider_orders.get(model.name, model.providers)
 
     def serving(self, model: Model) -> tuple[str, ...]:
         """The configured providers that still have a model, if the operator allows it."""
@@ -94,36 +97,10 @@ class Router:
             raise unknown_model(name, {each.name: each.label for each in self.offered_models(orders)})
         return model
 
-    def resolve_model(
-        self, name: str, orders: Sequence[ProviderOrder] = (), request: ImageRequest | None = None
-    ) -> str:
-        """The model itself or, where every provider says that it is gone, a successor that is served.
-
-        It is the first that can do the `request`; where none can, the first, whose refusal names others that can.
-
-        Raises:
-            UnsupportedRequest: there is no such model.
-        """
-        served = list(self._served(self.model(name, orders), orders, set()))
-        if request is not None and len(served) > 1:
-            able = (each for each in served if self.can_do(replace(request, model=each), orders))
-            return next(able, served[0])
-        return served[0] if served else name
-
-    def _served(self, model: Model, orders: Sequence[ProviderOrder], seen: set[str]) -> Iterator[str]:
-        """The model, or those that take its place, the preferred one first."""
-        if model.name in seen:
-            return
-        seen.add(model.name)
-        if self.providers(model, orders):
-            yield model.name
-        elif not self.serving(model) and self._gone(model):
-            for successor in filter(None, map(self._catalog.get, model.successors)):
-                yield from self._served(successor, orders, seen)
-
-    def _gone(self, model: Model) -> bool:
-        """Whether a configured provider had the model and said that it is gone."""
-        return any(provider in self._providers and name == model.name for provider, name in self.retired)
+    def lost_a_provider(self, model: str) -> bool:
+        """Whether a configured provider had the model and said that it is gone, for all requests or for a kind."""
+        gone = (pair[:2] for pair in (*self.retired, *self.retired_kinds))
+        return any(provider in self._providers and name == model for provider, name in gone)
 
     # A request at the providers
 
@@ -190,11 +167,6 @@ class Router:
 
     def _at(self, model: Model, request: ImageRequest, provider: str) -> ProviderRequest:
         return self.offer(provider, model).translate(replace(request, model=model.name))
-
-    def succession_notice(self, former: str, model: str) -> str:
-        """The sentence that tells a member of a successor."""
-        labels = {each.name: each.label for each in self._catalog.models}
-        return f"{labels.get(former, former)} was switched off; {labels.get(model, model)} paints in its place."
 
     def price(self, candidates: Sequence[ProviderRequest]) -> Money:
         """The most that the work can cost, whichever of them does it.

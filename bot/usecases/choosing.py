@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from bot.domain.choices import ModelChoice
 from bot.domain.providers import ProviderOrder
 from bot.domain.requests import ImageRequest
 from bot.routing.router import Router
+
+_OPTIONS = ("background", "quality", "size", "seed", "fidelity", "compression", "count", "mask")
+"""In the order in which one is more easily done without."""
+
+
+def without_one_option(request: ImageRequest) -> Iterator[ImageRequest]:
+    """The request without each option that it holds, one at a time."""
+    plain = ImageRequest(prompt="", model="")
+    for option in _OPTIONS:
+        if getattr(request, option) != getattr(plain, option):
+            yield replace(request, **{option: getattr(plain, option)})
 
 
 def model_choices(

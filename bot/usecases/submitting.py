@@ -18,8 +18,10 @@ from bot.domain.providers import ProviderOrder
 from bot.domain.requests import ImageRequest, ReplyAddress, Requester
 from bot.ports import Database, Unit
 from bot.routing.router import Router
+from bot.routing.succession import resolve_model, succession_notice
 from bot.storage import jobs, reservations, retries
 from bot.storage import provider_orders as stored
+from bot.usecases.choosing import without_one_option
 from bot.usecases.inheritance import inherit
 from bot.usecases.uploads import uploads_of
 
@@ -115,7 +117,7 @@ class Submitter:
         self._database.wake()
         changes = (*request.fallbacks, *candidates[0].changes)
         if request.instead_of is not None:
-            changes = (self._router.succession_notice(request.instead_of, request.model), *changes)
+            changes = (succession_notice(self._router, request.instead_of, request.model), *changes)
         return replace(accepted, price=price, changes=changes, quality=candidates[0].quality)
 
     def _default_model(self, request: ImageRequest, orders: Sequence[ProviderOrder]) -> str:
@@ -124,15 +126,18 @@ class Submitter:
         usable = [model.name for model in self._router.offered_models(orders)]
         if not usable:
             return name or self._catalog.models[0].name
-        if name and self._router.resolve_model(name, orders, request) in usable:
+        if name and resolve_model(self._router, name, orders, request) in usable:
             return name
-        able = (model.name for model, _ in self._router.able_models(request, orders))
-        return next(able, usable[0])
+        # Where none can do it, the one that lacks least says what it lacks.
+        for attempt in (request, *without_one_option(request)):
+            for model, _ in self._router.able_models(attempt, orders):
+                return model.name
+        return usable[0]
 
     def _with_model(self, request: ImageRequest, orders: Sequence[ProviderOrder]) -> ImageRequest:
         """The request with its model, the default one or the successor of one that is gone."""
         wanted = self._catalog.canonical(request.model or self._default_model(request, orders))
-        model = self._router.resolve_model(wanted, orders, request)
+        model = resolve_model(self._router, wanted, orders, request)
         return replace(request, model=model, instead_of=wanted if model != wanted else None)
 
     async def _parent(self, job_id: int | None, guild_id: int) -> Job | None:

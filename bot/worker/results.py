@@ -24,6 +24,7 @@ from bot.domain.money import Amount, Money
 from bot.domain.pictures import Picture
 from bot.domain.providers import CancelResult
 from bot.ports import Provider
+from bot.routing.succession import succession_notice
 from bot.storage import spool
 from bot.worker.context import ClaimedJob
 
@@ -197,7 +198,7 @@ class ResultPoller:
         request = self._claimed.job.request
         if request.instead_of is None:
             return []
-        return [self._context.router.succession_notice(request.instead_of, request.model)]
+        return [succession_notice(self._context.router, request.instead_of, request.model)]
 
     async def cancel(self) -> CancelResult:
         """Ask every provider to drop its part: removed only if all are, too late if one is."""

@@ -25,10 +25,13 @@ from bot.domain.errors import (
     SubmitFailed,
     SubmitUnknown,
     SubmitUnreadable,
+    UnsupportedRequest,
 )
 from bot.domain.jobs import Ticket
 from bot.domain.pictures import InputPicture
 from bot.domain.providers import ProviderState
+from bot.domain.requests import ImageRequest
+from bot.routing.succession import resolve_model
 from bot.storage import jobs, model_statuses, spool, submits
 from bot.worker.context import UNKNOWN_SIZE, ClaimedJob, ShuttingDown
 from bot.worker.lost_submits import LostSubmits, submit_of
@@ -56,7 +59,7 @@ class Submission:
             try:
                 await self._submit_part()
             except (ProviderError, Refused) as error:
-                if isinstance(error, ModelRetired) and not claimed.job.tickets and self._has_successor():
+                if not claimed.job.tickets and self._is_had_elsewhere(error):
                     continue
                 if not claimed.job.tickets or self._may_wait(error):
                     raise
@@ -178,23 +181,39 @@ class Submission:
         """The providers that may be asked, in order: none that may cost more than was reserved."""
         job, router = self._claimed.job, self._context.router
         orders = self._claimed.orders
-        model = router.resolve_model(job.request.model, orders, job.request)
+        model = resolve_model(router, job.request.model, orders, job.request)
         if model != job.request.model and not job.tickets:
-            request = replace(job.request, model=model, instead_of=job.request.instead_of or job.request.model)
-            price = router.price(router.candidates(request, orders))
-            unit = jobs.switch_model(job, request, price, self._context.default_limit)
-            switched = await self._context.database.write(unit)
-            # `submitted_at` may have been cleared here only; the database follows with the next submit.
-            job = self._claimed.job = replace(switched, submitted_at=job.submitted_at)
-        candidates = router.candidates(job.request, orders)
-        affordable = tuple(each for each in candidates if each.highest_cost() <= job.reserved.money)
-        if not affordable:
-            raise PriceExceeded(detail=f"{candidates[0].highest_cost()} of {job.reserved.money}")
+            former = job.request.instead_of or job.request.model
+            await self._switch(replace(job.request, model=model, instead_of=former))
+        elif router.lost_a_provider(model) and not job.tickets and not self._affordable():
+            # The providers that were cheap enough no longer have the model; those that do cost more.
+            await self._switch(job.request)
+        if not (affordable := self._affordable()):
+            dearer = router.candidates(self._claimed.job.request, orders)[0].highest_cost()
+            raise PriceExceeded(detail=f"{dearer} of {self._claimed.job.reserved.money}")
         return affordable
 
-    def _has_successor(self) -> bool:
-        request = self._claimed.job.request
-        return self._context.router.resolve_model(request.model, self._claimed.orders, request) != request.model
+    def _affordable(self) -> tuple[ProviderRequest, ...]:
+        job = self._claimed.job
+        candidates = self._context.router.candidates(job.request, self._claimed.orders)
+        return tuple(each for each in candidates if each.highest_cost() <= job.reserved.money)
+
+    async def _switch(self, request: ImageRequest) -> None:
+        """Reserve what another request in the job's place costs, and write both down."""
+        job, context = self._claimed.job, self._context
+        price = context.router.price(context.router.candidates(request, self._claimed.orders))
+        switched = await context.database.write(jobs.switch_model(job, request, price, context.default_limit))
+        # `submitted_at` may have been cleared here only; the database follows with the next submit.
+        self._claimed.job = replace(switched, submitted_at=job.submitted_at)
+
+    def _is_had_elsewhere(self, error: Exception) -> bool:
+        """Whether a model that is gone has a successor, or a provider that was too dear has it still."""
+        router, request, orders = self._context.router, self._claimed.job.request, self._claimed.orders
+        model = resolve_model(router, request.model, orders, request)
+        able = router.can_do(replace(request, model=model), orders)
+        if isinstance(error, UnsupportedRequest):
+            return able  # another job has found out meanwhile that the model is gone
+        return isinstance(error, ModelRetired) and (able or model != request.model)
 
     # One submit
 

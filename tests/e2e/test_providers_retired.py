@@ -73,15 +73,27 @@ async def test_without_its_endpoint_for_edits_a_provider_still_paints_and_is_tri
     assert retired_models(full_world) == set()
 
 
-async def test_an_edit_that_no_provider_can_do_any_more_is_refused_and_names_a_model_that_can(
+async def test_an_edit_that_no_provider_can_do_any_more_goes_to_the_successor(world: World) -> None:
+    world.fal.faults.set("model_gone", endpoint="fal-ai/gpt-image-1.5/edit")
+    instead = "GPT Image 1.5 cannot do this at the moment; GPT Image 2.5 Flare paints in its place."
+    async with world.bot():
+        for _ in range(2):
+            assert instead in (await world.result_message(await world.edit()))["content"]
+        assert "GPT Image 1.5 ·" in (await world.paint())["content"]
+    assert world.fal.submits == 4
+
+
+async def test_where_there_is_no_successor_such_an_edit_is_refused_and_names_a_model_that_can(
     world: World,
 ) -> None:
     world.fal.faults.set("model_gone", endpoint="fal-ai/gpt-image-1.5/edit")
-    async with world.bot():
+    async with world.bot(MODELS="gpt-image-1.5,gpt-image-1"):
         first = await world.edit()
         assert "no longer offers this model" in await world.private_failure(first)
         second = await world.edit()
-        assert "GPT Image 1.5 cannot edit pictures at the moment. Choose" in await world.refusal(second)
+        assert "GPT Image 1.5 cannot edit pictures at the moment. Choose GPT Image 1" in await world.refusal(
+            second
+        )
         await world.paint()
     assert world.fal.submits == 2
 

@@ -12,6 +12,7 @@ from bot.domain.errors import InvalidInput, UnsupportedRequest
 from bot.domain.money import Money
 from bot.domain.providers import KeyState, ModelStatus, ProviderHealth, ProviderOrder
 from bot.routing.router import Router, parse_names
+from bot.routing.succession import resolve_model, succession_notice
 from tests.support.catalogs import seed_catalog
 from tests.support.clock import AdjustableClock
 from tests.support.routing import MODEL, PROVIDERS, REQUEST, flat_prices, next_provider, open_router, server_order
@@ -52,7 +53,7 @@ def test_a_model_that_a_server_switched_off_is_gone_there_only(catalog: Catalog,
     assert router.providers(catalog.model(MODEL), off) == ()
     assert [model.name for model in router.offered_models(off)] == [NEW, OLD]
     assert [model.name for model in router.offered_models()] == [MODEL, NEW, OLD]
-    assert router.resolve_model(MODEL, off) == MODEL
+    assert resolve_model(router, MODEL, off) == MODEL
     with pytest.raises(UnsupportedRequest) as refusal:
         router.candidates(REQUEST, off)
     assert refusal.value.sentence == "GPT Image 1.5 cannot be had here. Choose GPT Image 2 or GPT Image 1."
@@ -133,8 +134,8 @@ def test_a_model_that_one_provider_lost_is_painted_by_the_others(catalog: Catalo
     router.retired.add(("fal", MODEL))
     assert router.providers(catalog.model(MODEL)) == ("lumenfall", "oxen")
     assert router.providers(catalog.model(MODEL), [server_order(MODEL, "fal", "oxen")]) == ("oxen",)
-    assert router.resolve_model(MODEL) == MODEL
-    assert router.resolve_model(NEW) == NEW
+    assert resolve_model(router, MODEL) == MODEL
+    assert resolve_model(router, NEW) == NEW
 
 
 def test_a_model_that_every_provider_lost_is_painted_by_its_successor(
@@ -142,24 +143,24 @@ def test_a_model_that_every_provider_lost_is_painted_by_its_successor(
 ) -> None:
     router = open_router(catalog, clock)
     router.retired |= {("fal", OLD), ("lumenfall", OLD)}
-    assert router.resolve_model(OLD) == NEW
-    assert router.succession_notice(OLD, NEW) == "GPT Image 1 was switched off; GPT Image 2 paints in its place."
+    assert resolve_model(router, OLD) == NEW
+    assert succession_notice(router, OLD, NEW) == "GPT Image 1 was switched off; GPT Image 2 paints in its place."
     # Where the successor is switched off or not allowed, the model has none.
-    assert router.resolve_model(OLD, [server_order(NEW)]) == OLD
+    assert resolve_model(router, OLD, [server_order(NEW)]) == OLD
     few = open_router(catalog, clock, allowed_models=(OLD, MODEL))
     few.retired |= router.retired
-    assert few.resolve_model(OLD) == OLD
+    assert resolve_model(few, OLD) == OLD
 
 
 def test_a_model_that_is_only_not_configured_has_no_successor(catalog: Catalog, clock: AdjustableClock) -> None:
     router = open_router(catalog, clock, ("oxen",))
-    assert router.resolve_model(OLD) == OLD
+    assert resolve_model(router, OLD) == OLD
     # Notes of a provider that is no longer configured do not count.
     router.retired |= {("fal", OLD), ("lumenfall", OLD)}
-    assert router.resolve_model(OLD) == OLD
+    assert resolve_model(router, OLD) == OLD
     both = open_router(catalog, clock, ("fal", "oxen"))
     both.retired.add(("fal", OLD))
-    assert both.resolve_model(OLD) == NEW
+    assert resolve_model(both, OLD) == NEW
 
 
 def test_a_chain_of_successors_is_followed_and_a_circle_ends(tmp_path: Path, clock: AdjustableClock) -> None:
@@ -177,7 +178,7 @@ def test_a_chain_of_successors_is_followed_and_a_circle_ends(tmp_path: Path, clo
     assert [model.successors for model in circle.models] == [(NEW,), (OLD,), (MODEL,)]
     for gone, painted in ((OLD, MODEL), (MODEL, NEW), (NEW, OLD)):
         router.retired.add(("fal", gone))
-        assert router.resolve_model(OLD) == painted
+        assert resolve_model(router, OLD) == painted
 
 
 def test_the_first_successor_that_can_do_the_request_takes_the_place(
@@ -188,14 +189,14 @@ def test_the_first_successor_that_can_do_the_request_takes_the_place(
     router = open_router(seed_catalog(path), clock, ("fal",))
     router.retired.add(("fal", OLD))
     old = replace(REQUEST, model=OLD)
-    assert router.resolve_model(OLD, (), old) == NEW
+    assert resolve_model(router, OLD, (), old) == NEW
     transparent = replace(old, background="transparent")
-    assert router.resolve_model(OLD, (), transparent) == MODEL
-    assert router.resolve_model(OLD, [server_order(MODEL)], transparent) == NEW
+    assert resolve_model(router, OLD, (), transparent) == MODEL
+    assert resolve_model(router, OLD, [server_order(MODEL)], transparent) == NEW
     # Where none can, the first one's refusal says so.
-    assert router.resolve_model(OLD, (), replace(transparent, output_format="jpeg")) == NEW
+    assert resolve_model(router, OLD, (), replace(transparent, output_format="jpeg")) == NEW
     router.retired_kinds.add(("fal", NEW, "imagine"))
-    assert router.resolve_model(OLD, (), old) == MODEL
+    assert resolve_model(router, OLD, (), old) == MODEL
 
 
 def test_a_misspelt_model_is_refused_with_the_nearest_and_a_few_that_the_server_has(

@@ -1,0 +1,1 @@
+"""Which model paints what, from end to end."""
