@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -121,3 +122,36 @@ async def test_a_request_that_the_first_provider_cannot_paint_goes_to_one_that_c
         [_, edited] = full_world.lumenfall.requests.values()
         assert len(edited.files) == 2
     assert submits(full_world) == (0, 2, 0)
+
+
+async def test_a_seed_paints_the_same_picture_again_and_is_named_in_the_result(full_world: World) -> None:
+    options = {"model": "flux-2-pro", "quality": "medium", "size": "square"}
+    full_world.fal.one_picture = False
+    async with full_world.bot():
+        drawn = await full_world.paint(**options)
+        told = re.search(r" · seed (\d+) · ", drawn["content"])
+        assert told is not None, drawn["content"]
+        again, other, edited = [
+            await full_world.paint(seed=int(told[1]), **options),
+            await full_world.paint(seed=7, **options),
+            await full_world.result_message(await full_world.edit(seed=7, **options)),
+        ]
+        assert "takes no seed. Choose Nano Banana 2, Nano Banana Pro or FLUX.2 pro" in await full_world.refusal(
+            await full_world.imagine(model="gpt-image-2.5-flare", quality="medium", seed=7)
+        )
+    first, second, third = [
+        (await full_world.download_pictures(message))[0].tobytes() for message in (drawn, again, other)
+    ]
+    assert first == second != third
+    assert " · seed 7 · " in other["content"]
+    assert " · seed 7 · " in edited["content"]
+
+
+async def test_each_of_several_pictures_has_a_seed_of_its_own(full_world: World) -> None:
+    full_world.fal.one_picture = False
+    async with full_world.bot():
+        message = await full_world.paint(model="flux-2-pro", quality="medium", seed=2**31 - 1, count=3)
+    assert sorted(request.shown["seed"] for request in full_world.fal.requests.values()) == [0, 1, 2**31 - 1]
+    pictures = [picture.tobytes() for picture in await full_world.download_pictures(message)]
+    assert len(set(pictures)) == 3
+    assert " · seed 2147483647 · " in message["content"]
