@@ -25,8 +25,8 @@ NOTICE_BEFORE = timedelta(days=60)
 class Model(CatalogModel):
     """A model, under the name and the label that members see."""
 
-    name: str
-    label: str
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,59}$")
+    label: str = Field(min_length=1, max_length=60)
     good_for: str = Field("", max_length=30)
     """What members read of it while they choose, in about three words: "fast and cheap"."""
     upstream: str = ""
@@ -43,6 +43,13 @@ class Model(CatalogModel):
         if self.name in self.successors:
             raise ValueError("it succeeds itself; name another model")
         return self
+
+    @field_validator("label", "good_for")
+    @classmethod
+    def _is_readable(cls, text: str) -> str:
+        if not text.isprintable() or text != text.strip():
+            raise ValueError("write it in letters that can be seen, without spaces around it")
+        return text
 
     @cached_property
     def providers(self) -> tuple[str, ...]:
@@ -69,6 +76,15 @@ class Catalog(CatalogModel):
             raise ValueError("it has no model; add [[models]]")
         if unknown := set(self.order) - set(names):
             raise ValueError(f"the order names no model {min(unknown)}; choose {', '.join(names)}")
+        return self
+
+    @model_validator(mode="after")
+    def _each_is_typed_otherwise(self) -> Self:
+        typed: dict[str, str] = {}
+        for model in self.models:
+            for text in {model.name, model.label.lower()}:
+                if typed.setdefault(text, model.name) != model.name:
+                    raise ValueError(f"{typed[text]} and {model.name} are both called {text}; change a label")
         return self
 
     @field_validator("models")

@@ -26,8 +26,8 @@ BUILT_IN = Path(__file__).with_name("models")
 """The files of the catalogue that comes with Easel."""
 MERGED = frozenset({"imagine", "edit", "options", "size", "prices", "picture", "extras", "byok"})
 """Tables that are laid over the former ones key by key; any other value replaces the former one."""
-
-
+_LONGEST = 80
+"""Characters of a key that are shown."""
 _ADVICE = {
     "int_": "write a whole number",
     "float_": "write a number",
@@ -38,6 +38,8 @@ _ADVICE = {
     "dict_type": "write it as a table",
     "model_type": "write it as a table",
     "too_short": "it is empty",
+    "string_too_short": "it is empty",
+    "string_pattern": "write small letters, digits, dots and dashes, 60 at most",
 }
 """What would be right, by the beginning of the kinds of pydantic's errors."""
 
@@ -64,22 +66,23 @@ def read_catalog(schema: type[Schema], paths: Sequence[Path], providers: Collect
     for path in paths:
         try:
             content = tomllib.loads(path.read_text(encoding="utf-8"))
-        except OSError as error:
-            mistakes.append(f"{path.name} cannot be read: {error.strerror}.")
-        except ValueError as error:
-            mistakes.append(f"{path.name} is not valid TOML: {' '.join(str(error).split())}.")
-        else:
             mistakes += [
                 f"{path.name} is not valid at {_named(mistake.place)}: {mistake.sentence}."
                 for mistake in layers.lay(content, path.name)
             ]
+        except OSError as error:
+            mistakes.append(f"{path.name} cannot be read: {error.strerror}.")
+        except ValueError as error:
+            mistakes.append(f"{path.name} is not valid TOML: {error}.")
+        except RecursionError:
+            mistakes.append(f"{path.name} is not valid: its tables or lists are nested too deeply.")
     if not mistakes:
         try:
             return schema.model_validate(layers.value())
         except ValidationError as error:
             found = error.errors(include_url=False, include_input=False)
             mistakes = list(dict.fromkeys(map(layers.sentence, found)))
-    raise SetupError("\n".join(mistakes))
+    raise SetupError("\n".join(map(_one_line, mistakes)))
 
 
 class _Layers:
@@ -102,12 +105,15 @@ class _Layers:
         for name, model in _listed(content, "models", "name", ()):
             if isinstance(model, _Mistake):
                 yield model
-            else:
+                continue
+            try:
                 yield from self._lay_model(name, model)
+            except _Mistake as mistake:
+                yield mistake
 
     def _lay_model(self, name: str, model: Table) -> Iterator[_Mistake]:
         place = ("models", name)
-        if model.pop("removed", False):
+        if _is_removed(model, place):
             if self._models.pop(name, None) is None:
                 yield _Mistake(place, f"there is no such model to take out; {_choice(self._models)}")
             order = self._rest.get("order", [])
@@ -130,29 +136,32 @@ class _Layers:
         place = (*place, "offers", provider)
         if self._providers is not None and provider not in self._providers:
             raise _Mistake(place, f"Easel knows no service {provider}; choose {', '.join(self._providers)}")
-        if offer.pop("removed", False):
+        if _is_removed(offer, place):
             if offers.pop(provider, None) is None:
                 raise _Mistake(place, f"there is no such offer to take out; {_choice(offers)}")
             return
         like = offer.pop("like", None)
         if like is not None:
-            offers[provider] = deepcopy(self._alike(like, provider, place))
+            pattern = self._alike(like, provider, place)
+            self._forget(place, was_set=provider in offers)
+            offers[provider] = deepcopy(pattern)
         known = offers.setdefault(provider, {})
         edit = offer.pop("edit", None)
         self._merge(known, offer, place)
         if isinstance(edit, dict) and (like := edit.pop("like", None)) is not None:
             if like != "imagine":
                 raise _Mistake((*place, "edit", "like"), 'an edit can only be like = "imagine"')
+            self._forget((*place, "edit"), was_set="edit" in known)
             known["edit"] = deepcopy(known.get("imagine", {}))
         if edit is not None:
             self._merge(known, {"edit": edit}, place)
 
     def _alike(self, like: Any, provider: str, place: Place) -> Table:
-        able = {name: model["offers"] for name, model in self._models.items() if provider in model["offers"]}
-        if not isinstance(like, str) or like not in able:
+        found = self._models.get(like, {}).get("offers", {}).get(provider) if isinstance(like, str) else None
+        if found is None:
+            able = {name: model for name, model in self._models.items() if provider in model["offers"]}
             raise _Mistake((*place, "like"), f"{provider} has no model “{like}” before this one; {_choice(able)}")
-        found: Table = able[like][provider]
-        return found
+        return dict(found)
 
     def _merge(self, known: Table, more: Table, place: Place) -> None:
         for key, value in more.items():
@@ -165,6 +174,12 @@ class _Layers:
             else:
                 known[key] = value
                 self._note(value, here)
+
+    def _forget(self, place: Place, *, was_set: bool) -> None:
+        """What was set in a place that is like another now: its mistakes are this file's."""
+        if was_set:
+            self._origins = {each: file for each, file in self._origins.items() if each[: len(place)] != place}
+        self._origins[place] = self._file
 
     def _note(self, value: Any, place: Place) -> None:
         if isinstance(value, dict):
@@ -219,6 +234,19 @@ def _listed(table: Table, key: str, named_by: str, place: Place) -> Iterator[tup
             yield name, {inner: value for inner, value in item.items() if inner != named_by}
 
 
+def _is_removed(table: Table, place: Place) -> bool:
+    removed = table.pop("removed", False)
+    if not isinstance(removed, bool):
+        raise _Mistake((*place, "removed"), "write true or false")
+    return removed
+
+
+def _one_line(mistake: str) -> str:
+    """A mistake as one line: names and values may hold anything."""
+    shown = (letter if letter.isprintable() else " " for letter in mistake)
+    return " ".join("".join(shown).split())
+
+
 def _sentence(error: ErrorDetails) -> str:
     match error["type"]:
         case "extra_forbidden":
@@ -244,7 +272,7 @@ def _keys_of(kind: type[CatalogModel]) -> set[str]:
 
 
 def _named(place: Place) -> str:
-    return ".".join(place) or "the file"
+    return ".".join(part if len(part) <= _LONGEST else f"{part[:_LONGEST]}…" for part in place) or "the file"
 
 
 def _choice(names: Mapping[str, object]) -> str:

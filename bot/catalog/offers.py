@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 
 from bot.catalog.mapping import map_compression, map_options, map_seed
 from bot.catalog.refusals import Unsupported
-from bot.catalog.schema import Operation, OwnKeyOffer, Prices
+from bot.catalog.schema import Operation, OwnKeyOffer, Prices, Word
 from bot.catalog.sizes import Shape
 from bot.catalog.sizing import MappedSize, map_size
 from bot.catalog.table import CatalogModel
@@ -153,7 +153,7 @@ class Offer(CatalogModel):
     """A model at one provider."""
 
     provider: str
-    model: str
+    model: Word
     """The provider's own name for it."""
     maximum_prompt: int = Field(ge=1)
     maximum_sources: int = Field(ge=0)
@@ -165,6 +165,12 @@ class Offer(CatalogModel):
     edit: Operation | None = None
     byok: OwnKeyOffer | None = None
     prices: Prices
+
+    @model_validator(mode="after")
+    def _an_edit_sends_pictures(self) -> Self:
+        if self.edit is not None and self.edit.sources is None:
+            raise ValueError("an edit has no sources; name the field that takes the pictures")
+        return self
 
     @model_validator(mode="after")
     def _one_picture_stands_by_itself(self) -> Self:

@@ -2,24 +2,44 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
-from typing import Annotated, Literal, Self, get_args
+from math import isfinite
+from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from bot.catalog import sizes
 from bot.catalog.sizes import Shape, Tier
-from bot.catalog.sizing import SizeMapping, Way
+from bot.catalog.sizing import MAXIMUM_AREA, SizeMapping, Way
 from bot.catalog.table import CatalogModel
 from bot.domain.money import Money
 from bot.domain.providers import PriceTable
-from bot.domain.requests import Fidelity, OutputFormat
+from bot.domain.requests import Background, Fidelity, OutputFormat, Quality
 
 Option = Literal["quality", "background", "output_format", "fidelity", "compression", "seed"]
 MEGAPIXEL = 1024 * 1024
 """Pixels, as services count them: a square of 1024 is one."""
 Micros = Annotated[int, Field(ge=0, le=100_000_000)]
 """Micro-dollars, as the file has them."""
+Tokens = Annotated[int, Field(ge=0, le=1_000_000)]
+Word = Annotated[str, Field(min_length=1)]
+_VALUES: Mapping[str, tuple[str, ...]] = {
+    "quality": get_args(Quality),
+    "background": get_args(Background),
+    "output_format": get_args(OutputFormat),
+    "fidelity": get_args(Fidelity),
+}
+"""What members may choose of each option in words."""
+
+
+def _plain_value(value: Any) -> Any:
+    if not isinstance(value, str | int | float) or (isinstance(value, float) and not isfinite(value)):
+        raise ValueError("write a text in quotation marks, a number, true or false")
+    return value
+
+
+FixedValue = Annotated[str | bool | int | float, BeforeValidator(_plain_value)]
 
 
 class OptionMapping(CatalogModel):
@@ -54,38 +74,66 @@ class OptionMapping(CatalogModel):
             raise ValueError("what is asked for instead is not among the values")
         return self
 
+    def check(self, option: Option) -> None:
+        """Check what depends on which option it is.
+
+        Raises:
+            ValueError: a value that members cannot choose, or none at all.
+        """
+        if option == "seed" and self.way == "emulate":
+            raise ValueError("a seed cannot be emulated; say what its field is, or leave it out")
+        known = _VALUES.get(option)
+        if known is None:
+            return
+        if unknown := {*self.values, *self.instead, *self.dropped} - set(known):
+            raise ValueError(f"there is no {option} {min(unknown)}; choose among {', '.join(known)}")
+        if not self.values and (option != "output_format" or self.way != "emulate"):
+            raise ValueError(f"{option} has no values; say what becomes of {', '.join(known)}")
+
 
 class CountMapping(CatalogModel):
     """How many pictures one submit takes. Without a field it is one, and Easel submits as often as needed."""
 
     way: Way
     field: str = ""
-    most: int = Field(1, ge=1)
+    most: int = Field(1, ge=1, le=100)
+
+    @model_validator(mode="after")
+    def _several_are_asked_for(self) -> Self:
+        if self.most > 1 and not self.field:
+            raise ValueError("without a field one submit paints one picture; add field, or leave most out")
+        return self
 
 
 class SourceSize(CatalogModel):
     """How large the pictures to edit must be, in pixels. Easel scales those that are not."""
 
-    least_side: int = Field(1, ge=1)
-    most_area: int = Field(ge=1)
+    least_side: int = Field(1, ge=1, le=sizes.LONGEST_SIDE)
+    most_area: int = Field(ge=1, le=MAXIMUM_AREA)
+
+    @model_validator(mode="after")
+    def _a_square_fits(self) -> Self:
+        if self.least_side**2 > self.most_area:
+            raise ValueError("no picture has so long sides and so few pixels; lower least_side or raise most_area")
+        return self
 
 
 class Operation(CatalogModel):
     """One kind of request: its endpoint and what its fields are called."""
 
-    endpoint: str
-    prompt: str
+    endpoint: Word
+    prompt: Word
     count: CountMapping
-    sources: str | None = None
+    sources: Word | None = None
     source_style: Literal["list", "text"] = "list"
     """Whether `sources` takes a list of pictures, or one picture that stands there by itself."""
     source_size: SourceSize | None = None
-    mask: str | None = None
+    mask: Word | None = None
     mask_edits: Literal["transparent", "white"] = "transparent"
     """Which part of a mask the provider paints anew."""
     size: SizeMapping
     options: dict[Option, OptionMapping]
-    fixed: dict[str, str | bool | int] = Field({})
+    fixed: dict[str, FixedValue] = Field({})
 
     @model_validator(mode="after")
     def _masks_fit_their_pictures(self) -> Self:
@@ -97,6 +145,17 @@ class Operation(CatalogModel):
     def _a_format_is_asked_for(self) -> Self:
         if "output_format" not in self.options:
             raise ValueError("options has no output_format; every request has one, so say what becomes of it")
+        for option, mapping in self.options.items():
+            mapping.check(option)
+        return self
+
+    @model_validator(mode="after")
+    def _fields_differ(self) -> Self:
+        options = (mapping.field for mapping in self.options.values())
+        fields = (self.prompt, self.count.field, self.sources, self.mask, *self.size.fields, *options, *self.fixed)
+        twice = [field for field, times in Counter(filter(None, fields)).items() if times > 1]
+        if twice:
+            raise ValueError(f"two things are sent as {min(twice)}; give each a field of its own")
         return self
 
 
@@ -104,16 +163,16 @@ class Extras(CatalogModel):
     """What the provider charges beside the pictures that it paints, in micro-dollars."""
 
     text_token: Micros = 0
-    tokens_per_word: int = Field(4, ge=1)
+    tokens_per_word: int = Field(4, ge=1, le=1_000)
     reasoning_token: Micros = 0
-    reasoning_tokens: int = Field(0, ge=0)
+    reasoning_tokens: Tokens = 0
     picture_token: Micros = 0
-    picture_tokens: dict[Fidelity, int] = Field({})
+    picture_tokens: dict[Fidelity, Tokens] = Field({})
     """Tokens of a picture that is sent along, by the fidelity; the mask counts as well."""
     source: Micros = 0
     """For each picture to edit beyond the first `free_sources`."""
-    free_sources: int = Field(0, ge=0)
-    rounded_up_to: int = Field(1, ge=1)
+    free_sources: int = Field(0, ge=0, le=100)
+    rounded_up_to: int = Field(1, ge=1, le=100_000_000)
     partial_picture: Micros = 0
 
     def sources_cost(self, fidelity: Fidelity | None, sources: int, masks: int) -> int:
@@ -130,7 +189,7 @@ class MegapixelPrice(CatalogModel):
 
     first: Micros
     further: Micros
-    most: int = Field(ge=1)
+    most: int = Field(ge=1, le=1_000)
 
     def painted(self, size: Shape | None) -> int:
         """Micro-dollars for one painted picture."""
@@ -176,6 +235,8 @@ class Prices(CatalogModel):
             raise ValueError("it needs prices: either of a picture or of a megapixel")
         if not all(self.picture.values()):
             raise ValueError("a price row is empty")
+        if unknown := set(self.picture) - {"any", *get_args(Quality)}:
+            raise ValueError(f"there is no quality {min(unknown)}; choose any, {', '.join(get_args(Quality))}")
         for row in self.picture.values():
             for size in row if not set(row) <= set(get_args(Tier)) else ():
                 sizes.parse_pixels(size)
@@ -222,9 +283,9 @@ def _price_in(row: Mapping[str, int], size: Shape | None, tier: Tier | None) -> 
 class OwnKeyOffer(CatalogModel):
     """The same model billed to the operator's own OpenAI key. Tokens in micro-dollars each."""
 
-    field: str
-    imagine: str
-    edit: str | None = None
+    field: Word
+    imagine: Word
+    edit: Word | None = None
     text_token: Micros
     picture_token: Micros
     painted_token: Micros

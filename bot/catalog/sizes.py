@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from math import log
 from typing import Literal, cast
@@ -92,10 +93,11 @@ def parse_ratio(text: str) -> Shape:
     Raises:
         ValueError: the text is no W:H.
     """
-    shape = parse(text)
-    if shape is None or shape.exact or shape.tier:
-        raise ValueError(f"{text} is not a ratio like 16:9")
-    return shape
+    with suppress(ValueError):
+        shape = parse(text)
+        if shape is not None and not shape.exact and not shape.tier:
+            return shape
+    raise ValueError(f"{text} is not a ratio like 16:9, of 1:{WIDEST} to {WIDEST}:1")
 
 
 def parse_pixels(text: str) -> Shape:
@@ -104,10 +106,11 @@ def parse_pixels(text: str) -> Shape:
     Raises:
         ValueError: the text is no WxH.
     """
-    shape = parse(text)
-    if shape is None or not shape.exact:
-        raise ValueError(f"{text} is not a size like 1024x1024")
-    return shape
+    with suppress(ValueError):
+        shape = parse(text)
+        if shape is not None and shape.exact:
+            return shape
+    raise ValueError(f"{text} is not a size like 1024x1024, of {LONGEST_SIDE} pixels to a side at most")
 
 
 def same_ratio(one: Shape, other: Shape) -> bool:

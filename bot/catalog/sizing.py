@@ -19,6 +19,9 @@ SOURCE = "source"
 Way = Literal["pass", "rename", "convert", "emulate"]
 NEIGHBOURS = 3
 """Steps that a size may be moved to stay within a provider's bounds."""
+MAXIMUM_SIDE = 65_536
+MAXIMUM_AREA = MAXIMUM_SIDE**2
+"""The most that a bound in pixels may be."""
 _ENOUGH = 0.8
 """How much of a tier's pixels a picture of that tier has at least."""
 
@@ -27,13 +30,19 @@ class CustomSizes(CatalogModel):
     """Which sizes a provider paints beside those that it lists, and how it writes them. Sides in pixels."""
 
     style: Literal["text", "object"]
-    step: int = Field(ge=1)
-    least_side: int = Field(ge=1)
-    most_side: int = Field(ge=1)
-    widest: float = Field(ge=1)
-    least_area: int = Field(ge=1)
-    most_area: int = Field(ge=1)
-    usual_area: int = Field(ge=1)
+    step: int = Field(ge=1, le=MAXIMUM_SIDE)
+    least_side: int = Field(ge=1, le=MAXIMUM_SIDE)
+    most_side: int = Field(ge=1, le=MAXIMUM_SIDE)
+    widest: float = Field(ge=1, le=100)
+    least_area: int = Field(ge=1, le=MAXIMUM_AREA)
+    most_area: int = Field(ge=1, le=MAXIMUM_AREA)
+    usual_area: int = Field(ge=1, le=MAXIMUM_AREA)
+
+    @model_validator(mode="after")
+    def _a_square_is_painted(self) -> Self:
+        if self.nearest_allowed(Shape(1, 1)) is None:
+            raise ValueError("no square is within these bounds; look at step, the sides and the areas again")
+        return self
 
     def nearest_allowed(self, wanted: Shape) -> Shape | None:
         """The size within the bounds that is nearest to the wanted one; None where the step allows none."""
@@ -90,7 +99,7 @@ class CustomSizes(CatalogModel):
 class RatioMapping(CatalogModel):
     """A field that takes only a ratio, for members who asked for no more; `extra` is sent along."""
 
-    field: str
+    field: str = Field(min_length=1)
     values: tuple[str, ...] = Field(min_length=1)
     extra: dict[str, str] = Field({})
 
@@ -98,7 +107,7 @@ class RatioMapping(CatalogModel):
 class TierMapping(CatalogModel):
     """A field for the tier, which is always sent; without a wish of the member's, the first of `values`."""
 
-    field: str
+    field: str = Field(min_length=1)
     values: dict[Tier, str] = Field(min_length=1)
 
 
@@ -130,6 +139,8 @@ class SizeMapping(CatalogModel):
             raise ValueError("it needs either sizes in pixels (known, custom) or ratios and tiers")
         if self.left_open:
             raise ValueError("a field is missing")
+        if self.auto is not None and not (self.known or self.custom or self.ratios):
+            raise ValueError("with tiers alone the service chooses the shape; leave auto out")
         if self.auto in (None, SOURCE, *self.known.values()) or self.ratios or str(self.auto).startswith("auto"):
             return self
         if self.custom is None or not self.custom.allows(sizes.parse_pixels(str(self.auto))):

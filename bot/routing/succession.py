@@ -22,7 +22,7 @@ def resolve_model(
     Raises:
         UnsupportedRequest: there is no such model.
     """
-    served = list(_served(router, router.model(name, orders), orders, request, set()))
+    served = list(_served(router, router.model(name, orders), orders, request))
     if request is not None and len(served) > 1:
         able = (each for each in served if router.can_do(replace(request, model=each), orders))
         return next(able, served[0])
@@ -30,21 +30,27 @@ def resolve_model(
 
 
 def _served(
-    router: Router, model: Model, orders: Sequence[ProviderOrder], request: ImageRequest | None, seen: set[str]
+    router: Router, model: Model, orders: Sequence[ProviderOrder], request: ImageRequest | None
 ) -> Iterator[str]:
     """The model, or those that take its place, the preferred one first."""
-    if model.name in seen:
-        return
-    seen.add(model.name)
-    providers = router.providers(model, orders)
-    if providers and not (request is not None and _can_no_longer(router, model, orders, request)):
-        yield model.name
-        return
-    if providers or (not router.serving(model) and router.lost_a_provider(model.name)):
-        for successor in filter(None, map(router.catalog.get, model.successors)):
-            yield from _served(router, successor, orders, request, seen)
-    if providers:
-        yield model.name
+    waiting, seen = [(model, False)], set[str]()
+    while waiting:
+        each, comes_last = waiting.pop()
+        if comes_last:
+            yield each.name
+            continue
+        if each.name in seen:
+            continue
+        seen.add(each.name)
+        providers = router.providers(each, orders)
+        if providers and not (request is not None and _can_no_longer(router, each, orders, request)):
+            yield each.name
+            continue
+        if providers:
+            waiting.append((each, True))
+        if providers or (not router.serving(each) and router.lost_a_provider(each.name)):
+            successors = filter(None, map(router.catalog.get, reversed(each.successors)))
+            waiting += [(successor, False) for successor in successors]
 
 
 def _can_no_longer(router: Router, model: Model, orders: Sequence[ProviderOrder], request: ImageRequest) -> bool:

@@ -189,15 +189,16 @@ def test_a_shape_becomes_the_nearest_allowed_size(bounds: CustomSizes, text: str
     assert (found.pixels if found else None) == pixels
 
 
-def test_bounds_that_no_size_meets_give_none() -> None:
+def test_a_shape_that_no_size_meets_gives_none() -> None:
     narrow = CustomSizes(
         style="text",
-        step=16,
+        step=50,
         least_side=100,
-        most_side=111,
+        most_side=149,
         widest=3,
         least_area=1,
         most_area=10**9,
         usual_area=10_000,
     )
-    assert narrow.nearest_allowed(Shape(1, 1)) is None
+    assert narrow.nearest_allowed(Shape(1, 1)) == Shape(100, 100, exact=True)
+    assert narrow.nearest_allowed(Shape(2, 1)) is None

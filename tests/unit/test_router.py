@@ -181,6 +181,20 @@ def test_a_chain_of_successors_is_followed_and_a_circle_ends(tmp_path: Path, clo
         assert resolve_model(router, OLD) == painted
 
 
+def test_a_chain_of_successors_may_be_as_long_as_an_operator_writes_it(
+    catalog: Catalog, clock: AdjustableClock
+) -> None:
+    first, length = catalog.models[0], 1_500
+    models = [
+        first.model_copy(update={"name": f"sketch-{number}", "successors": (f"sketch-{number + 1}",)})
+        for number in range(length)
+    ]
+    router = open_router(catalog.model_copy(update={"models": tuple(models)}), clock, ["fal"])
+    for model in models[:-1]:
+        router.retire("fal", model.name)
+    assert resolve_model(router, "sketch-0") == f"sketch-{length - 1}"
+
+
 def test_the_first_successor_that_can_do_the_request_takes_the_place(
     tmp_path: Path, clock: AdjustableClock
 ) -> None:
