@@ -74,7 +74,11 @@ def fit(picture: Picture, *, allowed: int, least_side: int, most_area: int) -> P
     with opened(picture, allowed) as image:
         image.draft("RGB", (width, height))
         check_memory(image, allowed, extra=4 + 8 * scale**2)
-        made = plain(image).resize((max(width, least_side), max(height, least_side)), Image.Resampling.LANCZOS)
+        lying = image.size
+        made = plain(image)
+        if made.size != lying:  # a photo that says by how much it is turned, and is upright now
+            width, height = height, width
+        made = made.resize((max(width, least_side), max(height, least_side)), Image.Resampling.LANCZOS)
     if picture.content_type == "image/jpeg" and made.mode == "RGB":
         return saved(made, "JPEG", picture.filename, {"quality": 95})
     return saved(made, "PNG", picture.filename, {"compress_level": 3})

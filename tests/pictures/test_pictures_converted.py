@@ -268,6 +268,27 @@ async def test_a_picture_is_scaled_to_what_a_model_takes(
     assert fitted.content_type == "image/jpeg"
 
 
+@pytest.mark.parametrize(("size", "upright"), [((300, 100), (256, 768)), ((4000, 1000), (1000, 4000))])
+async def test_a_turned_photo_is_scaled_as_it_is_seen(
+    pictures: Pictures, size: tuple[int, int], upright: tuple[int, int]
+) -> None:
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    photo = Image.new("RGB", size, "red")
+    photo.paste("blue", (0, 0, size[0] // 2, size[1]))  # the upper half, once it is turned
+    given = await pictures.inspect(encoded(photo, "JPEG", exif=turned), filename="a.jpg")
+    fitted = await pictures.fit(given, 256, 3_999_999)
+    with Image.open(fitted.open()) as image:
+        assert image.width / image.height == pytest.approx(upright[0] / upright[1], rel=0.01)
+        assert image.size == (fitted.width, fitted.height)
+        assert image.getexif().get(0x0112, 1) == 1
+        above, below = (image.getpixel((image.width // 2, image.height * part // 4)) for part in (1, 3))
+    assert isinstance(above, tuple)
+    assert isinstance(below, tuple)
+    assert above[2] > 200 > 50 > above[0]
+    assert below[0] > 200 > 50 > below[2]
+
+
 async def test_a_transparent_picture_stays_so_when_it_is_scaled(pictures: Pictures) -> None:
     given = await pictures.inspect(png(64, 64, colour=(255, 0, 0, 0), mode="RGBA"), filename="a.png")
     fitted = await pictures.fit(given, 256, 4_000_000)
