@@ -25,8 +25,8 @@ def source_of(attachment: discord.Attachment, message: discord.Message | None = 
         filename=attachment.filename,
         content_type=attachment.content_type,
         size=attachment.size,
-        width=attachment.width,
-        height=attachment.height,
+        width=_side(attachment.width),
+        height=_side(attachment.height),
         channel_id=message.channel.id if message else None,
         message_id=message.id if message else None,
         attachment_id=attachment.id,
@@ -41,11 +41,16 @@ def source_of_upload(upload: Mapping[str, Any]) -> Source:
         filename=str(upload["filename"]),
         content_type=upload.get("content_type"),
         size=int(upload["size"]),
-        width=upload.get("width"),
-        height=upload.get("height"),
+        width=_side(upload.get("width")),
+        height=_side(upload.get("height")),
         attachment_id=int(upload["id"]),
         spoiler=str(upload["filename"]).startswith("SPOILER_") or bool(upload.get("flags", 0) & SPOILER_FLAG),
     )
+
+
+def _side(pixels: Any) -> int | None:
+    """A picture's width or height; None where Discord does not say one that can be."""
+    return pixels if isinstance(pixels, int) and pixels > 0 else None
 
 
 def pictures_in(message: discord.Message) -> list[Source]:
