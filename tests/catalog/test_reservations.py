@@ -30,7 +30,10 @@ PICTURE = Source(url="https://cdn.discordapp.com/a.png", filename="a.png")
 Pixels = tuple[int, int]
 UNKNOWN: Sequence[Pixels] = ((1024, 1024), (1536, 1024), (1920, 1080), (2048, 2048))
 """What a picture of unknown size may be."""
-SIZES = ("auto", "square", "landscape", "square 2k", "landscape 2k", "square 4k", "16:9 4k")
+SIZES = (
+    *("auto", "square", "landscape", "square 2k", "landscape 2k", "square 4k", "16:9 4k"),
+    *("1x1", "2:3", "836x1254", "1254x836"),
+)
 SOURCES: Mapping[str, tuple[Source | None, Sequence[Pixels]]] = {
     "imagine": (None, ()),
     "an edit of 1536x1024": (replace(PICTURE, width=1536, height=1024), ((1536, 1024),)),
