@@ -15,7 +15,7 @@ from bot.domain.providers import ModelStatus, PriceTable
 from bot.domain.requests import OutputFormat, RequestKind
 
 MOST_TIMES = 100
-"""A told price that is so many times the catalogue's is taken for a mistake."""
+"""A told price that is more than so many times the catalogue's, or as much cheaper, is taken for a mistake."""
 
 
 def live_offer(offer: Offer, status: ModelStatus) -> Offer:
@@ -99,7 +99,7 @@ def differ(one: int, other: int) -> bool:
 def _can_be(told: int, ours: int) -> bool:
     if told < 0 or (told == 0 and ours > 0):
         return False
-    return not ours or told <= MOST_TIMES * ours
+    return not ours or ours <= MOST_TIMES * told <= MOST_TIMES**2 * ours
 
 
 def _filled(ours: PriceTable, told: PriceTable) -> PriceTable:

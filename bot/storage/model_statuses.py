@@ -3,18 +3,30 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping
-from datetime import date
+
+from pydantic import TypeAdapter
 
 from bot.domain.clock import Instant
 from bot.domain.providers import ModelStatus
 from bot.ports import Row, Unit
 
+log = logging.getLogger(__name__)
+
+_Status = TypeAdapter(ModelStatus)
+
 
 def all_statuses() -> Unit[dict[tuple[str, str], ModelStatus]]:
-    """What is known, by provider and model."""
+    """What is known, by provider and model. A row that cannot be read is left out: its provider tells it again."""
     rows = yield "SELECT * FROM model_statuses ORDER BY provider, model", ()
-    return {(row["provider"], row["model"]): _status_from(row) for row in rows}
+    found = {}
+    for row in rows:
+        try:
+            found[row["provider"], row["model"]] = _status_from(row)
+        except ValueError:
+            log.warning("what %s said of %s cannot be read any more", row["provider"], row["model"])
+    return found
 
 
 def save(statuses: Mapping[tuple[str, str], ModelStatus]) -> Unit[None]:
@@ -45,13 +57,19 @@ def retire(provider: str, model: str, now: Instant) -> Unit[None]:
 
 
 def _status_from(row: Row) -> ModelStatus:
-    fields = json.loads(row["fields"])
-    return ModelStatus(
-        model=row["model"],
-        gone=None if row["gone"] is None else bool(row["gone"]),
-        available_until=date.fromisoformat(row["available_until"]) if row["available_until"] else None,
-        prices=json.loads(row["prices"]),
-        fields={kind: frozenset(names) for kind, names in fields.items()},
-        told_at=row["told_at"],
-        priced_at=row["priced_at"],
+    """Raises ValueError where it is none: a file may be damaged, or of another version."""
+    return _Status.validate_python(
+        {
+            "model": row["model"],
+            "gone": row["gone"],
+            "available_until": row["available_until"],
+            "prices": _object(row["prices"]),
+            "fields": _object(row["fields"]),
+            "told_at": row["told_at"],
+            "priced_at": row["priced_at"],
+        }
     )
+
+
+def _object(text: object) -> object:
+    return json.loads(text) if isinstance(text, str) else text

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, replace
 
+from pydantic import TypeAdapter, ValidationError
+
 from bot.domain.choices import RetryOffer
 from bot.domain.clock import Instant, later
 from bot.ports import Unit
@@ -17,6 +19,7 @@ UPLOADS_KEPT = 15 * 60.0
 MAX_OFFERS = 10_000
 """How many offers are kept; the oldest go first."""
 _RETRY = "retry:"
+_Offer = TypeAdapter(RetryOffer)
 
 
 class RetriedBefore(Exception):
@@ -45,11 +48,14 @@ def offer(job_id: int, model: str, now: Instant) -> Unit[None]:
 
 
 def get(job_id: int, now: Instant) -> Unit[RetryOffer | None]:
-    """The offer for a failed job; None where there is none any more."""
+    """The offer for a failed job; None where there is none any more, or none that can be read."""
     content = yield from notes.read(_name(job_id))
     if content is None:
         return None
-    found = RetryOffer(**json.loads(content))
+    try:
+        found = _Offer.validate_json(content)
+    except ValidationError:
+        return None
     return found if now < found.until else None
 
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Mapping
-from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
 
 from bot.catalog.live import differ, differences, missing_fields, unbelievable
 from bot.catalog.offers import Offer
@@ -18,6 +19,7 @@ from bot.storage import notes
 
 log = logging.getLogger(__name__)
 _SHOWN = 5
+_Told = TypeAdapter(dict[str, int])
 
 
 async def tell_operator(
@@ -54,13 +56,21 @@ async def _is_news(database: Database, name: str, found: Mapping[str, int]) -> b
     A price is news as well where it is by more than a tenth another than the one that was told.
     """
     content = await database.read(notes.read(name))
-    known: dict[str, Any] = json.loads(content) if content else {}
+    known = _known(content)
     news = {key: price for key, price in found.items() if key not in known or differ(price, known[key])}
     kept = {key: known[key] for key in found if key in known}
     if kept | news == known:
         return False
     await database.write(notes.write(name, json.dumps(kept | news)) if found else notes.remove(name))
     return bool(news)
+
+
+def _known(content: str | None) -> dict[str, int]:
+    """What was told before; nothing where the note cannot be read."""
+    try:
+        return _Told.validate_json(content or "{}")
+    except ValidationError:
+        return {}
 
 
 def _some(names: tuple[str, ...]) -> str:

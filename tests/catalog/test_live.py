@@ -69,7 +69,7 @@ def test_a_told_price_that_is_lower_lowers_no_other() -> None:
     assert live.translate(replace(REQUEST, quality="high")).price_each == Money(20_000)
 
 
-@pytest.mark.parametrize("price", [NO_AMOUNT, 0, -5, 100 * 9_600 + 1])
+@pytest.mark.parametrize("price", [NO_AMOUNT, 0, -5, 100 * 9_600 + 1, 95])
 def test_a_price_that_cannot_be_true_does_not_count(price: int) -> None:
     offer = offer_at("oxen")
     nonsense = {"medium": {"1k": price, "2k": 14_000}, "huge": {"1k": 5}, "low": {"8k": 7}}

@@ -171,6 +171,22 @@ async def test_prices_that_make_no_sense_do_not_count_and_are_said_once(
     assert warnings(caplog.records) == [f"gpt-image-2.5-flare at oxen: {said}"]
 
 
+async def test_notes_and_rows_that_cannot_be_read_keep_no_bot_from_starting(
+    full_world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    full_world.oxen.price_factors = {FLARE_ID: 2.0}
+    async with full_world.bot(**ORDER) as app:
+        await look(app)
+        dearer = price(app)
+    full_world.update("UPDATE notes SET content = '{' WHERE name LIKE 'told %'")
+    full_world.update("UPDATE model_statuses SET prices = '{'")
+    async with full_world.bot(**ORDER) as app:
+        assert price(app) < dearer
+        await look(app)
+        assert price(app) == dearer
+        assert warnings(caplog.records) == [LINE, LINE]
+
+
 async def test_the_dry_runs_of_one_service_that_are_refused_leave_what_was_known(full_world: World) -> None:
     async with full_world.bot() as app:
         await look(app)

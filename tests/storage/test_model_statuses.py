@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -57,3 +59,26 @@ async def test_a_retired_model_stays_retired_until_the_provider_says_that_it_has
         assert (await gone())["oxen", model] is True
         await database.write(model_statuses.save({("oxen", model): replace(STATUS, model=model)}))
         assert await gone() == {("fal", model): True, ("oxen", model): False}
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        *(("prices", text) for text in ("", "null", "{", '{"low": 5}', '{"low": {"1k": "dear"}}', "[]")),
+        *(("fields", text) for text in ("", "null", '{"imagine": 5}', '{"upscale": ["prompt"]}')),
+        *(("gone", "perhaps"), ("available_until", "soon"), ("told_at", "x"), ("prices", b"\xff")),
+    ],
+)
+async def test_a_row_that_cannot_be_read_is_as_if_nothing_had_been_said(
+    tmp_path: Path, column: str, value: str | bytes
+) -> None:
+    path = tmp_path / "easel.db"
+    saved = {("oxen", "gpt-image-2"): STATUS, ("fal", "gpt-image-2"): STATUS}
+    async with open_database(path) as database:
+        await database.write(model_statuses.save(saved))
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute(f"UPDATE model_statuses SET {column} = ? WHERE provider = 'oxen'", (value,))  # noqa: S608
+    async with open_database(path) as database:
+        assert set(await database.read(model_statuses.all_statuses())) == {("fal", "gpt-image-2")}
+        await database.write(model_statuses.save(saved))
+        assert await database.read(model_statuses.all_statuses()) == saved

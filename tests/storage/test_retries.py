@@ -77,3 +77,12 @@ async def test_the_newest_notes_of_a_kind_are_kept(tmp_path: Path) -> None:
             if await database.read(notes.read(name)) is not None
         ]
         assert kept == ["retrx:9", "retry:2", "retry:3", "retrz:0"]
+
+
+@pytest.mark.parametrize("content", ["", "{", "null", '{"job_id": 1}', '{"job_id": "one"}'])
+async def test_an_offer_that_cannot_be_read_is_none_and_its_uploads_go(tmp_path: Path, content: str) -> None:
+    async with open_database(tmp_path / "easel.db") as database:
+        await fail_with_offer(database)
+        await database.write(notes.write(f"retry:{1:020d}", content))
+        assert await database.read(retries.get(1, NOW)) is None
+        assert await database.read(retries.expired_uploads(NOW)) == [1]

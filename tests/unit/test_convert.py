@@ -24,7 +24,9 @@ SHIPPED = Catalog.load()
         ((None, None), (None, None)),
     ],
 )
-def test_a_size_that_cannot_be_is_not_known(said: tuple[Any, Any], believed: tuple[int | None, int | None]) -> None:
+def test_a_size_that_cannot_be_is_not_known(
+    said: tuple[Any, Any], believed: tuple[int | None, int | None]
+) -> None:
     source = source_of_upload(
         {"id": "1", "url": "https://x/a.png", "filename": "a.png", "size": 5, "width": said[0], "height": said[1]}
     )
