@@ -39,5 +39,7 @@ class RetryOffer:
     until: Instant
     uploads_until: Instant
     """Until when the uploads are kept that belong to no message."""
+    price: Money | None = None
+    """What the member was told that it costs at most; None in offers of earlier versions."""
     retried_by: int | None = None
     """The job that asks for it again."""

@@ -7,6 +7,7 @@ EaselError                     .sentence is what the member reads
 │  ├─ BadPrompt                empty or too long
 │  ├─ BadSource                too big, not a picture, too many, gone
 │  ├─ UnsupportedRequest       the model cannot do it
+│  ├─ PriceRisen               it costs more than the member was told
 │  ├─ InvalidInput             a moderator's input makes no sense
 │  └─ NotFound                 no such job or picture
 ├─ ProviderError
@@ -97,6 +98,10 @@ class BadSource(Refused):
 
 class UnsupportedRequest(Refused):
     """The model cannot do what was asked for."""
+
+
+class PriceRisen(Refused):
+    """It costs more by now than the member was told."""
 
 
 class NotFound(Refused):

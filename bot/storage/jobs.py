@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 
+from bot.domain.choices import AlternativeModel
 from bot.domain.clock import Instant, later
 from bot.domain.errors import NotFound, QuotaExceeded
 from bot.domain.jobs import PATIENCE, AcceptedJob, Job, JobState
@@ -37,8 +38,8 @@ class Outcome:
     charged: Amount = Amount()
     result_message_id: int | None = None
     error: str | None = None
-    retry_model: str | None = None
-    """Another model with which the member is offered to ask again; the uploads are kept for that."""
+    alternative: AlternativeModel | None = None
+    """The other model with which the member is offered to ask again; the uploads are kept for that."""
     notes: tuple[str, ...] = ()
     """For the operator's ledger: what was perhaps paid in vain."""
 
@@ -289,11 +290,11 @@ def _finish(job: Job, outcome: Outcome, now: Instant, condition: str) -> Unit[Jo
     ended = job_from(rows[0])
     yield "UPDATE jobs SET request = $2, reply = $3 WHERE id = $1", (job.id, *redacted(ended))
     yield from reservations.settle(job, outcome.charged, now)
-    if outcome.retry_model is None:
+    if outcome.alternative is None:
         yield from spool.forget([job.id])
     else:
         yield from spool.forget_results(job.id)
-        yield from retries.offer(job.id, outcome.retry_model, now)
+        yield from retries.offer(job.id, outcome.alternative, now)
     if job.submitted_at is not None:
         yield submits.adjustment(job, f"{job.reserved.money} may have been paid for nothing", now)
     for note in outcome.notes:

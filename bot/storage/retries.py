@@ -7,8 +7,9 @@ from dataclasses import asdict, replace
 
 from pydantic import TypeAdapter, ValidationError
 
-from bot.domain.choices import RetryOffer
+from bot.domain.choices import AlternativeModel, RetryOffer
 from bot.domain.clock import Instant, later
+from bot.domain.money import Money
 from bot.ports import Unit
 from bot.storage import notes, spool
 
@@ -30,16 +31,25 @@ class RetriedBefore(Exception):
         super().__init__(job_id)
 
 
+class Dearer(Exception):
+    """The model costs more by now than was offered: `price` at most."""
+
+    def __init__(self, price: Money) -> None:
+        self.price = price
+        super().__init__(price)
+
+
 class UploadsGone(Exception):
     """The failed job's uploads are not kept any more."""
 
 
-def offer(job_id: int, model: str, now: Instant) -> Unit[None]:
+def offer(job_id: int, model: AlternativeModel, now: Instant) -> Unit[None]:
     """Offer to ask for a job's request again with this model."""
     yield from _write(
         RetryOffer(
             job_id=job_id,
-            model=model,
+            model=model.name,
+            price=model.price,
             until=later(now, OFFERED_FOR),
             uploads_until=later(now, UPLOADS_KEPT),
         )
@@ -59,11 +69,14 @@ def get(job_id: int, now: Instant) -> Unit[RetryOffer | None]:
     return found if now < found.until else None
 
 
-def accept(found: RetryOffer, new_id: int, uploads: set[int], now: Instant) -> Unit[None]:
+def accept(found: RetryOffer, new_id: int, price: Money, uploads: set[int], now: Instant) -> Unit[None]:
     """Note that the job `new_id` asks for the request again, and give it the failed job's `uploads`, by number.
+
+    `price` is the most that it costs by now.
 
     Raises:
         RetriedBefore: another job does.
+        Dearer: it costs more than was offered.
         UploadsGone: an upload is not kept any more.
     """
     known = (yield from get(found.job_id, now)) or found
@@ -71,9 +84,18 @@ def accept(found: RetryOffer, new_id: int, uploads: set[int], now: Instant) -> U
         return
     if known.retried_by is not None:
         raise RetriedBefore(known.retried_by)
+    if known.price is not None and price > known.price:
+        raise Dearer(price)
     yield from _write(replace(known, retried_by=new_id))
     if uploads and not uploads <= (yield from spool.move_uploads(found.job_id, new_id)):
         raise UploadsGone
+
+
+def reprice(found: RetryOffer, price: Money, now: Instant) -> Unit[None]:
+    """Offer the same at another price, unless it was accepted meanwhile."""
+    known = yield from get(found.job_id, now)
+    if known is not None and known.retried_by is None:
+        yield from _write(replace(known, price=price))
 
 
 def expired_uploads(now: Instant) -> Unit[list[int]]:

@@ -17,7 +17,7 @@ from bot.routing.router import Router
 from bot.storage import forms, jobs, reservations, retries
 from bot.storage import provider_orders as stored
 from bot.usecases.choosing import model_choices
-from bot.usecases.retrying import UPLOAD_AGAIN, check_retry, retried_before, retried_request
+from bot.usecases.retrying import UPLOAD_AGAIN, check_retry, price_risen, retried_before, retried_request
 from bot.usecases.submitting import Asked, Defaults, Submitter
 from bot.usecases.uploads import Uploads
 
@@ -81,6 +81,8 @@ class MemberService:
     async def retry(self, job_id: int, failed_id: int, requester: Requester, reply: ReplyAddress) -> AcceptedJob:
         """Submit a failed job's request again, with the model that its member was offered; once for each.
 
+        Where it costs more by now than they were told, they are told the new price, and may press again.
+
         Raises:
             Refused: by one of its classes; nothing was written.
         """
@@ -103,6 +105,9 @@ class MemberService:
             other = await self.job(before.job_id)
             label = self._catalog.model(other.request.model).label
             raise retried_before(label, ended=other.state.ended) from None
+        except retries.Dearer as dearer:
+            await self._database.write(retries.reprice(offer, dearer.price, self._clock.now()))
+            raise price_risen(dearer.price) from None
         except retries.UploadsGone:
             raise BadSource(UPLOAD_AGAIN) from None
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from bot.domain.errors import BadSource, NotAllowed, NotFound
+from bot.domain.errors import BadSource, NotAllowed, NotFound, PriceRisen
 from bot.domain.jobs import Job
+from bot.domain.money import Money
 from bot.domain.requests import ImageRequest, Requester
 from bot.usecases.inheritance import LEFT_OUT
 
@@ -38,3 +39,8 @@ def retried_before(label: str, *, ended: bool) -> BadSource:
     if ended:
         return BadSource(f"You have asked {label} for this before. Type /imagine or /edit to ask once more.")
     return BadSource(f"{label} is painting this already.")
+
+
+def price_risen(price: Money) -> PriceRisen:
+    """The refusal of a press on a button that names a lower price."""
+    return PriceRisen(f"This costs more by now: at most {price}. Press again if that is all right.")

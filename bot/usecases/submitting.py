@@ -65,7 +65,7 @@ class Submitter:
 
         Raises:
             Refused: by one of its classes; nothing was written.
-            RetriedBefore, UploadsGone: the offer cannot be accepted; nothing was written.
+            RetriedBefore, Dearer, UploadsGone: the offer cannot be accepted; nothing was written.
         """
         checks.check_request(asked.request)
         guild_id = asked.requester.guild_id
@@ -174,5 +174,5 @@ def _accept(
     yield from stored.expect_orders(new.requester.guild_id, orders)
     if offer is not None:
         # Before the reservation: the first press may have taken the last picture of the allowance.
-        yield from retries.accept(offer, new.id, uploads_of(new.request), now)
+        yield from retries.accept(offer, new.id, new.cost.money, uploads_of(new.request), now)
     return (yield from jobs.accept(new, default_limit, now))

@@ -281,7 +281,7 @@ class JobRunner:
             state=JobState.FAILED,
             charged=charged,
             error=type(error).__name__,
-            retry_model=alternative.name if alternative else None,
+            alternative=alternative,
         )
         await self._finish(outcome, error, alternative)
         if isinstance(error, ResultLost):

@@ -8,6 +8,7 @@ from typing import Any
 from bot.domain.clock import Clock, real_time
 from bot.sandbox.discord.server import Upload
 from bot.storage.retries import OFFERED_FOR, UPLOADS_KEPT
+from bot.worker.provider_refresh import refresh
 from tests.support.picture_files import png
 from tests.support.waiting import wait_until
 from tests.support.world.discord_members import Message, Quota
@@ -190,6 +191,23 @@ async def test_a_model_that_was_switched_off_meanwhile_is_refused_with_those_tha
         await world.moderate(boss, "model", model="gpt-image-2", services="default")
         job = await world.press(message, "retry")
         await world.assert_one_picture(job)
+
+
+async def test_a_price_that_rose_meanwhile_is_asked_about_before_it_is_paid(world: World) -> None:
+    async with world.bot(MODELS="nano-banana-2,gpt-image-1.5") as app:
+        message = await failed_everywhere(world, quality="medium")
+        assert offered(message) == ["Paint with Nano Banana 2 · at most $0.08"]
+        world.fal.price_factors = dict.fromkeys(("fal-ai/nano-banana-2", "fal-ai/nano-banana-2/edit"), 2.0)
+        await refresh(app.providers, app.router, app.database, app.clock)
+        refused = await world.refusal(await world.press(message, "retry"))
+        assert (
+            refused
+            == "This costs more by now: at most $0.16. Press again if that is all right. Nothing was charged."
+        )
+        assert await world.quota() == WHOLE
+        job = await world.press(message, "retry")
+        await world.assert_one_picture(job)
+        assert world.ledger_micros(job, "settle") == 160_000
 
 
 async def test_a_press_is_checked_against_what_its_member_has_left(world: World) -> None:

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from bot.domain.choices import RetryOffer
+from bot.domain.choices import AlternativeModel, RetryOffer
 from bot.domain.clock import Instant, later
 from bot.domain.errors import QuotaExceeded
+from bot.domain.money import Money
 from bot.ports import Unit
 from bot.storage import jobs, notes, retries, spool
 from bot.storage.sqlite import Sqlite
 from tests.support.ledger import DEFAULT_LIMIT, FAILED, NOW, accept_and_claim, new_job, open_database
 
-OFFERED = replace(FAILED, retry_model="brush")
+OFFERED = replace(FAILED, alternative=AlternativeModel(name="brush", label="Brush", price=Money(50)))
 
 
 async def fail_with_offer(database: Sqlite) -> RetryOffer:
@@ -32,7 +34,7 @@ async def fail_with_offer(database: Sqlite) -> RetryOffer:
 
 def ask_again(offer: RetryOffer, job_id: int, images: int = 1, now: Instant = NOW) -> Unit[None]:
     """Accept the offer and the job in one transaction."""
-    yield from retries.accept(offer, job_id, {0, 1}, now)
+    yield from retries.accept(offer, job_id, Money(50), {0, 1}, now)
     yield from jobs.accept(new_job(job_id, images), DEFAULT_LIMIT, now)
 
 
@@ -86,3 +88,29 @@ async def test_an_offer_that_cannot_be_read_is_none_and_its_uploads_go(tmp_path:
         await database.write(notes.write(f"retry:{1:020d}", content))
         assert await database.read(retries.get(1, NOW)) is None
         assert await database.read(retries.expired_uploads(NOW)) == [1]
+
+
+async def test_a_price_that_rose_is_accepted_only_once_it_was_offered(tmp_path: Path) -> None:
+    async with open_database(tmp_path / "easel.db") as database:
+        offer = await fail_with_offer(database)
+        with pytest.raises(retries.Dearer) as dearer:
+            await database.write(retries.accept(offer, 2, Money(51), {0, 1}, NOW))
+        assert await database.read(spool.uploads(2)) == {}
+        await database.write(retries.reprice(offer, dearer.value.price, NOW))
+        await database.write(retries.accept(offer, 2, Money(51), {0, 1}, NOW))
+        await database.write(retries.reprice(offer, Money(99), NOW))
+        accepted = await database.read(retries.get(1, NOW))
+        assert accepted is not None
+        assert (accepted.price, accepted.retried_by) == (Money(51), 2)
+
+
+async def test_an_offer_of_an_earlier_version_has_no_price_to_hold_to(tmp_path: Path) -> None:
+    async with open_database(tmp_path / "easel.db") as database:
+        offer = await fail_with_offer(database)
+        content = await database.read(notes.read(f"retry:{1:020d}"))
+        assert content is not None
+        earlier = json.loads(content)
+        del earlier["price"]
+        await database.write(notes.write(f"retry:{1:020d}", json.dumps(earlier)))
+        await database.write(retries.accept(offer, 2, Money(10**6), {0, 1}, NOW))
+        assert await database.read(retries.get(1, NOW)) == replace(offer, price=None, retried_by=2)
