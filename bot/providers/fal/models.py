@@ -96,17 +96,28 @@ class Models:
                         states |= await self._states([endpoint])
                     except _UnknownEndpoint:
                         continue
+        if not states:
+            raise ProviderBusy(detail="models: it knows none of ours")
         return {endpoint: GONE.get(states[endpoint]) if endpoint in states else True for endpoint in endpoints}
 
     async def _states(self, endpoints: Sequence[str]) -> dict[str, str]:
         """The state of each listed endpoint."""
-        response = await self._get("models", endpoints)
-        page = parsed(ModelPage, response)
-        listed = {model.endpoint_id: model.metadata.status for model in page.models} if page else {}
-        # A page with none of our endpoints, or with others, says nothing of any.
-        if not listed or not set(listed) <= set(endpoints):
-            raise ProviderBusy(detail=f"models {response.status_code}, garbled")
-        return listed
+        listed: dict[str, str] = {}
+        query: dict[str, str] = {}
+        for _ in range(MOST_PAGES):
+            response = await self._get("models", endpoints, **query)
+            page = parsed(ModelPage, response)
+            found = {model.endpoint_id: model.metadata.status for model in page.models} if page else {}
+            # A page with none of our endpoints, or with others, says nothing of any.
+            if page is None or not (found or listed) or not set(found) <= set(endpoints):
+                raise ProviderBusy(detail=f"models {response.status_code}, garbled")
+            listed |= found
+            if not page.has_more:
+                return listed
+            if not page.next_cursor:
+                break
+            query = {"cursor": page.next_cursor}
+        raise ProviderBusy(detail="models: a list without an end")
 
     async def _fields(self, endpoints: Sequence[str]) -> dict[str, frozenset[str]]:
         """The fields that each endpoint takes, of those whose document can be read."""

@@ -315,6 +315,14 @@ async def test_a_platform_in_trouble_leaves_the_key_and_the_models_unknown(fixtu
         http(404, b"<html>nothing here</html>"),
         http(200, {"models": [{"endpoint_id": "somebody/else", "metadata": {"status": "active"}}]}),
         http(200, {"models": 5}),
+        http(
+            200,
+            {
+                "models": [{"endpoint_id": "openai/gpt-image-2", "metadata": {"status": "active"}}],
+                "has_more": True,
+            },
+        ),
+        http(404, {"error": {"type": "not_found", "message": "Endpoint not found"}}),
         http(302, location="http://127.0.0.1:1/"),
         http(200, b"x" * 2_000_000),
     ],
@@ -324,6 +332,24 @@ async def test_a_response_that_is_not_the_platforms_retires_no_model(fixture: Fa
         health = await fixture.fal(api_url=api.url).check_health()
     assert health.key is KeyState.UNKNOWN
     assert set(gone(health).values()) == {None}
+
+
+async def test_a_list_in_several_pages_is_read_to_its_end(fixture: FalFixture) -> None:
+    listed = [
+        {"endpoint_id": offer.model, "metadata": {"status": "active"}} for offer in CATALOG.at("fal").values()
+    ]
+
+    def respond(line: str) -> bytes:
+        if "cursor=more" in line:
+            return http(200, {"models": listed[2:], "has_more": True, "next_cursor": "last"})
+        if "cursor=last" in line:
+            return http(200, {"models": []})
+        return http(200, {"models": listed[:2], "has_more": True, "next_cursor": "more"})
+
+    async with responding(respond) as api:
+        health = await fixture.fal(api_url=api.url).check_health()
+    assert health.key is KeyState.WORKS
+    assert set(gone(health).values()) == {False}
 
 
 async def test_a_platform_that_is_not_there_leaves_the_key_unknown(fixture: FalFixture) -> None:
