@@ -73,7 +73,9 @@ class Account:
         )
         listed, left = listed_in(listing), balance_in(balance)
         key = _key_state(listing, balance, known=listed is not None or bool(left.text))
-        statuses = {model: _status(model, offer, listed) for model, offer in offers.items()}
+        # A list with none of ours says nothing of any.
+        ours = listed if listed and any(offer.model in listed.models for offer in offers.values()) else None
+        statuses = {model: _status(model, offer, ours) for model, offer in offers.items()}
         served = {model: offer for model, offer in offers.items() if not statuses[model].gone}
         if key is KeyState.WORKS:
             statuses |= await self._described(statuses, served, dry_run=dry_run)

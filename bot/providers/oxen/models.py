@@ -43,12 +43,16 @@ class Models:
         statuses = [each.status_code for each in (account, *models.values()) if isinstance(each, httpx.Response)]
         key = KeyState.REFUSED if 401 in statuses else KeyState.WORKS if 200 in statuses else KeyState.UNKNOWN
         credit = _credit(account)
+        served = tuple(_status(name, offer, models[name]) for name, offer in offers.items())
+        if len(served) > 1 and all(each.gone for each in served):
+            # That is more likely to be said of the address than of them.
+            served = tuple(ModelStatus(model=name) for name in offers)
         return ProviderHealth(
             provider=NAME,
             key=key,
             detail=_detail(account, key, credit),
             balance_used_up=credit is not None and not Decimal(credit),
-            models=tuple(_status(name, offer, models[name]) for name, offer in offers.items()),
+            models=served,
         )
 
     async def _try_model(self, model: str) -> httpx.Response | ProviderError:

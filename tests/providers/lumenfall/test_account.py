@@ -163,6 +163,14 @@ async def test_a_health_check_misses_a_model_that_is_gone(fixture: LumenfallFixt
     assert (models["gpt-image-1"].gone, models["gpt-image-1.5"].gone) == (True, None)
 
 
+async def test_a_list_with_none_of_the_models_retires_none(fixture: LumenfallFixture) -> None:
+    body = {"object": "list", "data": [{"id": "gpt-4o", "object": "model"}]}
+    async with responding(lambda line: http(200, body) if "/models" in line else http(404)) as service:
+        health = await fixture.lumenfall(base_url=f"{service.url}/openai/v1").check_health()
+    assert health.key is KeyState.WORKS
+    assert {served.gone for served in health.models} == {None}
+
+
 async def test_a_health_check_requests_no_price_where_dry_runs_are_off(fixture: LumenfallFixture) -> None:
     health = await fixture.lumenfall(dry_run=False).check_health()
     assert not any(served.prices for served in health.models)

@@ -70,9 +70,16 @@ async def test_a_grid_of_prices_is_read_in_the_catalogues_words(fixture: OxenFix
 async def test_checking_health_notices_a_bad_key_and_a_model_that_is_gone(fixture: OxenFixture) -> None:
     health = await fixture.oxen(api_key="another").check_health()
     assert (health.key, served_of(health).gone) == (KeyState.REFUSED, None)
-    fixture.sandbox.faults.set("model_gone")
+    fixture.sandbox.faults.set("model_gone", endpoint=CATALOG.at("oxen")[MODEL].model)
     health = await fixture.oxen().check_health()
     assert (health.key, served_of(health).gone) == (KeyState.WORKS, True)
+    assert [served.model for served in health.models if served.gone] == [MODEL]
+
+
+async def test_a_service_that_knows_none_of_the_models_retires_none(fixture: OxenFixture) -> None:
+    fixture.sandbox.faults.set("model_gone")
+    health = await fixture.oxen().check_health()
+    assert {served.gone for served in health.models} == {None}
 
 
 @pytest.mark.parametrize(
