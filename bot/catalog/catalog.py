@@ -26,7 +26,7 @@ class Model(CatalogModel):
     """A model, under the name and the label that members see."""
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,59}$")
-    label: str = Field(min_length=1, max_length=60)
+    label: str = Field(min_length=1, max_length=48)
     good_for: str = Field("", max_length=30)
     """What members read of it while they choose, in about three words: "fast and cheap"."""
     upstream: str = ""
