@@ -30,7 +30,7 @@ def all_statuses() -> Unit[dict[tuple[str, str], ModelStatus]]:
 
 
 def save(statuses: Mapping[tuple[str, str], ModelStatus]) -> Unit[None]:
-    """Write what is known by now. One that does not say whether the model is gone leaves that as it was."""
+    """Write what was said. What a status does not say stays as it was: another process may know it better."""
     for (provider, model), status in sorted(statuses.items(), key=lambda item: item[0]):
         until = status.available_until.isoformat() if status.available_until else None
         fields = {kind: sorted(names) for kind, names in status.fields.items()}
@@ -38,8 +38,10 @@ def save(statuses: Mapping[tuple[str, str], ModelStatus]) -> Unit[None]:
             "INSERT INTO model_statuses "
             "(provider, model, gone, available_until, prices, fields, told_at, priced_at) "
             "VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (provider, model) DO UPDATE SET "
-            "gone = COALESCE($3, gone), available_until = $4, prices = $5, fields = $6, told_at = $7, "
-            "priced_at = $8",
+            "gone = COALESCE($3, gone), available_until = $4, told_at = $7, "
+            "fields = CASE WHEN $6 = '{}' THEN fields ELSE $6 END, "
+            "prices = CASE WHEN $5 = '{}' THEN prices ELSE $5 END, "
+            "priced_at = CASE WHEN $5 = '{}' THEN priced_at ELSE $8 END",
             (
                 *(provider, model, None if status.gone is None else int(status.gone), until),
                 *(json.dumps(status.prices), json.dumps(fields), status.told_at, status.priced_at),

@@ -39,6 +39,11 @@ def _known(health: ProviderHealth, router: Router) -> dict[tuple[str, str], Mode
     for said in health.models:
         status = router.status(health.provider, said.model)
         if said.says_anything and status is not None:
-            # Another process may have found out that the model is gone.
-            known[health.provider, said.model] = replace(status, gone=said.gone)
+            # What was not said now another process may have heard since: that it is gone, another price.
+            known[health.provider, said.model] = replace(
+                status,
+                gone=said.gone,
+                prices=status.prices if said.prices else {},
+                fields=status.fields if said.fields else {},
+            )
     return known

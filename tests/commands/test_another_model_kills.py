@@ -1,4 +1,4 @@
-"""The button for another model, pressed while processes are killed: asked for once, with its upload, charged once."""
+"""The button for another model, pressed while processes are killed: painted and charged once."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import asyncio
 from bot.sandbox.discord.server import Upload
 from tests.commands.test_another_model import MODELS, failure
 from tests.support.picture_files import png
+from tests.support.waiting import wait_until
 from tests.support.world.discord_members import Quota
 from tests.support.world.stored_jobs import CHARGED
 from tests.support.world.world import World
@@ -27,10 +28,7 @@ async def test_presses_that_processes_die_of_become_one_picture(world: World) ->
             await bot.kill()
     async with world.connected_process(**MODELS), world.connected_process(**MODELS) as bot:
         await world.press(message, "retry")
-        async with asyncio.timeout(20):
-            while not (found := world.rows("SELECT id, state FROM jobs WHERE state = 'done'")):
-                await asyncio.sleep(0.1)
-        [done] = found
+        [done] = await wait_until(lambda: world.rows("SELECT id FROM jobs WHERE state = 'done'"), 20)
         await world.result_message(done["id"])
         assert await world.quota() == Quota(left=9, spent=1, reserved=0)
     assert sorted(row["state"] for row in world.rows("SELECT state FROM jobs")) == ["done", "failed"]

@@ -38,6 +38,15 @@ async def test_all_of_it_is_read_again(tmp_path: Path) -> None:
         assert await database.read(model_statuses.all_statuses()) == saved | {("oxen", "gpt-image-2"): dearer}
 
 
+async def test_what_is_not_said_stays_as_another_process_has_written_it(tmp_path: Path) -> None:
+    async with open_database(tmp_path / "easel.db") as database:
+        await database.write(model_statuses.save({("oxen", "gpt-image-2"): STATUS}))
+        only_served = ModelStatus(model="gpt-image-2", gone=False, told_at=NOW + 9, priced_at=1)
+        await database.write(model_statuses.save({("oxen", "gpt-image-2"): only_served}))
+        known = (await database.read(model_statuses.all_statuses()))["oxen", "gpt-image-2"]
+        assert known == replace(STATUS, told_at=NOW + 9, available_until=None)
+
+
 @pytest.mark.parametrize("model", ["gpt-image-2", "a:b:c", "50%_off"])
 async def test_a_retired_model_stays_retired_until_the_provider_says_that_it_has_it(
     tmp_path: Path, model: str
