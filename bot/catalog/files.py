@@ -261,6 +261,8 @@ def _sentence(error: ErrorDetails) -> str:
             return f"write a number that is at least {error['ctx']['ge']}"
         case "less_than_equal":
             return f"write a number that is at most {error['ctx']['le']}"
+        case "string_too_long":
+            return f"write at most {error['ctx']['max_length']} characters"
         case kind:
             advice = (words for start, words in _ADVICE.items() if kind.startswith(start))
             return next(advice, error["msg"].removeprefix("Value error, "))

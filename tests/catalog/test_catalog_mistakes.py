@@ -61,6 +61,7 @@ def mistakes(tmp_path: Path, text: str) -> list[str]:
             "at models.My Model.name: write small letters, digits, dots",
         ),
         ('[[models]]\nname = "gpt-image-2"\nlabel = ""\n', "at models.gpt-image-2.label: it is empty."),
+        (f'[[models]]\nname = "gpt-image-2"\nlabel = "{"L" * 49}"\n', "label: write at most 48 characters."),
         ('[[models]]\nname = "gpt-image-2"\nlabel = "a\\u202eb"\n', "label: write it in letters that can be seen"),
         (
             '[[models]]\nname = "gpt-image-2"\nlabel = "FLUX 3"\n',

@@ -151,7 +151,7 @@ async def test_twenty_five_choices_of_a_hundred_characters_at_most(full_world: W
     path = tmp_path / "many.toml"
     path.write_text(
         "".join(
-            f'[[models]]\nname = "brush-{number}"\nlabel = "{"Brush " * 30}{number}"\ngood_for = "long labels"\n'
+            f'[[models]]\nname = "brush-{number}"\nlabel = "{"Brush " * 7}{number}"\ngood_for = "{"x" * 30}"\n'
             f'[[models.offers]]\nprovider = "fal"\nlike = "gpt-image-2"\n'
             for number in range(30)
         )
@@ -159,7 +159,9 @@ async def test_twenty_five_choices_of_a_hundred_characters_at_most(full_world: W
     async with full_world.bot(CATALOG_FILES=str(path)):
         found = await choices(full_world, "imagine", "brush")
     assert len(found) == 25
-    assert all(text.endswith("… · about $0.053 · long labels") for text in found.values()), found
+    # None is cut, so that each is known where Discord sends its text in the place of its value.
+    assert {typed_model(text) for text in found.values()} == {f"{'Brush ' * 7}{number}" for number in range(25)}
+    assert all(text.endswith(f" · about $0.053 · {'x' * 30}") and len(text) <= 100 for text in found.values())
 
 
 def test_a_choice_without_a_strength_is_its_label_and_its_price() -> None:
