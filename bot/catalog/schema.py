@@ -168,7 +168,9 @@ class Extras(CatalogModel):
     reasoning_tokens: Tokens = 0
     picture_token: Micros = 0
     picture_tokens: dict[Fidelity, Tokens] = Field({})
-    """Tokens of a picture that is sent along, by the fidelity; the mask counts as well."""
+    """Tokens of a picture that is sent along, by the fidelity."""
+    mask_counts: bool = True
+    """Whether a mask counts as such a picture."""
     source: Micros = 0
     """For each picture to edit beyond the first `free_sources`."""
     free_sources: int = Field(0, ge=0, le=100)
@@ -177,7 +179,8 @@ class Extras(CatalogModel):
 
     def sources_cost(self, fidelity: Fidelity | None, sources: int, masks: int) -> int:
         """Micro-dollars for the pictures that are sent along."""
-        tokens = (sources + masks) * self.picture_tokens.get(fidelity or "high", 0)
+        pictures = sources + (masks if self.mask_counts else 0)
+        tokens = pictures * self.picture_tokens.get(fidelity or "high", 0)
         return tokens * self.picture_token + max(0, sources - self.free_sources) * self.source
 
 

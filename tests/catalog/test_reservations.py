@@ -85,6 +85,8 @@ def requests(model: str) -> Iterator[tuple[str, ImageRequest, Sequence[Pixels]]]
         request = ImageRequest(prompt="a fox in the snow", model=model, quality=quality, size=size, count=count)
         edit = replace(request, sources=() if source is None else (source,))
         yield f"{name}, {quality}, {size}, {count}", edit, pixels
+        if source is not None:
+            yield f"{name} with a mask, {quality}, {size}, {count}", replace(edit, mask=source), pixels
 
 
 def translated(offer: Offer, request: ImageRequest) -> ProviderRequest | None:
@@ -128,7 +130,7 @@ UNSAID: Mapping[str, Callable[[ProviderRequest], bool]] = {
     "fal does not say if 1.5 is rounded up to the cent like 1, nor what it reasons and looks at.": is_15_at_fal,
 }
 """Why more than twice the bill may be reserved."""
-UTMOST = 5
+UTMOST = 8
 """How many times the bill, even then."""
 
 

@@ -125,7 +125,7 @@ async def test_a_request_that_the_first_provider_cannot_paint_goes_to_one_that_c
 
 
 async def test_a_seed_paints_the_same_picture_again_and_is_named_in_the_result(full_world: World) -> None:
-    options = {"model": "flux-2-pro", "quality": "medium", "size": "square"}
+    options: dict[str, Any] = {"model": "flux-2-pro", "quality": "medium", "size": "square"}
     full_world.fal.one_picture = False
     async with full_world.bot():
         drawn = await full_world.paint(**options)
