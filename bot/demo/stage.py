@@ -33,6 +33,7 @@ from bot.domain.errors import EaselError
 from bot.pictures.processes import Processes
 from bot.ports import Unit
 from bot.providers.shared.polling import PollPolicy
+from bot.routing.breaker import BreakerSettings
 from bot.sandbox.fal.server import FalSandbox
 from bot.worker.context import RetryPolicy
 from bot.worker.provider_refresh import refresh
@@ -195,6 +196,7 @@ async def open_stage(
     quota: str = "10/day",
     start: float = 0,
     retry_policy: RetryPolicy = RETRY_POLICY,
+    breaker_settings: BreakerSettings | None = None,
     all_providers: bool = False,
     picture_processes: Processes | None = None,
 ) -> AsyncIterator[Stage]:
@@ -218,6 +220,7 @@ async def open_stage(
                     clock=times,
                     retry_policy=retry_policy,
                     poll_policy=POLL_POLICY,
+                    breaker_settings=breaker_settings,
                     picture_processes=picture_processes,
                 )
             )
