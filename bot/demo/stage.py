@@ -175,18 +175,15 @@ def _running_jobs() -> Unit[int]:
 
 
 def stage_settings(database: Path, cdn: LocalCdn, providers: StandIns, **more: Any) -> settings.Settings:
-    """Settings with an explicit value for each field, so that none is read from the environment."""
-    defaults = {
-        name: field.default for name, field in settings.Settings.model_fields.items() if not field.is_required()
-    }
-    given = {
+    """Settings of which none is read from the environment."""
+    simulated = {
         "discord_token": "simulated",
         "discord_media_hosts": cdn.host,
         "database_url": f"sqlite:///{database}",
         "shutdown_seconds": 2,
         **providers.settings(),
     }
-    return settings.load(_env_file=None, **{**defaults, **given, **more})
+    return settings.given(**{**simulated, **more})
 
 
 @asynccontextmanager

@@ -136,8 +136,8 @@ class World(DiscordMembers, StoredJobs):
         self, *, retry_policy: RetryPolicy = FAST_RETRIES, clock: Clock | None = None, **more: str
     ) -> AsyncIterator[App]:
         """The bot in this process, connected to the gateway, with its worker."""
-        given = {name.lower(): value for name, value in self.environment(**more).items()}
-        loaded = settings.load(_env_file=None, **given)
+        values = {name.lower(): value for name, value in self.environment(**more).items()}
+        loaded = settings.given(**values)
         async with app.open_app(
             loaded,
             clock=clock,
