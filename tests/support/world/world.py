@@ -24,6 +24,7 @@ from bot.sandbox.fal.server import FalSandbox
 from bot.sandbox.lumenfall.server import LumenfallSandbox
 from bot.sandbox.oxen.server import OxenSandbox
 from bot.worker.context import RetryPolicy
+from tests.support.databases import place_database
 from tests.support.picture_processes import SHARED
 from tests.support.world.bot_process import BotProcess
 from tests.support.world.discord_members import DiscordMembers, Message
@@ -206,6 +207,7 @@ async def open_world(folder: Path, *, all_providers: bool = False) -> AsyncItera
             oxen = OxenSandbox(key=OXEN_KEY, queue_seconds=0.05, run_seconds=0.06)
             more["lumenfall"] = await stack.enter_async_context(lumenfall)
             more["oxen"] = await stack.enter_async_context(oxen)
+        await place_database(folder / "easel.db")
         world = World(sandbox, await stack.enter_async_context(fal), folder, **more)
         world.guild = await sandbox.create_guild("gallery")
         world.channel = await sandbox.create_channel(world.guild, "canvas")
