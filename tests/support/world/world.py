@@ -147,7 +147,7 @@ class World(DiscordMembers, StoredJobs):
             breaker_settings=FAST_BREAKER,
             picture_processes=SHARED,
         ) as opened:
-            opened.client._connection.guild_ready_timeout = 0.05
+            opened.client._connection.guild_ready_timeout = 0.02
             await log_in(opened.client, opened.settings.discord_token)
             identifies = self.discord.gateway.identifies
             async with asyncio.TaskGroup() as group:
