@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, get_args
@@ -19,7 +19,7 @@ from pydantic import (
     ValidationError,
     WebsocketUrl,
 )
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from bot.domain.errors import SetupError
 from bot.domain.windows import Window
@@ -255,14 +255,42 @@ class Settings(BaseSettings):
         return tuple(value.get_secret_value() for value in values if isinstance(value, SecretStr))
 
 
+class _Given(Settings):
+    """The settings without the environment as a source."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return (init_settings,)
+
+
 def load(**overrides: Any) -> Settings:
     """Read the environment.
 
     Raises:
         SetupError: a setting is wrong or missing; one line that names it and never shows its value.
     """
+    return _validated(Settings, overrides)
+
+
+def given(**values: Any) -> Settings:
+    """These values and the defaults, whatever the environment and .env hold.
+
+    Raises:
+        SetupError: as `load`.
+    """
+    return _validated(_Given, values)
+
+
+def _validated(schema: type[Settings], values: Mapping[str, Any]) -> Settings:
     try:
-        return Settings(**overrides)
+        return schema(**values)
     except UnicodeDecodeError:
         raise SetupError(".env is not UTF-8 text. Save it as UTF-8.") from None
     except ValidationError as error:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import date, timedelta
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Self
 
@@ -100,6 +100,8 @@ class Catalog(CatalogModel):
         Raises:
             SetupError: a file is missing or wrong; one line for each mistake, which says where.
         """
+        if not more:
+            return _built_in(None if providers is None else tuple(providers))
         return read_catalog(cls, [*built_in_files(), *more], providers)
 
     def get(self, name: str) -> Model | None:
@@ -157,6 +159,11 @@ class Catalog(CatalogModel):
             and today >= model.sunset_at - NOTICE_BEFORE
             and (names is None or model.name in names)
         ]
+
+
+@cache
+def _built_in(providers: tuple[str, ...] | None) -> Catalog:
+    return read_catalog(Catalog, built_in_files(), providers)
 
 
 def _notice(model: Model, sunset_at: date, today: date, successor: str | None) -> str:

@@ -21,12 +21,15 @@ from bot.demo.narrator import DemoFailed, Narrator, expect, say
 from bot.demo.stage import RETRY_POLICY, Stage, open_stage
 from bot.domain.clock import elapsed
 from bot.domain.errors import EaselError
+from bot.routing.breaker import BreakerSettings
 
 QUOTA = "4/day"
 CARD_SECONDS = 0.1
 """Between two edits of a card: short, so that unfinished pictures show."""
 SUBMIT_SECONDS = 3.0
 """How long a job waits for a service to take it: short, so that nobody waits for the notice that none does."""
+BREAKER = BreakerSettings(first=1, longest=2)
+"""Short pauses, so that all services paint again for whoever opens the page right after the last outage."""
 REFRESH_SECONDS = 0.1
 """Between two checks whether the page must be refreshed."""
 MAX_CLOCK_LAG = 30.0
@@ -90,7 +93,12 @@ class Demo:
         retry_policy = replace(RETRY_POLICY, card=CARD_SECONDS, submit=SUBMIT_SECONDS)
         database = self.output / "easel.db"
         async with open_stage(
-            database, quota=QUOTA, start=start, retry_policy=retry_policy, all_providers=True
+            database,
+            quota=QUOTA,
+            start=start,
+            retry_policy=retry_policy,
+            breaker_settings=BREAKER,
+            all_providers=True,
         ) as stage:
             page = await _play(stage, self.output)
             say(f"\nThe pictures and what everybody saw: {page}")

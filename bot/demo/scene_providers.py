@@ -101,6 +101,8 @@ async def _another_model(narrator: Narrator, boat: discord.Message) -> None:
     await stage.theo.click(notice, label=label)
     message = await narrator.result("another-model")
     expect(OTHER_MODEL in message.content, "the result names another model")
+    for stand_in in (stage.fal, stage.providers.lumenfall, stage.providers.oxen):
+        stand_in.faults.clear()
 
 
 def _notice(narrator: Narrator, asked: discord.Message) -> discord.Message | None:

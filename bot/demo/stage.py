@@ -33,6 +33,7 @@ from bot.domain.errors import EaselError
 from bot.pictures.processes import Processes
 from bot.ports import Unit
 from bot.providers.shared.polling import PollPolicy
+from bot.routing.breaker import BreakerSettings
 from bot.sandbox.fal.server import FalSandbox
 from bot.worker.context import RetryPolicy
 from bot.worker.provider_refresh import refresh
@@ -174,18 +175,15 @@ def _running_jobs() -> Unit[int]:
 
 
 def stage_settings(database: Path, cdn: LocalCdn, providers: StandIns, **more: Any) -> settings.Settings:
-    """Settings with an explicit value for each field, so that none is read from the environment."""
-    defaults = {
-        name: field.default for name, field in settings.Settings.model_fields.items() if not field.is_required()
-    }
-    given = {
+    """Settings of which none is read from the environment."""
+    simulated = {
         "discord_token": "simulated",
         "discord_media_hosts": cdn.host,
         "database_url": f"sqlite:///{database}",
         "shutdown_seconds": 2,
         **providers.settings(),
     }
-    return settings.load(_env_file=None, **{**defaults, **given, **more})
+    return settings.given(**{**simulated, **more})
 
 
 @asynccontextmanager
@@ -195,6 +193,7 @@ async def open_stage(
     quota: str = "10/day",
     start: float = 0,
     retry_policy: RetryPolicy = RETRY_POLICY,
+    breaker_settings: BreakerSettings | None = None,
     all_providers: bool = False,
     picture_processes: Processes | None = None,
 ) -> AsyncIterator[Stage]:
@@ -218,6 +217,7 @@ async def open_stage(
                     clock=times,
                     retry_policy=retry_policy,
                     poll_policy=POLL_POLICY,
+                    breaker_settings=breaker_settings,
                     picture_processes=picture_processes,
                 )
             )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 from bot.domain.clock import Clock, real_time
@@ -13,9 +14,11 @@ from tests.support.picture_files import png
 from tests.support.waiting import wait_until
 from tests.support.world.discord_members import Message, Quota
 from tests.support.world.stored_jobs import CHARGED, RELEASED
-from tests.support.world.world import World
+from tests.support.world.world import FAST_RETRIES, World
 
-MODELS: dict[str, Any] = {"MODELS": "gpt-image-2,gpt-image-1.5,gpt-image-1"}
+IMPATIENT = replace(FAST_RETRIES, submit=0.3)
+BOT: dict[str, Any] = {"MODELS": "gpt-image-2,gpt-image-1.5,gpt-image-1", "retry_policy": IMPATIENT}
+"""A bot that soon says that no service takes the work."""
 WHOLE = Quota(left=10, spent=0, reserved=0)
 BUSY = "The image service is busy or does not answer. Nothing was charged."
 
@@ -41,7 +44,7 @@ async def failed_everywhere(world: World, **options: Any) -> Message:
 
 
 async def test_the_same_request_is_painted_by_the_model_on_the_button(world: World) -> None:
-    async with world.bot(**MODELS):
+    async with world.bot(**BOT):
         world.fal.faults.set("submit_rate_limited", retry_after="0.1")
         failed = await world.imagine("a red boat", size="square", count=2, spoiler=True)
         message = await failure(world, failed)
@@ -65,7 +68,7 @@ async def test_the_same_request_is_painted_by_the_model_on_the_button(world: Wor
 
 
 async def test_a_double_click_paints_once_and_a_later_press_says_so(world: World) -> None:
-    async with world.bot(**MODELS, DEFAULT_QUOTA="1/day"):
+    async with world.bot(**BOT, DEFAULT_QUOTA="1/day"):
         message = await failed_everywhere(world)
         world.fal.faults.set("slow_run", seconds=0.5)
         presses = await asyncio.gather(world.press(message, "retry"), world.press(message, "retry"))
@@ -80,9 +83,9 @@ async def test_a_double_click_paints_once_and_a_later_press_says_so(world: World
 
 
 async def test_the_button_outlives_a_restart_and_a_second_process(world: World) -> None:
-    async with world.bot(**MODELS):
+    async with world.bot(**BOT):
         message = await failed_everywhere(world)
-    async with world.bot(**MODELS), world.bot(**MODELS):
+    async with world.bot(**BOT), world.bot(**BOT):
         # Both processes get each press, as at a change of the process.
         presses = [await world.press(message, "retry") for _ in range(2)]
         await asyncio.gather(*(world.discord.answer(press) for press in presses))
@@ -93,7 +96,7 @@ async def test_the_button_outlives_a_restart_and_a_second_process(world: World) 
 
 async def test_an_uploaded_picture_and_its_mask_need_not_be_uploaded_again(world: World) -> None:
     mask = Upload("mask.png", png(64, 64, (0, 0, 0, 0), "RGBA"))
-    async with world.bot(**MODELS):
+    async with world.bot(**BOT):
         world.fal.faults.set("submit_rate_limited", retry_after="0.1")
         failed = await world.edit("make it snow", mask=mask)
         message = await failure(world, failed)
@@ -110,7 +113,7 @@ async def test_an_uploaded_picture_and_its_mask_need_not_be_uploaded_again(world
 
 async def test_uploads_are_kept_for_some_minutes_only_and_then_asked_for_again(world: World) -> None:
     ahead = 0
-    async with world.bot(clock=Clock(now=lambda: real_time() + ahead), **MODELS):
+    async with world.bot(clock=Clock(now=lambda: real_time() + ahead), **BOT):
         world.fal.faults.set("submit_rate_limited", retry_after="0.1")
         message = await failure(world, await world.edit())
         ahead = int(UPLOADS_KEPT * 1000)
@@ -126,7 +129,7 @@ async def test_uploads_are_kept_for_some_minutes_only_and_then_asked_for_again(w
 async def test_a_public_notice_has_the_button_for_its_member_alone(world: World) -> None:
     other = await world.discord.create_member(world.guild, "other")
     boss = await world.create_moderator()
-    async with world.bot(**MODELS):
+    async with world.bot(**BOT):
         world.fal.faults.set("submit_rate_limited", retry_after="0.1")
         asked = await world.discord.post_message(
             world.member,
@@ -153,7 +156,7 @@ async def test_a_public_notice_has_the_button_for_its_member_alone(world: World)
 
 async def test_a_notice_that_comes_too_late_to_be_private_has_the_button_too(world: World) -> None:
     world.fal.faults.set("submit_rate_limited", retry_after="0.1")
-    async with world.bot(**MODELS):
+    async with world.bot(**BOT):
         job = await world.imagine()
         await world.card(job)
         await world.discord.expire_tokens(job)
@@ -165,7 +168,7 @@ async def test_a_notice_that_comes_too_late_to_be_private_has_the_button_too(wor
 
 
 async def test_a_source_that_was_deleted_meanwhile_is_said_and_costs_nothing(world: World) -> None:
-    async with world.bot(**MODELS):
+    async with world.bot(**BOT):
         picture = await world.paint()
         world.fal.faults.set("submit_rate_limited", retry_after="0.1")
         mention = f"<@{world.discord.bot_id}> make it snow"
@@ -183,7 +186,7 @@ async def test_a_source_that_was_deleted_meanwhile_is_said_and_costs_nothing(wor
 
 async def test_a_model_that_was_switched_off_meanwhile_is_refused_with_those_that_are_left(world: World) -> None:
     boss = await world.create_moderator()
-    async with world.bot(**MODELS):
+    async with world.bot(**BOT):
         message = await failed_everywhere(world)
         await world.moderate(boss, "model", model="gpt-image-2", services="off")
         refused = await world.refusal(await world.press(message, "retry"))
@@ -211,7 +214,7 @@ async def test_a_price_that_rose_meanwhile_is_asked_about_before_it_is_paid(worl
 
 
 async def test_a_press_is_checked_against_what_its_member_has_left(world: World) -> None:
-    async with world.bot(**MODELS, DEFAULT_QUOTA="2/day"):
+    async with world.bot(**BOT, DEFAULT_QUOTA="2/day"):
         message = await failed_everywhere(world, count=2)
         await world.paint()
         refused = await world.refusal(await world.press(message, "retry"))
@@ -220,12 +223,12 @@ async def test_a_press_is_checked_against_what_its_member_has_left(world: World)
 
 
 async def test_only_a_model_that_can_do_the_request_is_offered(world: World) -> None:
-    async with world.bot(MODELS="nano-banana-2,gpt-image-1.5,gpt-image-1"):
+    async with world.bot(retry_policy=IMPATIENT, MODELS="nano-banana-2,gpt-image-1.5,gpt-image-1"):
         [other] = offered(await failed_everywhere(world, quality="medium"))
         assert other == "Paint with Nano Banana 2 · at most $0.08"
         [able] = offered(await failed_everywhere(world, background="transparent"))
         assert able.startswith("Paint with GPT Image 1 · at most $0.")
-    async with world.bot(MODELS="nano-banana-2,gpt-image-1.5"):
+    async with world.bot(retry_policy=IMPATIENT, MODELS="nano-banana-2,gpt-image-1.5"):
         assert offered(await failed_everywhere(world, background="transparent")) == []
 
 
@@ -234,7 +237,7 @@ async def test_a_model_that_every_service_has_switched_off_has_the_button(full_w
     full_world.lumenfall.faults.set("model_disabled", endpoint="gpt-image-1")
     path = full_world.folder / "no-successor.toml"
     path.write_text('[[models]]\nname = "gpt-image-1"\nsuccessors = []\n')
-    async with full_world.bot(**MODELS, CATALOG_FILES=str(path)):
+    async with full_world.bot(**BOT, CATALOG_FILES=str(path)):
         job = await full_world.imagine(model="gpt-image-1")
         message = await failure(full_world, job)
         assert message["content"] == "The image service no longer offers this model. Nothing was charged."
@@ -248,7 +251,7 @@ async def test_a_model_that_every_service_has_switched_off_has_the_button(full_w
 
 async def test_no_other_model_is_offered_where_it_would_not_help(world: World) -> None:
     world.fal.forbidden = ("weapon",)
-    async with world.bot(**MODELS):
+    async with world.bot(**BOT):
         assert offered(await failure(world, await world.imagine("a weapon"))) == []
         unreadable = Upload("cat.png", b"I am a cat, honestly.")
         assert offered(await failure(world, await world.edit(image=unreadable))) == []

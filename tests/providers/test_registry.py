@@ -9,7 +9,7 @@ import pytest
 from bot.catalog.catalog import Catalog
 from bot.domain.errors import SetupError
 from bot.providers.registry import SPECS, catalog_for, check_configured, open_providers, synchronous_providers
-from bot.settings import Settings, load
+from bot.settings import Settings, given
 from tests.support.picture_processes import open_pictures
 from tests.support.providers.deps import provider_deps
 
@@ -17,7 +17,7 @@ KEYS: dict[str, Any] = {"fal_key": "id:secret", "lumenfall_api_key": "lmnfl_id.s
 
 
 def settings(**values: Any) -> Settings:
-    return load(_env_file=None, discord_token="token", **values)
+    return given(discord_token="token", **values)
 
 
 def test_every_provider_of_the_catalogue_has_a_spec_whose_settings_exist() -> None:

@@ -35,7 +35,7 @@ def with_another_migration(folder: Path, *statements: str) -> tuple[migrations.M
 
 
 async def test_a_fresh_file_has_every_table_and_lists_its_migrations(tmp_path: Path) -> None:
-    async with open_database(tmp_path / "deep" / "down" / "easel.db") as database:
+    async with open_database(tmp_path / "deep" / "down" / "easel.db", fresh=True) as database:
         tables = {row["name"] for row in await database.read(query(SCHEMA)) if row["type"] == "table"}
         assert tables >= {
             "jobs",
@@ -55,7 +55,7 @@ async def test_a_fresh_file_has_every_table_and_lists_its_migrations(tmp_path: P
 
 
 async def test_a_commit_is_synced_to_disk_and_deleted_rows_are_overwritten(tmp_path: Path) -> None:
-    async with open_database(tmp_path / "easel.db") as database:
+    async with open_database(tmp_path / "easel.db", fresh=True) as database:
         wanted = {"journal_mode": "wal", "synchronous": 2, "secure_delete": 1}
         rows = {name: await database.write(query(f"PRAGMA {name}")) for name in wanted}
         found = {name: row[name] for name, [row] in rows.items()}
@@ -63,10 +63,10 @@ async def test_a_commit_is_synced_to_disk_and_deleted_rows_are_overwritten(tmp_p
 
 
 async def test_opening_twice_changes_nothing(tmp_path: Path) -> None:
-    async with open_database(tmp_path / "easel.db") as database:
+    async with open_database(tmp_path / "easel.db", fresh=True) as database:
         schema = await database.read(query(SCHEMA))
         await database.write(jobs.accept(new_job(1), DEFAULT_LIMIT, NOW))
-    async with open_database(tmp_path / "easel.db") as database:
+    async with open_database(tmp_path / "easel.db", fresh=True) as database:
         assert await database.write(migrations.apply(migrations.load(TYPES), NOW + 1)) == 0
         assert [tuple(row) for row in await database.read(query(SCHEMA))] == [tuple(row) for row in schema]
         assert await database.read(images_left()) == 9
@@ -76,7 +76,7 @@ async def test_an_added_migration_is_applied_to_a_database_in_use(tmp_path: Path
     more = with_another_migration(
         tmp_path, "CREATE TABLE easels (id RUNNING_NUMBER)", "INSERT INTO easels VALUES (7)"
     )
-    async with open_database(tmp_path / "easel.db") as database:
+    async with open_database(tmp_path / "easel.db", fresh=True) as database:
         assert await database.write(migrations.apply(more, NOW)) == 1
         assert await database.write(migrations.apply(more, NOW)) == 0
         assert [row["id"] for row in await database.read(query("SELECT id FROM easels"))] == [7]
@@ -86,7 +86,7 @@ async def test_a_migration_that_fails_half_way_leaves_nothing_behind(tmp_path: P
     more = with_another_migration(
         tmp_path, "CREATE TABLE easels (id RUNNING_NUMBER)", "INSERT INTO nowhere VALUES (7)"
     )
-    async with open_database(tmp_path / "easel.db") as database:
+    async with open_database(tmp_path / "easel.db", fresh=True) as database:
         before = [tuple(row) for row in await database.read(query(SCHEMA))]
         with pytest.raises(Exception, match="does not answer"):
             await database.write(migrations.apply(more, NOW))
@@ -95,7 +95,7 @@ async def test_a_migration_that_fails_half_way_leaves_nothing_behind(tmp_path: P
 
 
 async def test_a_migration_changed_after_it_was_applied_stops_the_start(tmp_path: Path) -> None:
-    async with open_database(tmp_path / "easel.db") as database:
+    async with open_database(tmp_path / "easel.db", fresh=True) as database:
         await database.write(query("UPDATE migrations SET checksum = 'another' WHERE number = 1"))
     with pytest.raises(
         SetupError, match=r"0001_initial was changed after it had been applied\. Restore the file\."
@@ -104,7 +104,7 @@ async def test_a_migration_changed_after_it_was_applied_stops_the_start(tmp_path
 
 
 async def test_a_database_of_a_newer_version_stops_the_start(tmp_path: Path) -> None:
-    async with open_database(tmp_path / "easel.db") as database:
+    async with open_database(tmp_path / "easel.db", fresh=True) as database:
         await database.write(query("INSERT INTO migrations VALUES (9999, '9999_future', 'x', 0)"))
     with pytest.raises(SetupError, match=r"has 9999_future, which this version does not know\. Update Easel\."):
         await open_sqlite(tmp_path / "easel.db", NOW)
@@ -159,7 +159,7 @@ async def test_a_path_that_cannot_be_used_is_one_line_and_leaves_no_thread(
 
 
 async def test_a_start_that_is_refused_leaves_no_thread_and_no_lock(tmp_path: Path) -> None:
-    async with open_database(tmp_path / "easel.db") as database:
+    async with open_database(tmp_path / "easel.db", fresh=True) as database:
         await database.write(query("INSERT INTO migrations VALUES (9999, '9999_future', 'x', 0)"))
     before = set(threading.enumerate())
     with pytest.raises(SetupError):
@@ -171,7 +171,7 @@ async def test_a_start_that_is_refused_leaves_no_thread_and_no_lock(tmp_path: Pa
     other.execute("DELETE FROM migrations WHERE number = 9999")
     other.commit()
     other.close()
-    async with open_database(tmp_path / "easel.db") as database:
+    async with open_database(tmp_path / "easel.db", fresh=True) as database:
         assert await database.read(images_left()) == 10
 
 

@@ -18,6 +18,7 @@ from bot.ports import Row, Unit
 from bot.storage import jobs, reservations
 from bot.storage.sqlite import Sqlite, open_sqlite
 from bot.storage.usage import LEVELS
+from tests.support.databases import place_database
 
 HOUR = 60 * 60 * 1000
 DAY = 24 * HOUR
@@ -35,8 +36,10 @@ Numbers = tuple[int, int, int, int]
 
 
 @contextlib.asynccontextmanager
-async def open_database(path: Path) -> AsyncIterator[Sqlite]:
-    """A database in a real file, closed at the end."""
+async def open_database(path: Path, *, fresh: bool = False) -> AsyncIterator[Sqlite]:
+    """A database in a real file, closed at the end. A `fresh` one is made by its own migrations."""
+    if not fresh:
+        await place_database(path)
     database = await open_sqlite(path, NOW)
     try:
         yield database

@@ -85,7 +85,7 @@ class DiscordSandbox(ControlMethods):
         app.router.add_get("/gateway/", self.gateway.handle)
         app.router.add_get("/{folder:(?:ephemeral-)?attachments}/{place}/{file}/{name}", self._download)
         app.router.add_post(CONTROL + "/{command}", self._control)
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await self._runner.setup()
         await web.TCPSite(self._runner, self.host, self.port).start()
         self.port = self._runner.addresses[0][1]

@@ -2,9 +2,11 @@
 
 import hashlib
 import io
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Self
 
-from PIL import Image, ImageFilter
+from PIL import Image
 
 from bot.sandbox import painter
 
@@ -45,8 +47,10 @@ class PaintJob:
 
     def _content(self, index: int) -> bytes:
         if self.source is not None:
-            image = painter.edit(self.source, self.prompt, self.size, self.mask, index=index)
-            return encode(image, self.output_format, self.compression, self.pad_to)
+            pictures = (_Pixels.of(self.source), None if self.mask is None else _Pixels.of(self.mask))
+            return _edited(
+                *pictures, self.prompt, self.size, index, self.output_format, self.compression, self.pad_to
+            )
         plain = _is_plain(self.output_format, self.compression)
         content = painter.painted(
             self.prompt,
@@ -56,16 +60,57 @@ class PaintJob:
             transparent=self.transparent,
             pad_to=None if self.output_format == "webp" else self.pad_to,
         )
-        return content if plain else encode(decode(content), self.output_format, self.compression)
+        return content if plain else _encoded_anew(content, self.output_format, self.compression)
 
     def preview(self, content: bytes, index: int) -> bytes:
         """A blurred preview of the finished picture; the higher `index`, the sharper."""
-        try:
-            image = decode(content)
-        except (OSError, Image.DecompressionBombError):
-            return content  # a fault has broken the picture: it is sent as it is
-        image = image if image.mode in ("RGB", "RGBA") else image.convert("RGBA")
-        return encode(image.filter(ImageFilter.GaussianBlur(24 >> index)), self.output_format, self.compression)
+        return _blurred(content, 32 >> index, self.output_format, self.compression)
+
+
+@dataclass(frozen=True, slots=True)
+class _Pixels:
+    """A decoded picture, equal to every other with the same pixels."""
+
+    digest: bytes
+    image: Image.Image = field(compare=False)
+
+    @classmethod
+    def of(cls, image: Image.Image) -> Self:
+        about = repr((image.mode, image.size, image.info.get("transparency"), image.getpalette())).encode()
+        return cls(hashlib.blake2b(image.tobytes() + about).digest(), image)
+
+
+@lru_cache(maxsize=4)  # each entry keeps its source
+def _edited(
+    source: _Pixels,
+    mask: _Pixels | None,
+    prompt: str,
+    size: tuple[int, int],
+    index: int,
+    output_format: str,
+    compression: int | None,
+    pad_to: int | None,
+) -> bytes:
+    kept = None if mask is None else mask.image
+    image = painter.edit(source.image, prompt, size, kept, index=index)
+    return encode(image, output_format, compression, pad_to)
+
+
+@lru_cache(maxsize=12)
+def _encoded_anew(content: bytes, output_format: str, compression: int | None) -> bytes:
+    return encode(decode(content), output_format, compression)
+
+
+@lru_cache(maxsize=12)
+def _blurred(content: bytes, scale: int, output_format: str, compression: int | None) -> bytes:
+    """The picture made smaller by `scale` and enlarged again; one that cannot be read stays as it is."""
+    try:
+        image = decode(content)
+    except (OSError, Image.DecompressionBombError):
+        return content
+    image = image if image.mode in ("RGB", "RGBA") else image.convert("RGBA")
+    blurred = image.reduce(scale).resize(image.size, Image.Resampling.BILINEAR)
+    return encode(blurred, output_format, compression)
 
 
 def encode(

@@ -126,7 +126,7 @@ def draw(what: Plan, size: Size, rng: random.Random, *, transparent: bool = Fals
 
 
 def _sky(canvas: Image.Image, what: Plan, sun: Size, rng: random.Random) -> None:
-    """The sky: soft parts are painted at half the scale and enlarged; stars, sun and moon are sharp."""
+    """The sky: soft parts are painted at half the scale, that of the picture; stars, sun and moon are sharp."""
     width, height = canvas.size
     mood = what.mood
     unit = min(width, height)
@@ -136,7 +136,7 @@ def _sky(canvas: Image.Image, what: Plan, sun: Size, rng: random.Random) -> None
         aurora(soft, rng)
     glow(soft, (sun[0] // 2, sun[1] // 2), round(unit * 0.27), mood.sun, 0.62)
     _clouds(soft, mood, rng)
-    canvas.paste(soft.resize(canvas.size, Image.Resampling.BILINEAR))
+    canvas.paste(soft.resize(canvas.size, Image.Resampling.NEAREST))
     pen = ImageDraw.Draw(canvas)
     if mood.dark:
         stars(pen, (width, round(height * 0.55)), rng, 170)

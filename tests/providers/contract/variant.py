@@ -9,6 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import cache
 from typing import Any, ClassVar, Literal, Protocol
 from urllib.parse import urlsplit
 
@@ -19,7 +20,7 @@ from bot.ports import Provider
 from bot.providers.shared.polling import PollPolicy
 from bot.providers.shared.spec import ProviderDeps, ProviderSpec
 from bot.sandbox.kit.faults import Faults
-from bot.settings import load
+from bot.settings import given
 from tests.support.providers.deps import CATALOG, provider_deps
 
 Fault = Literal[
@@ -187,17 +188,18 @@ class Variant(ABC):
     @property
     def offers(self) -> Mapping[str, Offer]:
         """The provider's offers, by our names of the models."""
-        if self._offers is None:
-            loaded = load(_env_file=None, discord_token="token", **self.settings("http://127.0.0.1"))
-            self._offers = self.spec.adapt_offers(loaded, CATALOG.at(self.spec.name))
-        return self._offers
-
-    _offers: Mapping[str, Offer] | None = None
+        return _offers(type(self))
 
     @classmethod
     def title(cls) -> str:
         """Its name in test ids."""
         return f"{cls.service} {cls.mode}"
+
+
+@cache
+def _offers(variant: type[Variant]) -> Mapping[str, Offer]:
+    settings = given(discord_token="token", **variant().settings("http://127.0.0.1"))
+    return variant.spec.adapt_offers(settings, CATALOG.at(variant.spec.name))
 
 
 @asynccontextmanager

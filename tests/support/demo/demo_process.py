@@ -1,4 +1,4 @@
-"""`python -m bot demo` in a process of its own, with no environment but a PATH."""
+"""`python -m bot demo` from this tree in a process of its own, with no environment but the paths."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ COMMAND = (
     "bot",
     "demo",
 )
+ROOT = Path(__file__).parents[3]
 TIMEOUT = 60.0
 PAGE_URL = re.compile(r"http://127\.0\.0\.1:(\d+)/#\S+")
 
@@ -84,9 +85,9 @@ class DemoProcess:
 
 @contextmanager
 def start_demo(folder: Path, *options: str, environment: Mapping[str, str] | None = None) -> Iterator[DemoProcess]:
-    """Start the demo in `folder`, with its output in `folder/output`; `environment` is added to the PATH."""
+    """Start the demo in `folder`, with its output in `folder/output`; `environment` is added to the paths."""
     command = [*COMMAND, "--output", str(folder / "output"), *options]
-    variables = {"PATH": os.environ["PATH"], **(environment or {})}
+    variables = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), **(environment or {})}
     pipe = subprocess.PIPE
     with subprocess.Popen(command, cwd=folder, env=variables, stdout=pipe, stderr=pipe, text=True) as process:
         demo = DemoProcess(process)

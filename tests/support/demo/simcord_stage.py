@@ -15,6 +15,7 @@ from bot.demo.stage import Stage, job_of, open_stage
 from bot.domain.errors import Refused
 from bot.domain.jobs import Job
 from bot.sandbox import painter
+from tests.support.databases import place_database
 from tests.support.picture_processes import SHARED
 
 
@@ -35,6 +36,7 @@ async def open_test_stage(folder: Path, *, expected: Sequence[str] = ()) -> Asyn
     """Open a stage; in the end, fail for each error that was raised, or logged without an `expected` text."""
     error_log = ErrorLog()
     logging.getLogger().addHandler(error_log)
+    await place_database(folder / "easel.db")
     try:
         async with open_stage(folder / "easel.db", picture_processes=SHARED) as stage:
             stage.fal.queue_seconds, stage.fal.run_seconds = 0.0, 0.02

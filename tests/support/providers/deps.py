@@ -21,7 +21,7 @@ from bot.pictures.pictures import Pictures
 from bot.providers.registry import adapt_catalog
 from bot.providers.shared.polling import PollPolicy
 from bot.providers.shared.spec import ProviderDeps
-from bot.settings import Settings, load
+from bot.settings import Settings, given
 from tests.support.raw_server import RespondingServer, http, responding
 
 CATALOG = Catalog.load()
@@ -51,7 +51,7 @@ def provider_deps(
         SetupError: a setting is wrong.
     """
     assert set(settings) <= set(Settings.model_fields)
-    loaded = load(_env_file=None, discord_token="token", **settings).model_copy(update=dict(unchecked or {}))
+    loaded = given(discord_token="token", **settings).model_copy(update=dict(unchecked or {}))
     return ProviderDeps(
         settings=loaded,
         catalog=adapt_catalog(catalog, loaded),

@@ -24,6 +24,7 @@ from bot.sandbox.fal.server import FalSandbox
 from bot.sandbox.lumenfall.server import LumenfallSandbox
 from bot.sandbox.oxen.server import OxenSandbox
 from bot.worker.context import RetryPolicy
+from tests.support.databases import place_database
 from tests.support.picture_processes import SHARED
 from tests.support.world.bot_process import BotProcess
 from tests.support.world.discord_members import DiscordMembers, Message
@@ -136,8 +137,8 @@ class World(DiscordMembers, StoredJobs):
         self, *, retry_policy: RetryPolicy = FAST_RETRIES, clock: Clock | None = None, **more: str
     ) -> AsyncIterator[App]:
         """The bot in this process, connected to the gateway, with its worker."""
-        given = {name.lower(): value for name, value in self.environment(**more).items()}
-        loaded = settings.load(_env_file=None, **given)
+        values = {name.lower(): value for name, value in self.environment(**more).items()}
+        loaded = settings.given(**values)
         async with app.open_app(
             loaded,
             clock=clock,
@@ -146,7 +147,7 @@ class World(DiscordMembers, StoredJobs):
             breaker_settings=FAST_BREAKER,
             picture_processes=SHARED,
         ) as opened:
-            opened.client._connection.guild_ready_timeout = 0.05
+            opened.client._connection.guild_ready_timeout = 0.02
             await log_in(opened.client, opened.settings.discord_token)
             identifies = self.discord.gateway.identifies
             async with asyncio.TaskGroup() as group:
@@ -206,6 +207,7 @@ async def open_world(folder: Path, *, all_providers: bool = False) -> AsyncItera
             oxen = OxenSandbox(key=OXEN_KEY, queue_seconds=0.05, run_seconds=0.06)
             more["lumenfall"] = await stack.enter_async_context(lumenfall)
             more["oxen"] = await stack.enter_async_context(oxen)
+        await place_database(folder / "easel.db")
         world = World(sandbox, await stack.enter_async_context(fal), folder, **more)
         world.guild = await sandbox.create_guild("gallery")
         world.channel = await sandbox.create_channel(world.guild, "canvas")
