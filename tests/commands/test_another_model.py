@@ -17,7 +17,8 @@ from tests.support.world.stored_jobs import CHARGED, RELEASED
 from tests.support.world.world import FAST_RETRIES, World
 
 IMPATIENT = replace(FAST_RETRIES, submit=0.3)
-BOT: dict[str, Any] = {"MODELS": "gpt-image-2,gpt-image-1.5,gpt-image-1", "retry_policy": IMPATIENT}
+MODELS: dict[str, Any] = {"MODELS": "gpt-image-2,gpt-image-1.5,gpt-image-1"}
+BOT: dict[str, Any] = {**MODELS, "retry_policy": IMPATIENT}
 """A bot that soon says that no service takes the work."""
 WHOLE = Quota(left=10, spent=0, reserved=0)
 BUSY = "The image service is busy or does not answer. Nothing was charged."

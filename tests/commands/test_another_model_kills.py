@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from bot.sandbox.discord.server import Upload
-from tests.commands.test_another_model import MODELS, failure
+from tests.commands.test_another_model import BOT, MODELS, failure
 from tests.support.picture_files import png
 from tests.support.waiting import wait_until
 from tests.support.world.discord_members import Quota
@@ -14,7 +14,7 @@ from tests.support.world.world import World
 
 
 async def test_presses_that_processes_die_of_become_one_picture(world: World) -> None:
-    async with world.bot(**MODELS):
+    async with world.bot(**BOT):
         world.fal.faults.set("submit_rate_limited", retry_after="0.1")
         failed = await world.edit("make it snow", mask=Upload("mask.png", png(64, 64, (0, 0, 0, 0), "RGBA")))
         message = await failure(world, failed)
