@@ -248,7 +248,7 @@ async def examine_away(world: ContractWorld) -> None:
 
 @case("the health of a service without a model: the model is gone")
 async def examine_gone(world: ContractWorld) -> None:
-    world.breaks("model unlisted")
+    world.breaks("model unlisted", endpoint=world.variant.offers[world.variant.model].model)
     health = await world.provider().check_health()
     assert health.key is KeyState.WORKS
     assert {served.model: served.gone for served in health.models}[world.variant.model] is True
