@@ -25,7 +25,7 @@ run: setup  ## the real bot, once a token is in .env
 	$(BIN)/python -m bot run
 
 test: setup browser  ## every test
-	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n 3 --dist worksteal
+	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n 4 --dist worksteal
 
 browser:
 	@command -v chromium >/dev/null || command -v google-chrome >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -qq && apt-get install -qq -y --no-install-recommends chromium fonts-noto-color-emoji >/dev/null; } || echo "no Chromium here: the browser test will be skipped"
