@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import ctypes
 import logging
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -91,12 +92,16 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _models(chosen: argparse.Namespace) -> int:
-    if chosen.schema:
-        models.print_schema()
-    elif chosen.check:
-        models.check(chosen.check)
-    else:
-        models.show(settings.load_without_token(), chosen.names)
+    try:
+        if chosen.schema:
+            models.print_schema()
+        elif chosen.check:
+            models.check(chosen.check)
+        else:
+            models.show(settings.load_without_token(), chosen.names)
+        sys.stdout.flush()
+    except BrokenPipeError:  # what it is piped into, head for example, has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
 
 

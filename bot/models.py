@@ -28,6 +28,7 @@ from bot.storage.looking import look_into
 Statuses = Mapping[tuple[str, str], ModelStatus]
 """What a provider last said of a model, by the names of both."""
 
+CAPTION = "The price of one square picture of medium quality."
 HEADINGS = ("service", "price", "from", "state", "last day", "what it can do")
 INDENT = 2
 NARROWEST, WIDEST, USUAL = 80, 120, 100
@@ -110,6 +111,7 @@ def _state(status: ModelStatus | None, *, has_key: bool) -> str:
 def lines(found: Sequence[Row], total: int) -> Iterator[str]:
     """The rows as a table, those of a model below its label and its name; `total` is in characters."""
     columns = Columns.of([HEADINGS, *(row.cells for row in found)], indent=INDENT, total=total)
+    yield CAPTION
     yield from columns.lines(HEADINGS)
     for model, group in groupby(found, key=lambda row: row.model):
         yield f"{model.label} ({model.name})"

@@ -12,7 +12,6 @@ from bot.chat.discord.client import Easel, Interaction
 from bot.chat.discord.convert import requester, requester_of
 from bot.chat.discord.messages.content import NO_MENTIONS
 from bot.chat.discord.messages.limits import grant_text, limit_cleared_text, limit_set_text, limits_text
-from bot.chat.discord.messages.notices import with_notices
 from bot.chat.discord.messages.provider_table import provider_order_text, provider_table
 from bot.domain.errors import InvalidInput, NotAllowed
 from bot.domain.limits import Limit
@@ -143,8 +142,9 @@ class Moderation(commands.GroupCog, group_name="moderate", group_description="Wh
     async def services(self, interaction: Interaction) -> None:
         """See the models and who paints them."""
         moderator = check_moderator(interaction)
-        models = await interaction.client.services.moderators.model_providers(moderator.guild_id)
-        await _answer_with_notices(interaction, provider_table(models))
+        moderators = interaction.client.services.moderators
+        models = await moderators.model_providers(moderator.guild_id)
+        await _answer(interaction, provider_table(models, moderators.notices()))
 
     @app_commands.command()
     @app_commands.describe(
@@ -179,12 +179,6 @@ class Moderation(commands.GroupCog, group_name="moderate", group_description="Wh
         return [app_commands.Choice(name=order, value=order) for order in orders if current.lower() in order][
             :MAX_CHOICES
         ]
-
-
-async def _answer_with_notices(interaction: Interaction, text: str) -> None:
-    """Answer, and say below which models will be switched off."""
-    notices = interaction.client.services.moderators.notices()
-    await _answer(interaction, with_notices(text, notices))
 
 
 async def _answer(interaction: Interaction, text: str) -> None:

@@ -8,13 +8,13 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from copy import deepcopy
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from bot.catalog.mistakes import mistake_line, one_line, sentence, toml_sentence
 from bot.catalog.table import CatalogModel
 from bot.domain.errors import SetupError
 
@@ -26,22 +26,6 @@ BUILT_IN = Path(__file__).with_name("models")
 """The files of the catalogue that comes with Easel."""
 MERGED = frozenset({"imagine", "edit", "options", "size", "prices", "picture", "extras", "byok"})
 """Tables that are laid over the former ones key by key; any other value replaces the former one."""
-_LONGEST = 80
-"""Characters of a key that are shown."""
-_ADVICE = {
-    "int_": "write a whole number",
-    "float_": "write a number",
-    "bool_": "write true or false",
-    "string_type": "write it in quotation marks",
-    "date_": "write a day like 2026-12-01",
-    "tuple_type": "write it as a list, in square brackets",
-    "dict_type": "write it as a table",
-    "model_type": "write it as a table",
-    "too_short": "it is empty",
-    "string_too_short": "it is empty",
-    "string_pattern": "write small letters, digits, dots and dashes, 60 at most",
-}
-"""What would be right, by the beginning of the kinds of pydantic's errors."""
 
 
 class _Mistake(Exception):
@@ -65,15 +49,17 @@ def read_catalog(schema: type[Schema], paths: Sequence[Path], providers: Collect
     layers, mistakes = _Layers(providers), list[str]()
     for path in paths:
         try:
-            content = tomllib.loads(path.read_text(encoding="utf-8"))
+            content = tomllib.loads(path.read_text(encoding="utf-8-sig"))
             mistakes += [
-                f"{path.name} is not valid at {_named(mistake.place)}: {mistake.sentence}."
+                mistake_line(path.name, mistake.place, mistake.sentence)
                 for mistake in layers.lay(content, path.name)
             ]
         except OSError as error:
-            mistakes.append(f"{path.name} cannot be read: {error.strerror}.")
+            mistakes.append(f"{path.name or path} cannot be read: {error.strerror}.")
+        except UnicodeDecodeError:
+            mistakes.append(f"{path.name} is not valid: save it as UTF-8.")
         except ValueError as error:
-            mistakes.append(f"{path.name} is not valid TOML: {error}.")
+            mistakes.append(f"{path.name} is not valid TOML: {toml_sentence(error)}.")
         except RecursionError:
             mistakes.append(f"{path.name} is not valid: its tables or lists are nested too deeply.")
     if not mistakes:
@@ -81,8 +67,10 @@ def read_catalog(schema: type[Schema], paths: Sequence[Path], providers: Collect
             return schema.model_validate(layers.value())
         except ValidationError as error:
             found = error.errors(include_url=False, include_input=False)
-            mistakes = list(dict.fromkeys(map(layers.sentence, found)))
-    raise SetupError("\n".join(map(_one_line, mistakes)))
+            # A key that is misspelt often explains what is missing.
+            found.sort(key=lambda each: each["type"] != "extra_forbidden")
+            mistakes = list(dict.fromkeys(layers.line(each, schema) for each in found))
+    raise SetupError("\n".join(map(one_line, mistakes)))
 
 
 class _Layers:
@@ -195,19 +183,21 @@ class _Layers:
             models.append({"name": name, **model, "offers": offers})
         return {**self._rest, "models": models}
 
-    def sentence(self, error: ErrorDetails) -> str:
+    def line(self, error: ErrorDetails, schema: type[CatalogModel]) -> str:
         """A mistake that the schema found, in one line."""
         place = self._place(error["loc"])
         start = place
         while start and start not in self._origins:
             start = start[:-1]
         file = self._origins.get(start, self._file)
-        return f"{file} is not valid at {_named(place)}: {_sentence(error)}."
+        return mistake_line(file, place, sentence(error, schema))
 
     def _place(self, loc: Sequence[str | int]) -> Place:
         """A place with names where the schema has numbers."""
         place: list[str] = []
         for part in loc:
+            if part == "[key]":  # pydantic's mark of an error that is about the key itself
+                continue
             names: Mapping[str, Any] = {}
             if place == ["models"]:
                 names = self._models
@@ -239,42 +229,6 @@ def _is_removed(table: Table, place: Place) -> bool:
     if not isinstance(removed, bool):
         raise _Mistake((*place, "removed"), "write true or false")
     return removed
-
-
-def _one_line(mistake: str) -> str:
-    """A mistake as one line: names and values may hold anything."""
-    shown = (letter if letter.isprintable() else " " for letter in mistake)
-    return " ".join("".join(shown).split())
-
-
-def _sentence(error: ErrorDetails) -> str:
-    match error["type"]:
-        case "extra_forbidden":
-            key = str(error["loc"][-1])
-            near = get_close_matches(key, _keys_of(CatalogModel) - {key}, 1)
-            return "this key has no meaning" + (f", perhaps {near[0]} is meant" if near else "")
-        case "missing":
-            return "it is missing"
-        case "literal_error":
-            return f"choose {error['ctx']['expected']}"
-        case "greater_than_equal":
-            return f"write a number that is at least {error['ctx']['ge']}"
-        case "less_than_equal":
-            return f"write a number that is at most {error['ctx']['le']}"
-        case "string_too_long":
-            return f"write at most {error['ctx']['max_length']} characters"
-        case kind:
-            advice = (words for start, words in _ADVICE.items() if kind.startswith(start))
-            return next(advice, error["msg"].removeprefix("Value error, "))
-
-
-def _keys_of(kind: type[CatalogModel]) -> set[str]:
-    """Every key of every table."""
-    return set(kind.model_fields).union(*map(_keys_of, kind.__subclasses__()))
-
-
-def _named(place: Place) -> str:
-    return ".".join(part if len(part) <= _LONGEST else f"{part[:_LONGEST]}…" for part in place) or "the file"
 
 
 def _choice(names: Mapping[str, object]) -> str:

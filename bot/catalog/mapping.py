@@ -50,7 +50,7 @@ def map_option(
     if mapping is None:
         if value == "auto":
             return ""
-        raise Unsupported(f"has no choice of {word}.", "Or leave it out.")
+        raise Unsupported(f"has no choice of {word}.", f"Or leave the {word} out.")
     if mapping.way == "emulate" and option == "output_format":
         return ""
     if mapping.listed:
@@ -58,12 +58,10 @@ def map_option(
             if value != "auto":
                 changes.append(f"the service chooses the {word} itself")
             return ""
-        raise Unsupported(f"has no {value} {word}.", "Or leave it out.")
+        raise Unsupported(f"has no {value} {word}.", f"Or leave the {word} out.")
     sent = mapping.instead.get(value, value)
     if sent not in mapping.values:
-        raise Unsupported(
-            f"has no {word} “{value}”.", f"Or choose {join_or((*mapping.values, *mapping.instead))}."
-        )
+        raise Unsupported(f"has no {value} {word}.", f"Or choose {join_or((*mapping.values, *mapping.instead))}.")
     if sent != value and option != "output_format":
         changes.append(f"{value} {word} became {sent}")
     if mapping.values[sent]:
@@ -97,5 +95,5 @@ def map_seed(mapping: OptionMapping | None, seed: int | None, fields: dict[str, 
     if seed is None:
         return
     if mapping is None:
-        raise Unsupported("takes no seed.", "Or leave it out.")
+        raise Unsupported("takes no seed.", "Or leave the seed out.")
     fields[mapping.field] = seed

@@ -8,6 +8,7 @@ from math import isfinite
 from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import BeforeValidator, Field, model_validator
+from pydantic_core import PydanticCustomError
 
 from bot.catalog import sizes
 from bot.catalog.sizes import Shape, Tier
@@ -20,7 +21,17 @@ from bot.domain.requests import Background, Fidelity, OutputFormat, Quality
 Option = Literal["quality", "background", "output_format", "fidelity", "compression", "seed"]
 MEGAPIXEL = 1024 * 1024
 """Pixels, as services count them: a square of 1024 is one."""
-Micros = Annotated[int, Field(ge=0, le=100_000_000)]
+LEAST_PRICE = 100
+"""Micro-dollars. No picture is that cheap, so a lower price was meant in another unit."""
+
+
+def _no_dollars(value: object) -> object:
+    if isinstance(value, float | str):
+        raise PydanticCustomError("micros", "write millionths of a dollar, as a whole number: 35000 is $0.035")
+    return value
+
+
+Micros = Annotated[int, BeforeValidator(_no_dollars), Field(ge=0, le=100_000_000)]
 """Micro-dollars, as the file has them."""
 Tokens = Annotated[int, Field(ge=0, le=1_000_000)]
 Word = Annotated[str, Field(min_length=1)]
@@ -243,6 +254,8 @@ class Prices(CatalogModel):
         for row in self.picture.values():
             for size in row if not set(row) <= set(get_args(Tier)) else ():
                 sizes.parse_pixels(size)
+        if low := [price for row in self.picture.values() for price in row.values() if 0 < price < LEAST_PRICE]:
+            raise ValueError(f"{min(low)} is less than $0.0001; write millionths of a dollar: 35000 is $0.035")
         if self.unit is not None and self.unit.size not in self.table.get(self.unit.quality, {}):
             raise ValueError(f"the unit's price is none of these: {self.unit.quality} {self.unit.size}")
         return self
@@ -276,11 +289,16 @@ def _price_in(row: Mapping[str, int], size: Shape | None, tier: Tier | None) -> 
     for listed in (size.pixels, f"{size.height}x{size.width}"):
         if listed in row:
             return row[listed]
-    areas = {known: sizes.parse_pixels(known).area for known in row}
+    areas = {known: _area(known) for known in row}
     larger = [area for area in areas.values() if area >= size.area]
     if not larger:
         return -(-max(row.values()) * size.area // max(areas.values()))
     return max(price for known, price in row.items() if areas[known] <= min(larger))
+
+
+def _area(size: str) -> int:
+    """The pixels of a size or of a tier."""
+    return next((area for tier, area in sizes.TIERS.items() if tier == size), 0) or sizes.parse_pixels(size).area
 
 
 class OwnKeyOffer(CatalogModel):

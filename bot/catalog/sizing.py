@@ -271,7 +271,7 @@ def _tier(tiers: TierMapping, wanted: Shape | None) -> Tier:
 
 
 def _no_tier(wanted: Shape) -> Unsupported:
-    return Unsupported(f"paints nothing in {wanted.tier}.", "Or leave it out.")
+    return Unsupported(f"does not paint in {wanted.tier}.", f"Or leave {wanted.tier} out.")
 
 
 def _map_tier(sizing: SizeMapping, wanted: Shape, fields: dict[str, Any]) -> Shape:

@@ -95,7 +95,7 @@ async def _another_model(narrator: Narrator, boat: discord.Message) -> None:
     if notice is None:
         raise DemoFailed("nobody was told that no service could paint")
     [label] = labels(notice)
-    expect(label.startswith(f"Paint with {OTHER_MODEL} · at most $"), "no model of another company is offered")
+    expect(label.startswith(f"Paint with {OTHER_MODEL} · $"), "no model of another company is offered")
     narrator.page.seen("Everybody", notice.content, buttons=[label])
     narrator.page.line(f"**Theo** presses *{label}*.")
     await stage.theo.click(notice, label=label)

@@ -131,7 +131,7 @@ def test_a_second_model_and_service_are_only_an_edit_of_the_file(tmp_path: Path,
     assert (compressed.body(1)["format"], compressed.convert_to, compressed.compress) == ("JPG", "jpeg", True)
     for change, sentence in (
         ({"sources": (PICTURE,)}, "Plain cannot edit pictures. Choose GPT Image 1.5, GPT Image 2 or GPT Image 1 "),
-        ({"output_format": "gif"}, "Plain has no format “gif”. Choose GPT Image 1.5, GPT Image 2 or GPT Image 1 "),
+        ({"output_format": "gif"}, "Plain has no gif format. Choose GPT Image 1.5, GPT Image 2 or GPT Image 1 "),
         (
             {"quality": "high"},
             "Plain has no choice of quality. Choose GPT Image 1.5, GPT Image 2 or GPT Image 1 ",

@@ -51,7 +51,7 @@ def mistakes(tmp_path: Path, text: str) -> list[str]:
             "at models.gpt-image-2.removed: write true or false.",
         ),
         (f"{OFFER}removed = 0\n", f"at {FAL}.removed: write true or false."),
-        ('"a\\nb" = 1\n', "at a b: this key has no meaning."),
+        ('"a\\nb" = 1\n', "at a b: this key has no meaning; choose order, models."),
         (
             f'[[models]]\nname = "{"n" * 100}"\nremoved = true\n',
             f"at models.{'n' * 80}…: there is no such model to take out; choose",

@@ -195,7 +195,7 @@ def test_without_a_field_for_the_tier_the_dearest_counts() -> None:
     sent, found = body(live)
     assert (sent["aspect_ratio"], "resolution" in sent) == ("1:1", False)
     assert found.price_each == Money(33_700)
-    with pytest.raises(Unsupported, match="paints nothing in 4k"):
+    with pytest.raises(Unsupported, match="does not paint in 4k"):
         body(live, size="square 4k")
 
 

@@ -50,7 +50,7 @@ async def test_the_same_request_is_painted_by_the_model_on_the_button(world: Wor
         failed = await world.imagine("a red boat", size="square", count=2, spoiler=True)
         message = await failure(world, failed)
         assert message["content"] == BUSY
-        assert offered(message) == ["Paint with GPT Image 2 · at most $0.014"]
+        assert offered(message) == ["Paint with GPT Image 2 · $0.014"]
         assert await world.quota() == WHOLE
         world.fal.faults.clear()
         job = await world.press(message, "retry")
@@ -141,7 +141,7 @@ async def test_a_public_notice_has_the_button_for_its_member_alone(world: World)
         await world.wait_finished(asked)
         notice = await world.discord.wait_for_message(world.channel, lambda seen: BUSY in seen["content"])
         [label] = offered(notice)
-        assert label.startswith("Paint with GPT Image 2 · at most $0.")
+        assert label.startswith("Paint with GPT Image 2 · $0.")
         world.fal.faults.clear()
         for stranger in (other, boss):
             refused = await world.private_reply(await world.press(notice, "retry", member=stranger))
@@ -200,7 +200,7 @@ async def test_a_model_that_was_switched_off_meanwhile_is_refused_with_those_tha
 async def test_a_price_that_rose_meanwhile_is_asked_about_before_it_is_paid(world: World) -> None:
     async with world.bot(MODELS="nano-banana-2,gpt-image-1.5") as app:
         message = await failed_everywhere(world, quality="medium")
-        assert offered(message) == ["Paint with Nano Banana 2 · at most $0.08"]
+        assert offered(message) == ["Paint with Nano Banana 2 · $0.08"]
         world.fal.price_factors = dict.fromkeys(("fal-ai/nano-banana-2", "fal-ai/nano-banana-2/edit"), 2.0)
         await refresh(app.providers, app.router, app.database, app.clock)
         refused = await world.refusal(await world.press(message, "retry"))
@@ -226,9 +226,9 @@ async def test_a_press_is_checked_against_what_its_member_has_left(world: World)
 async def test_only_a_model_that_can_do_the_request_is_offered(world: World) -> None:
     async with world.bot(retry_policy=IMPATIENT, MODELS="nano-banana-2,gpt-image-1.5,gpt-image-1"):
         [other] = offered(await failed_everywhere(world, quality="medium"))
-        assert other == "Paint with Nano Banana 2 · at most $0.08"
+        assert other == "Paint with Nano Banana 2 · $0.08"
         [able] = offered(await failed_everywhere(world, background="transparent"))
-        assert able.startswith("Paint with GPT Image 1 · at most $0.")
+        assert able.startswith("Paint with GPT Image 1 · $0.")
     async with world.bot(retry_policy=IMPATIENT, MODELS="nano-banana-2,gpt-image-1.5"):
         assert offered(await failed_everywhere(world, background="transparent")) == []
 
@@ -243,7 +243,7 @@ async def test_a_model_that_every_service_has_switched_off_has_the_button(full_w
         message = await failure(full_world, job)
         assert message["content"] == "The image service no longer offers this model. Nothing was charged."
         [label] = offered(message)
-        assert label.startswith("Paint with GPT Image 2 · at most $0.0")
+        assert label.startswith("Paint with GPT Image 2 · $0.0")
         retried = await full_world.press(message, "retry")
         await full_world.assert_one_picture(retried)
     assert full_world.ledger_images(job) == RELEASED

@@ -35,11 +35,11 @@ async def test_a_choice_has_its_label_its_price_and_what_it_is_good_for_in_the_c
     async with full_world.bot(MODELS=MODELS):
         found = await choices(full_world, "imagine", prompt="a fox", size="square")
         assert list(found) == ALL
-        assert found["gpt-image-2.5-flare"] == "GPT Image 2.5 Flare · about $0.014 · fast and cheap"
+        assert found["gpt-image-2.5-flare"] == "GPT Image 2.5 Flare · ~$0.014 · fast and cheap"
         dear = await choices(
             full_world, "imagine", "flare", prompt="a fox", size="square", quality="high", count=4
         )
-        assert dear == {"gpt-image-2.5-flare": "GPT Image 2.5 Flare · about $0.053 · fast and cheap"}
+        assert dear == {"gpt-image-2.5-flare": "GPT Image 2.5 Flare · ~$0.053 · fast and cheap"}
         assert list(await choices(full_world, "imagine", " IMAGE-1", prompt="a fox")) == ALL[2:]
         assert await choices(full_world, "imagine", "crayons") == {}
 
@@ -118,10 +118,10 @@ async def test_the_price_is_that_of_the_service_which_is_asked_first(full_world:
     async with full_world.bot(MODELS=MODELS):
         options = {"prompt": "a fox", "size": "square", "quality": "low"}
         at_fal = await choices(full_world, "imagine", "1.5", **options)
-        assert "· about $0.01 ·" in at_fal["gpt-image-1.5"]
+        assert "· ~$0.01 ·" in at_fal["gpt-image-1.5"]
         await full_world.moderate(boss, "model", model="gpt-image-1.5", services="oxen")
         at_oxen = await choices(full_world, "imagine", "1.5", **options)
-        assert "· about $" in at_oxen["gpt-image-1.5"]
+        assert "· ~$" in at_oxen["gpt-image-1.5"]
         assert at_oxen != at_fal
         await full_world.moderate(boss, "model", model="gpt-image-1.5", services="off")
         assert await choices(full_world, "imagine", "1.5", **options) == {}
@@ -161,12 +161,12 @@ async def test_twenty_five_choices_of_a_hundred_characters_at_most(full_world: W
     assert len(found) == 25
     # None is cut, so that each is known where Discord sends its text in the place of its value.
     assert {typed_model(text) for text in found.values()} == {f"{'Brush ' * 7}{number}" for number in range(25)}
-    assert all(text.endswith(f" · about $0.053 · {'x' * 30}") and len(text) <= 100 for text in found.values())
+    assert all(text.endswith(f" · ~$0.053 · {'x' * 30}") and len(text) <= 100 for text in found.values())
 
 
 def test_a_choice_without_a_strength_is_its_label_and_its_price() -> None:
     choice = ModelChoice(name="brush", label="A · Brush", price=Money(80_000))
-    assert choice_text(choice) == "A · Brush · about $0.08"
+    assert choice_text(choice) == "A · Brush · ~$0.08"
     assert typed_model(choice_text(choice)) == "A · Brush"
     assert (
         len(choice_text(ModelChoice(name="b", label="B" * 200, price=Money(1), good_for="x" * 30))) == MAX_CHOICE

@@ -39,7 +39,7 @@ async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
 
 async def test_every_option_reaches_the_provider_and_the_message(stage: Stage) -> None:
     models = await stage.nora.autocomplete(stage.channel, "imagine", "model", "gpt", prompt="a fox")
-    assert [model["name"].partition(" · about $")[0] for model in models] == [
+    assert [model["name"].partition(" · ~$")[0] for model in models] == [
         "GPT Image 2.5 Flare",
         "GPT Image 2.5 Sunburst",
         "GPT Image 2",

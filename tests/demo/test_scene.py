@@ -97,7 +97,7 @@ def check_output(folder: Path) -> None:
         "Lumenfall has trouble now: nobody behind it can paint.",
         "@Theo a sailing boat in the morning mist",
         "Lumenfall was asked first and could not, so fal painted it.",
-        "`[Paint with Nano Banana 2 · at most $0.088]`",
+        "`[Paint with Nano Banana 2 · $0.088]`",
         "@Theo add gulls  \n> <sub>Nano Banana 2 · landscape",
     )
     places = [text.index(words) for words in expected]

@@ -94,7 +94,7 @@ async def test_the_page_adds_a_model_that_paints_and_edits_at_its_price(world: W
     for message, price in ((unnamed, "$0.035"), (seeded, "$0.07"), (edited, "$0.035")):
         assert "Qwen Image 2 · " in message["content"]
         assert f" · {price} · " in message["content"]
-    assert "has no quality “high”. Choose GPT Image 2.5 Flare" in dearer
+    assert "has no high quality. Choose GPT Image 2.5 Flare" in dearer
     assert "seed 7" in seeded["content"]
     assert [picture.size for picture in await world.download_pictures(seeded)] == [(1360, 768)] * 2
     assert [picture.size for picture in await world.download_pictures(edited)] == [(640, 480)]

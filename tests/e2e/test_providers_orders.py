@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from bot.catalog.catalog import Catalog
+from bot.domain.clock import Clock
 from bot.worker.provider_refresh import refresh
 from tests.support.world.providers import MODEL, provider_order, submits
 from tests.support.world.stored_jobs import RELEASED
@@ -120,7 +123,7 @@ async def test_two_servers_have_two_orders_and_neither_changes_the_other(full_wo
         await full_world.wait_finished(here)
         await full_world.wait_finished(there)
         listed = await full_world.moderate(theirs, "services", channel)
-        assert "**GPT Image 1.5**: Oxen (set here)" in listed
+        assert re.search(r"\*\*GPT Image 1\.5\*\* · \$[\d.]+\n-# Oxen \(set here\)\n", listed)
     assert [full_world.job(job)["provider"] for job in (here, there)] == ["lumenfall", "oxen"]
     assert submits(full_world) == (0, 1, 1)
 
@@ -224,3 +227,25 @@ async def test_a_job_waiting_when_its_model_is_switched_off_is_released_with_a_s
         assert "GPT Image 1.5 cannot be had here." in await full_world.private_failure(job)
         assert await full_world.wait_finished(job) == "failed"
     assert full_world.ledger_entries(job) == RELEASED
+
+
+async def test_more_models_than_a_message_holds_are_counted_and_the_notices_stay(full_world: World) -> None:
+    own = [
+        f'[[models]]\nname = "brush-{number}"\nlabel = "Brush {number}"\n'
+        '[[models.offers]]\nprovider = "fal"\nlike = "gpt-image-2"\n'
+        for number in range(60)
+    ]
+    path = full_world.folder / "own.toml"
+    path.write_text("".join(own))
+    moderator = await full_world.create_moderator()
+    now = int(datetime(2026, 11, 22, tzinfo=UTC).timestamp() * 1000)
+    async with full_world.bot(clock=Clock(now=lambda: now), CATALOG_FILES=str(path)):
+        reply = await full_world.moderate(moderator, "services")
+    assert len(reply) <= 2000
+    *rows, more, change, first, second = reply.splitlines()
+    shown = sum(row.startswith("**") for row in rows[1:])
+    assert more == f"-# And {11 + 60 - shown} more: `/moderate model` finds them by name."
+    assert rows[2] == "**GPT Image 2.5 Flare** · $0.015"
+    assert rows[3] == "-# fal → Oxen"
+    assert change == "-# Change it with `/moderate model`."
+    assert all(notice.startswith("-# ⚠️ GPT Image 1") for notice in (first, second))

@@ -87,7 +87,7 @@ EDITS: dict[str, tuple[dict[str, Any], str]] = {
         {"mask": Upload("mask.png", png(32, 32, (0, 0, 0, 0), "RGBA"))},
         "The mask is 32×32 and the picture 64×64. Both must have the same size.",
     ),
-    "an unknown fidelity": ({"fidelity": "total"}, "has no fidelity “total”. Choose low or high."),
+    "an unknown fidelity": ({"fidelity": "total"}, "has no total fidelity. Choose low or high."),
 }
 
 

@@ -13,14 +13,17 @@ import pytest
 
 from bot.__main__ import main
 from bot.catalog.catalog import Catalog
+from bot.catalog.summary import told_price
 from bot.domain.clock import real_time
 from bot.domain.providers import ModelStatus
 from bot.models import lines, rows
+from bot.providers.registry import LABELS
 from bot.settings import Settings
 from bot.storage import model_statuses
 from bot.storage.sqlite import open_sqlite
 from tests.support.ledger import NOW
 from tests.support.routing import flat_prices
+from tests.support.world.world import ROOT
 
 FLARE = "gpt-image-2.5-flare"
 
@@ -57,11 +60,20 @@ def cells(found: Sequence[str], heading: str) -> list[list[str]]:
 def test_without_any_setting_it_shows_the_whole_catalogue(capsys: pytest.CaptureFixture[str]) -> None:
     found = printed(capsys)
     catalog = Catalog.load()
-    headings = [line for line in found if not line.startswith(" ")]
+    caption, *headings = [line for line in found if not line.startswith(" ")]
+    assert caption == "The price of one square picture of medium quality."
     assert headings == [f"{model.label} ({model.name})" for model in catalog.models]
     assert sum("no key" in line for line in found) == sum(len(model.offers) for model in catalog.models)
     assert max(map(len, found)) <= 100
     assert list(Path().iterdir()) == [], "it only looks"
+
+
+def test_the_readme_has_each_model_with_its_prices() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    for model in Catalog.load().models:
+        prices = (told_price(model.offer(name), None) if name in model.providers else "" for name in LABELS)
+        row = " | ".join((model.label, model.good_for, *map(str, prices)))
+        assert f"| {row} |\n" in text
 
 
 def test_a_narrow_terminal_breaks_no_line(

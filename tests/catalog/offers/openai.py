@@ -121,7 +121,7 @@ def _refused(service: str, kind: Kind) -> list[Refusal]:
 def _no_background(service: str, kind: Kind) -> list[Refusal]:
     able = ABLE[service, kind]
     return [
-        ({"background": name}, sentence("has no choice of background.", models, "Or leave it out."))
+        ({"background": name}, sentence("has no choice of background.", models, "Or leave the background out."))
         for name, models in (("transparent", able.clear), ("opaque", able.opaque))
     ]
 

@@ -153,10 +153,10 @@ def _oxen(kind: Kind) -> dict[OfferKey, Table]:
     edits = kind == "edit"
     able = ABLE["oxen", kind]
     finest = [
-        ({"quality": name}, sentence(f"has no {name} quality.", able.finest, "Or leave it out."))
+        ({"quality": name}, sentence(f"has no {name} quality.", able.finest, "Or leave the quality out."))
         for name in ("xhigh", "max")
     ]
-    clear = sentence("has no transparent background.", able.clear, "Or leave it out.")
+    clear = sentence("has no transparent background.", able.clear, "Or leave the background out.")
     return {
         ("gpt-image-1.5", "oxen", kind): Table(
             endpoint="ai/queue",

@@ -157,7 +157,6 @@ ABLE: Mapping[tuple[str, Kind], Able] = {
         tiers=_FIRST_THREE, opaque=_FIRST_THREE,
     ),
 }  # fmt: skip
-LEAVE_OUT = "Or leave it out."
 
 
 def sentence(cannot: str, able: str, advice: str) -> str:
@@ -169,14 +168,14 @@ def sentence(cannot: str, able: str, advice: str) -> str:
 
 
 def no_seed(able: Able) -> list[Refusal]:
-    return [({"seed": 7}, sentence("takes no seed.", able.seed, LEAVE_OUT))]
+    return [({"seed": 7}, sentence("takes no seed.", able.seed, "Or leave the seed out."))]
 
 
 def no_fidelity(able: Able, kind: Kind) -> list[Refusal]:
     """An edit without a choice of fidelity; without a picture there is none at any model."""
     cannot = "has no choice of fidelity."
     names = ("low", "high") if kind == "edit" else ()
-    return [({"fidelity": name}, sentence(cannot, able.fidelity, LEAVE_OUT)) for name in names]
+    return [({"fidelity": name}, sentence(cannot, able.fidelity, "Or leave the fidelity out.")) for name in names]
 
 
 def no_mask(able: Able, kind: Kind) -> list[Refusal]:
@@ -189,11 +188,11 @@ def no_mask(able: Able, kind: Kind) -> list[Refusal]:
 def no_quality(names: Iterable[str], able: str, choice: str) -> list[Refusal]:
     """Values of quality that a model lacks; `choice` are those that it has."""
     advice = f"Or choose {choice}."
-    return [({"quality": name}, sentence(f"has no quality “{name}”.", able, advice)) for name in names]
+    return [({"quality": name}, sentence(f"has no {name} quality.", able, advice)) for name in names]
 
 
 def no_clear(able: Able, choice: str = "auto or opaque") -> list[Refusal]:
-    cannot = "has no background “transparent”."
+    cannot = "has no transparent background."
     return [({"background": "transparent"}, sentence(cannot, able.clear, f"Or choose {choice}."))]
 
 
@@ -210,7 +209,10 @@ def one_quality_refusals(service: str, kind: Kind, *, seed: bool) -> list[Refusa
 def no_tiers(able: Able, *tiers: str) -> list[Refusal]:
     """Tiers that a model does not paint."""
     return [
-        ({"size": f"landscape {tier}"}, sentence(f"paints nothing in {tier}.", able.tiers, LEAVE_OUT))
+        (
+            {"size": f"landscape {tier}"},
+            sentence(f"does not paint in {tier}.", able.tiers, f"Or leave {tier} out."),
+        )
         for tier in tiers
     ]
 

@@ -78,7 +78,10 @@ def delete_button(job_id: int) -> discord.ui.Button[discord.ui.View]:
 
 
 def retry_button(job_id: int, alternative: AlternativeModel) -> discord.ui.Button[discord.ui.View]:
-    """Ask for a failed job's request again, with another model."""
-    begin, end = "Paint with ", f" · at most {alternative.price}"
+    """Ask for a failed job's request again, with another model, at this price at most.
+
+    The label is short enough for one line on a phone.
+    """
+    begin, end = "Paint with ", f" · {alternative.price}"
     label = f"{begin}{truncate(alternative.label, MAX_LABEL - len(begin) - len(end))}{end}"
     return discord.ui.Button(label=label, style=discord.ButtonStyle.primary, custom_id=custom_id("retry", job_id))

@@ -7,11 +7,11 @@ from bot.domain.choices import ModelChoice
 
 MAX_CHOICE = 100
 """Characters of a choice's name: Discord's docs, Application Commands, Option Choice."""
-_BEFORE_PRICE = " · about "
+_BEFORE_PRICE = " · ~"
 
 
 def choice_text(choice: ModelChoice) -> str:
-    """For example: GPT Image 2.5 Flare · about $0.014 · fast and cheap."""
+    """For example: GPT Image 2.5 Flare · ~$0.014 · fast and cheap."""
     details = f"{_BEFORE_PRICE}{choice.price}"
     if choice.good_for:
         details += f" · {choice.good_for}"

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import accumulate
 
-from bot.chat.discord.messages.content import join_lines
+from bot.chat.discord.messages.content import MAX_CONTENT, join_lines
+from bot.chat.discord.messages.notices import with_notices
 from bot.domain.providers import ModelProviders, ProviderOrder, ProviderState
 
 STATE_NOTES: Mapping[ProviderState, str] = {
@@ -12,17 +14,33 @@ STATE_NOTES: Mapping[ProviderState, str] = {
     ProviderState.PAUSED: " (not answering)",
     ProviderState.MISCONFIGURED: " (needs its operator)",
 }
+MORE_MODELS = "-# And {} more: `/moderate model` finds them by name."
 
 
-def provider_table(models: Sequence[ModelProviders]) -> str:
-    """The answer to `/moderate services`: for each model its services in order, and its price."""
-    lines = ["**Who paints, in the order in which they are asked**"]
-    for model in models:
-        services = " → ".join(f"{provider.label}{STATE_NOTES[provider.state]}" for provider in model.providers)
-        own = " (set here)" if model.set_here else ""
-        price = f" · a medium square at most {model.price}" if model.price else ""
-        lines.append(f"- **{model.label}**: {services or 'switched off'}{own}{price}")
-    return join_lines([*lines, "-# Change it with `/moderate model`."])
+def provider_table(models: Sequence[ModelProviders], notices: Sequence[str] = ()) -> str:
+    """The answer to `/moderate services`: each model with its price and its services, and the notices below.
+
+    Of more models than fit into a message the last ones are counted.
+    """
+    head = [
+        "**Which models there are, and who paints them**",
+        "-# The price is that of a medium square, at most. Services are asked from left to right.",
+    ]
+    change = "-# Change it with `/moderate model`."
+    tail = with_notices(change, notices)
+    rows = [_model_rows(model) for model in models]
+    room = MAX_CONTENT - len("\n".join([*head, MORE_MODELS.format(len(models)), tail]))
+    shown = sum(used <= room for used in accumulate(len(row) + 1 for row in rows))
+    more = [MORE_MODELS.format(len(rows) - shown)] if shown < len(rows) else []
+    return join_lines([*head, *rows[:shown], *more, tail])
+
+
+def _model_rows(model: ModelProviders) -> str:
+    """Two short lines, which a phone does not wrap."""
+    services = " → ".join(f"{provider.label}{STATE_NOTES[provider.state]}" for provider in model.providers)
+    price = f" · {model.price}" if model.price else ""
+    own = " (set here)" if model.set_here else ""
+    return f"**{model.label}**{price}\n-# {services or 'switched off'}{own}"
 
 
 def provider_order_text(
