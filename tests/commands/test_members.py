@@ -176,6 +176,7 @@ async def test_cancel_on_the_card_is_for_its_member_and_releases_the_reservation
     stage.fal.faults.set("slow_run", seconds=30)
     result = await stage.nora.slash(stage.channel, "imagine", prompt="a fox", count=4)
     assert result.response is not None
+    await stage.until(lambda: len(stage.fal.requests) == 1)
     assert "can cancel it" in private_reply(await stage.theo.click(result.response, label="Cancel"))
     pressed = await stage.nora.click(result.response, label="Cancel")
     assert pressed.ephemeral
