@@ -134,7 +134,7 @@ async def test_a_card_left_by_a_killed_process_is_deleted_by_the_next(world: Wor
         await world.wait_finished(job)
     assert world.job(job)["untidy"]
     async with world.connected_process():
-        await world.wait_card_deleted(job)
+        await world.wait_card_deleted(job, within=10)
         await wait_until(lambda: not world.job(job)["untidy"])
     assert len(await world.result_messages()) == 1
     assert world.ledger_images(job) == CHARGED
