@@ -89,6 +89,8 @@ class Transcript:
 
     def _readable(self, content: str) -> str:
         text = re.sub(r"<@!?(\d+)>", lambda found: f"@{self._names.get(int(found[1]), 'somebody')}", content)
+        # How long that is from now stands behind the moment in parentheses.
+        text = re.sub(r"(<t:(\d+):f>) \(<t:\2:R>\)", r"\1", text)
         text = re.sub(r"<t:(\d+)(?::\w)?>", lambda found: _moment(int(found[1])), text)
         return re.sub(r"^-# (.*)$", r"<sub>\1</sub>", text, flags=re.MULTILINE)
 

@@ -23,7 +23,7 @@ def provider_table(models: Sequence[ModelProviders], notices: Sequence[str] = ()
     Of more models than fit into a message the last ones are counted.
     """
     head = [
-        "**Which models there are, and who paints them**",
+        "**Models, and who paints them**",
         "-# The price is that of a medium square, at most. Services are asked from left to right.",
     ]
     change = "-# Change it with `/moderate model`."
