@@ -29,7 +29,7 @@ Seed = app_commands.Range[int, 0, MAXIMUM_SEED]
 
 DESCRIPTIONS = {
     "prompt": "What to paint, in your own words.",
-    "model": "Which model paints.",
+    "model": "Which model paints. Without one, Easel chooses.",
     "size": "square, landscape, portrait, a ratio like 16:9, 2k or 4k behind it, or pixels like 1536x1024.",
     "quality": "Better takes longer and costs more.",
     "count": f"How many pictures, 1 to {MAXIMUM_COUNT}.",

@@ -68,12 +68,15 @@ def test_without_any_setting_it_shows_the_whole_catalogue(capsys: pytest.Capture
     assert list(Path().iterdir()) == [], "it only looks"
 
 
-def test_the_readme_has_each_model_with_its_prices() -> None:
+def test_the_readme_has_the_preferred_models_with_their_prices() -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
-    for model in Catalog.load().models:
-        prices = (told_price(model.offer(name), None) if name in model.providers else "" for name in LABELS)
-        row = " | ".join((model.label, model.good_for, *map(str, prices)))
-        assert f"| {row} |\n" in text
+    table = [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines()]
+    start = next(number for number, cells in enumerate(table) if cells[:2] == ["model", "good for"])
+    catalog = Catalog.load()
+    services = [next(name for name, label in LABELS.items() if label == cell) for cell in table[start][2:]]
+    for model, cells in zip(map(catalog.model, catalog.order), table[start + 2 :], strict=False):
+        prices = (told_price(model.offer(name), None) if name in model.providers else "" for name in services)
+        assert cells == [model.label, model.good_for, *map(str, prices)]
 
 
 def test_a_narrow_terminal_breaks_no_line(
