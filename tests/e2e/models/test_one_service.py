@@ -76,7 +76,7 @@ async def test_everything_is_painted_or_refused_with_what_would_work(full_world:
         values = [str(value) for value in wish.values()]
         assert any(value in CANNOT[service] for value in values), (wish, sentence)
         # It says what is lacking, and what to do instead.
-        assert re.search(r"has no (background|quality) .* Choose ", sentence), sentence
+        assert re.search(r"has no (transparent background|max quality)\. Choose ", sentence), sentence
 
 
 @pytest.mark.parametrize(
