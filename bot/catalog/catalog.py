@@ -30,7 +30,8 @@ class Model(CatalogModel):
     good_for: str = Field("", max_length=30)
     """What members read of it while they choose, in about three words: "fast and cheap"."""
     upstream: str = ""
-    """The company that runs it, whichever service passes it on: models of one company tend to fail together."""
+    """The company that runs it, whichever service passes it on. Its models tend to fail together, so a service is
+    paused for all of them at once, and for no other company's."""
     sunset_at: date | None = None
     successors: tuple[str, ...] = ()
     """What takes its place once it is gone: the first that is served and can do the request."""

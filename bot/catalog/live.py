@@ -12,7 +12,7 @@ from bot.catalog.schema import Operation, Option, OptionMapping
 from bot.catalog.sizing import SizeMapping
 from bot.domain.money import Money
 from bot.domain.providers import ModelStatus, PriceTable
-from bot.domain.requests import OutputFormat, RequestKind
+from bot.domain.requests import OutputFormat
 
 MOST_TIMES = 100
 """A told price that is more than so many times the catalogue's, or as much cheaper, is taken for a mistake."""
@@ -22,7 +22,7 @@ def live_offer(offer: Offer, status: ModelStatus) -> Offer:
     """The offer with what its provider tells of it."""
     told = believable(offer, status.prices)
     changes: dict[str, object] = {}
-    for kind, operation in _operations(offer):
+    for kind, operation in offer.operations.items():
         listed = _listed(operation, status.fields.get(kind))
         if listed is not None:
             changes[kind] = _with_listed(operation, listed)
@@ -128,17 +128,11 @@ def _factor(pairs: Iterator[tuple[int, int]]) -> Fraction:
 def missing_fields(offer: Offer, status: ModelStatus) -> tuple[str, ...]:
     """The fields that Easel would send, and that the provider's own schema does not list."""
     found: dict[str, None] = {}
-    for kind, operation in _operations(offer):
+    for kind, operation in offer.operations.items():
         listed = _listed(operation, status.fields.get(kind))
         if listed is not None:
             found |= dict.fromkeys(name for name in _sendable(operation) if name not in listed)
     return tuple(found)
-
-
-def _operations(offer: Offer) -> Iterator[tuple[RequestKind, Operation]]:
-    yield "imagine", offer.imagine
-    if offer.edit is not None:
-        yield "edit", offer.edit
 
 
 def _listed(operation: Operation, fields: frozenset[str] | None) -> frozenset[str] | None:

@@ -18,7 +18,7 @@ from bot.domain.checks import prompt_too_long
 from bot.domain.clock import Instant
 from bot.domain.money import Money
 from bot.domain.pictures import InputPicture
-from bot.domain.requests import MAXIMUM_COUNT, MAXIMUM_SEED, ImageRequest, OutputFormat, Source
+from bot.domain.requests import MAXIMUM_COUNT, MAXIMUM_SEED, ImageRequest, OutputFormat, RequestKind, Source
 
 MAXIMUM_PARTIALS = 3
 """Unfinished pictures of one: OpenAI's images API, partial_images."""
@@ -177,6 +177,11 @@ class Offer(CatalogModel):
         if self.edit is not None and self.edit.source_style == "text" and self.maximum_sources != 1:
             raise ValueError("a field that takes one picture as a text needs maximum_sources = 1")
         return self
+
+    @property
+    def operations(self) -> Mapping[RequestKind, Operation]:
+        """What becomes of each kind of request that it takes."""
+        return {"imagine": self.imagine} if self.edit is None else {"imagine": self.imagine, "edit": self.edit}
 
     def on_own_key(self) -> Offer:
         """The same offer billed to the operator's OpenAI key: its tokens count wherever they are dearer."""

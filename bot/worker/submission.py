@@ -147,9 +147,8 @@ class Submission:
             # Certainly not accepted, so there is nothing to reconcile any more.
             self._claimed.job = replace(self._claimed.job, submitted_at=None)
         if not error.may_fail_over and not isinstance(error, SubmitUnknown):
-            router.succeeded(
-                candidate.provider, candidate.request.model
-            )  # the provider is well; it refused this request
+            # The provider is well; it refused this request.
+            router.succeeded(candidate.provider, candidate.request.model)
             raise error
         if isinstance(error, ModelRetired):
             router.succeeded(candidate.provider, candidate.request.model)

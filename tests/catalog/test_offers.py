@@ -16,7 +16,6 @@ from bot.catalog.catalog import Catalog
 from bot.catalog.live import live_offer
 from bot.catalog.offers import Offer, ProviderRequest
 from bot.catalog.refusals import Unsupported
-from bot.catalog.schema import Operation
 from bot.domain.clock import Clock
 from bot.domain.errors import Refused, SetupError
 from bot.domain.providers import ModelStatus
@@ -80,10 +79,8 @@ def translate(key: OfferKey, options: Options, listed: SchemaFields = None) -> P
 def status_with(offer: Offer, listed: SchemaFields) -> ModelStatus:
     """A schema that lists these fields beside all that the offer sends anyway; None for no schema."""
     fields: dict[RequestKind, frozenset[str]] = {}
-    operations: tuple[tuple[RequestKind, Operation | None], ...]
-    operations = (("imagine", offer.imagine), ("edit", offer.edit))
-    for kind, operation in operations:
-        if operation is not None and listed is not None:
+    for kind, operation in offer.operations.items():
+        if listed is not None:
             own = {mapping.field for mapping in operation.options.values() if not mapping.listed}
             fields[kind] = frozenset({operation.prompt, *own, *operation.size.fields, *operation.fixed, *listed})
     return ModelStatus(model="any", fields=fields)

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from decimal import ROUND_CEILING, Decimal, InvalidOperation
 from typing import Any
 
 from bot.catalog.offers import Offer
-from bot.catalog.schema import Operation
 from bot.domain.providers import NO_AMOUNT
 
 HIGHEST_PRICE = 100
@@ -48,7 +46,7 @@ def fields_of(schema: Any) -> frozenset[str] | None:
 def quality_words(offer: Offer, quality: str) -> frozenset[str]:
     """Our word for a quality and the provider's, in lower case."""
     words = {quality}
-    for operation in _operations(offer):
+    for operation in offer.operations.values():
         mapping = operation.options.get("quality")
         words.add(mapping.values.get(quality, "") if mapping is not None else "")
     return frozenset(word.lower() for word in words if word)
@@ -57,14 +55,8 @@ def quality_words(offer: Offer, quality: str) -> frozenset[str]:
 def size_words(offer: Offer, size: str) -> frozenset[str]:
     """Our name of a size or a tier and the provider's, in lower case."""
     words = {size}
-    for operation in _operations(offer):
+    for operation in offer.operations.values():
         words.add(operation.size.known.get(size, ""))
         tiers = operation.size.tiers
         words |= {word for tier, word in tiers.values.items() if tier == size} if tiers else set()
     return frozenset(word.lower() for word in words if word)
-
-
-def _operations(offer: Offer) -> Iterator[Operation]:
-    yield offer.imagine
-    if offer.edit is not None:
-        yield offer.edit
