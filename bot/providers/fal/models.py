@@ -209,8 +209,7 @@ def _price_of(told: UnitPrice, unit: str) -> int | None:
 
 
 def _endpoints(offer: Offer) -> dict[RequestKind, str]:
-    edit: dict[RequestKind, str] = {"edit": offer.edit.endpoint} if offer.edit else {}
-    return {"imagine": offer.imagine.endpoint, **edit}
+    return {kind: operation.endpoint for kind, operation in offer.operations.items()}
 
 
 def _priced_endpoints(offer: Offer) -> Sequence[str]:
